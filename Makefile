@@ -1,0 +1,59 @@
+# Each target is a line or two; the work is in scripts/tools and in the workflow itself.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+CONFIG ?=
+VENV ?= .venv
+BIN := $(VENV)/bin
+SNAKEMAKE := $(BIN)/snakemake --profile profiles/local $(if $(CONFIG),--configfile $(CONFIG))
+
+.PHONY: help setup run report dag schema sample docs lint format test test-unit test-workflow bench lock clean
+
+help: ## show the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+setup: ## build the environment in .venv from requirements.lock
+	@scripts/tools/setup_env.sh $(VENV)
+
+run: setup ## run the whole workflow: make run [CONFIG=your.yaml]
+	@$(BIN)/python -m scripts.tools.run $(if $(CONFIG),--config $(CONFIG))
+
+report: setup ## write results/report.html
+	@$(BIN)/python -m scripts.tools.run $(if $(CONFIG),--config $(CONFIG)) --target report
+
+dag: setup ## draw results/dag.svg, results/rulegraph.svg and both as mermaid
+	@$(BIN)/python -m scripts.tools.draw_dag $(if $(CONFIG),--config $(CONFIG))
+
+schema: setup ## write a config for your data: make schema DATA=loans.csv TARGET=loan_status OUT=my.yaml
+	@$(BIN)/python -m scripts.tools.infer_schema --data "$(DATA)" --target "$(TARGET)" --out "$(OUT)"
+
+sample: setup ## make the shipped sample again (same bytes: the seed is fixed)
+	@$(BIN)/python -m scripts.tools.make_sample data/sample
+
+docs: setup ## write config/README.md and the JSON schema from scripts/shared/config.py
+	@$(BIN)/python -m scripts.tools.config_docs
+
+lint: setup ## ruff, snakefmt, snakemake --lint, mypy
+	@scripts/tools/lint.sh $(BIN)
+
+format: setup ## let ruff and snakefmt format the code
+	@$(BIN)/ruff check --fix --quiet . && $(BIN)/ruff format --quiet . && $(BIN)/snakefmt --quiet workflow
+
+test: setup ## all tests, with coverage of scripts/
+	@scripts/tools/test.sh $(BIN)
+
+test-unit: setup ## the unit tests alone
+	@$(BIN)/pytest -q tests/unit
+
+test-workflow: setup ## the workflow tests alone
+	@$(BIN)/pytest -q -m workflow
+
+bench: setup ## what a job costs: ratios of script: and shell: rules
+	@$(BIN)/python benchmarks/job_start.py
+
+lock: ## renew requirements.lock from pyproject.toml (needs uv)
+	@uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url \
+		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
+
+clean: ## remove results (never the deployed models)
+	@find results -mindepth 1 ! -name README.md -delete

@@ -1,0 +1,54 @@
+"""Step evaluate: one model on the test rows, and nothing but the test rows."""
+
+import logging
+from pathlib import Path
+
+from scripts.shared.config import Contract, read_config
+from scripts.shared.files import read_json, write_json
+from scripts.shared.membership import TEST, read_rows
+from scripts.shared.metrics import compute_metrics, curves
+from scripts.shared.models import load_model, predict_default
+
+
+def main(
+    parts: list[Path],
+    membership: list[Path],
+    model_file: Path,
+    card: Path,
+    metrics: Path,
+    curve_file: Path,
+    cv: list[Path],
+    config: Path,
+) -> None:
+    """Evaluate one model.
+
+    Parameters
+    ----------
+    parts, membership
+        Clean rows and their sides, in the same order.
+    model_file, card
+        The model, checked against its card before it is loaded.
+    metrics, curve_file
+        JSON: the metrics; what the report draws.
+    cv
+        The model's cross-validation, where the threshold comes from it, else empty.
+    config
+        The run's config.
+    """
+    pipeline, about = load_model(model_file, card)
+    options = read_config(config).threshold
+    at = read_json(cv[0])["cheapest_threshold"] if options.method == "cost" else options.value
+    rows = read_rows(parts, membership, TEST, Contract.model_validate(about["contract"]))
+    target, scores = rows.target, predict_default(pipeline, rows.frame)
+    result = compute_metrics(target, scores, at)
+    write_json(metrics, {"model": about["name"], "threshold_method": options.method} | result)
+    write_json(curve_file, {"model": about["name"]} | curves(target, scores))
+    logging.info(
+        "%s on %s test rows: ROC AUC %.4f, PR AUC %.4f, F1 %.3f at %.3f",
+        about["name"],
+        f"{len(target):,}",
+        result["roc_auc"],
+        result["pr_auc"],
+        result["f1"],
+        at,
+    )

@@ -1,0 +1,188 @@
+"""Step predict: score one file of new applications with the live model, in the file's own order."""
+
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.csv
+
+from scripts.shared.cleaning import LINE, CleanBlock, Cleaner
+from scripts.shared.config import Contract, Predict, Rejects, read_config
+from scripts.shared.files import atomic, read_json, write_json
+from scripts.shared.membership import to_frame
+from scripts.shared.models import load_model, predict_default, versions
+from scripts.shared.progress import Progress
+from scripts.shared.reading import column_names, read_blocks
+from scripts.shared.registry import live_version
+from scripts.shared.rejects import RejectsWriter
+
+REFUSE, APPROVE = "refuse", "approve"
+
+
+def main(
+    application: Path,
+    live: Path,
+    predictions: Path,
+    rejects: Path,
+    summary: Path,
+    config: Path,
+) -> None:
+    """Score one file.
+
+    The model brings its own contract: what its columns are, how they are cleaned and derived. So a file is always
+    treated as the training data of the model that scores it, also after a rollback.
+
+    Parameters
+    ----------
+    application
+        CSV or Parquet; the target may be absent.
+    live
+        The registry's live pointer.
+    predictions
+        CSV: the id (or the line, where there is no id), probability_of_default, decision, model_version.
+    rejects
+        Rows set aside: file, line, column, value, reason.
+    summary
+        Counts; rows in = predicted + rejected.
+    config
+        The run's config: how missing columns and rejects are treated.
+    """
+    folder = live_version(live)
+    pipeline, card = load_model(folder / "model.joblib", folder / "model.json")
+    for name, version in versions().items():
+        if card["versions"][name] != version:
+            logging.warning("warning: the model was trained with %s %s, this is %s", name, card["versions"][name], version)
+    scorer = Scorer(pipeline, card, read_json(folder / "metrics.json")["threshold"], folder.name)
+    settings = read_config(config)
+    counts = scorer.score_file(application, predictions, rejects, settings.predict, settings.rejects)
+    write_json(summary, counts)
+    logging.info(
+        "%s: %s rows in, %s predicted, %s rejected", application, *(f"{counts[k]:,}" for k in ("rows_in", "rows_predicted", "rows_rejected"))
+    )
+
+
+class Scorer:
+    """A model that scores files.
+
+    Parameters
+    ----------
+    pipeline, card
+        The model and its card.
+    threshold
+        An application is refused from this probability on.
+    version
+        What the predictions are labelled with.
+    """
+
+    def __init__(self, pipeline: Any, card: dict[str, Any], threshold: float, version: str) -> None:
+        self.pipeline = pipeline
+        self.contract = Contract.model_validate(card["contract"])
+        self.numeric: list[str] = card["features"]["numeric"]
+        self.categorical: list[str] = card["features"]["categorical"]
+        self.known = {name: set(values) for name, values in card["features"]["categories"].items()}
+        self.threshold = threshold
+        self.version = version
+        columns = self.contract.columns
+        self.label = columns.id or "line"
+        self.schema = pa.schema(
+            [
+                (self.label, pa.string() if columns.id else pa.int64()),
+                ("probability_of_default", pa.float64()),
+                ("decision", pa.string()),
+                ("model_version", pa.string()),
+            ]
+        )
+
+    def score_file(
+        self, application: Path, predictions: Path, rejects: Path, options: Predict, policy: Rejects
+    ) -> dict[str, Any]:
+        """Write predictions and rejects of one file; return the counts.
+
+        Raises
+        ------
+        UserError
+            Where the file can't be read, or lacks a column that the model needs.
+        """
+        cleaner = Cleaner(self.contract, training=False)
+        columns = self.contract.columns
+        optional = columns.features() if options.missing_columns == "impute" else []
+        self._note_columns(application, optional)
+        progress = Progress(f"predict {application.name}")
+        counts: Counter[str] = Counter(rows_in=0, rows_predicted=0, refused=0)
+        unseen: Counter[str] = Counter()
+        with (
+            atomic(predictions) as predictions_part,
+            atomic(rejects) as rejects_part,
+            rejects_part.open("w", encoding="utf-8", newline="") as rejects_file,
+            pa.csv.CSVWriter(predictions_part, self.schema, write_options=_csv_options()) as writer,
+        ):
+            rejected = RejectsWriter(rejects_file, str(application), policy.show_values)
+            for raw in read_blocks(
+                application, self.contract.format, columns.numeric, cleaner.text_columns(), optional
+            ):
+                clean = cleaner.clean(raw)
+                rejected.write(clean.rejects)
+                unseen.update(self._unseen(clean))
+                scores = predict_default(self.pipeline, to_frame(clean.table, self.numeric, self.categorical))
+                writer.write_table(self.label_scores(clean.table, scores))
+                counts.update(
+                    rows_in=clean.rows_in, rows_predicted=len(scores), refused=int((scores >= self.threshold).sum())
+                )
+                progress.at(counts["rows_in"], raw.done)
+        if counts["rows_in"] == 0:
+            logging.warning("warning: %s has a header and no rows; its predictions are empty", application)
+        for name, number in sorted(unseen.items()):
+            logging.warning(
+                "warning: %s: %d rows have a value of '%s' that training never saw", application, number, name
+            )
+        return {
+            "file": str(application),
+            "model_version": self.version,
+            "rows_in": counts["rows_in"],
+            "rows_predicted": counts["rows_predicted"],
+            "rows_rejected": rejected.by_reason.total(),
+            "refused": counts["refused"],
+            "approved": counts["rows_predicted"] - counts["refused"],
+            "rejected_by_reason": dict(sorted(rejected.by_reason.items())),
+            "unseen_categories": dict(sorted(unseen.items())),
+        }
+
+    def label_scores(self, table: pa.Table, scores: npt.NDArray[np.float64]) -> pa.Table:
+        """Return the predictions of some rows, as they are written."""
+        refused = scores >= self.threshold
+        return pa.table(
+            [
+                table.column(self.contract.columns.id or LINE),
+                pa.array(scores),
+                pa.array(np.where(refused, REFUSE, APPROVE)),
+                pa.array([self.version] * len(scores), pa.string()),
+            ],
+            schema=self.schema,
+        )
+
+    def _unseen(self, clean: CleanBlock) -> dict[str, int]:
+        """Count the rows whose category was not there in training."""
+        counts = {}
+        for name in self.categorical:
+            for value in clean.table.column(name).value_counts().to_pylist():
+                if value["values"] is not None and value["values"] not in self.known[name]:
+                    counts[name] = counts.get(name, 0) + value["counts"]
+        return counts
+
+    def _note_columns(self, application: Path, optional: list[str]) -> None:
+        present = set(column_names(application, self.contract.format))
+        columns = self.contract.columns
+        used = {*columns.features(), columns.id, columns.target.column, columns.group, columns.date}
+        if extra := sorted(present - used):
+            logging.info("%s: columns that the model doesn't use: %s", application, ", ".join(extra[:20]))
+        for name in optional:
+            if name not in present:
+                logging.warning("warning: %s lacks the column '%s'; it is taken as missing", application, name)
+
+
+def _csv_options() -> pa.csv.WriteOptions:
+    return pa.csv.WriteOptions(include_header=True, quoting_style="needed")

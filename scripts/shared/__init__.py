@@ -1,0 +1,1 @@
+"""What several steps need, one topic a module."""

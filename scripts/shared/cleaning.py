@@ -1,0 +1,274 @@
+"""From raw columns to clean ones, row by row: the same code for training data and for new applications.
+
+Nothing here looks at more than one row, so it can't leak, and splits over any number of jobs.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from scripts.shared.config import Contract, Format
+from scripts.shared.expressions import Expression
+from scripts.shared.reading import RawBlock
+from scripts.shared.rejects import Reject, RowProblems
+
+LINE = "__line"
+NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+
+
+@dataclass
+class CleanBlock:
+    """Clean rows, in their order.
+
+    Attributes
+    ----------
+    table
+        `__line` (int64), id, group and date (string, where configured), the numeric and derived columns (float64,
+        null where missing), the categorical columns (dictionary of string), the target (int8, 1 is default).
+    """
+
+    table: pa.Table
+    rejects: list[Reject]
+    rows_in: int
+
+
+@dataclass
+class Cleaner:
+    """Applies one contract to blocks of raw rows.
+
+    Parameters
+    ----------
+    contract
+        What the columns are and how they are cleaned.
+    training
+        Whether rows must carry the target (and the group and date, where configured). New applications need none.
+    """
+
+    contract: Contract
+    training: bool
+    set_to_missing: Counter[str] = field(default_factory=Counter, init=False)
+    target_values: Counter[str] = field(default_factory=Counter, init=False)
+
+    def __post_init__(self) -> None:
+        columns = self.contract.columns
+        names = (columns.numeric, columns.categorical)
+        self._derived = {
+            name: Expression(text, f"features.{name}", *names) for name, text in self.contract.features.items()
+        }
+        self._checks = {
+            name: Expression(check.require, f"cleaning.checks.{name}", *names)
+            for name, check in self.contract.cleaning.checks.items()
+        }
+        self._missing = {text.casefold() for text in self.contract.format.missing_values} | {""}
+        self._spelling: dict[tuple[str, str], str | None] = {}
+
+    def text_columns(self) -> list[str]:
+        """Return the columns to read as text."""
+        columns = self.contract.columns
+        extra = [columns.target.column, columns.group, columns.date] if self.training else []
+        return [*columns.categorical, *(name for name in [columns.id, *extra] if name)]
+
+    def clean(self, raw: RawBlock) -> CleanBlock:
+        """Return the block's clean rows, and what was set aside."""
+        columns, rows = self.contract.columns, len(raw.lines)
+        problems = RowProblems(raw.lines)
+        out: dict[str, pa.Array] = {LINE: pa.array(raw.lines)}
+        for name in filter(None, [columns.id, *([columns.group] if self.training else [])]):
+            out[name] = self._identity(raw, name, problems)
+        if self.training and columns.date:
+            out[columns.date] = self._date(raw, columns.date, problems)
+        for name in columns.numeric:
+            out[name] = self._numeric(raw, name, problems)
+        for name in columns.categorical:
+            out[name] = self._categorical(raw.columns.get(name, pa.nulls(rows, pa.string())), name)
+        if self.training:
+            out[columns.target.column] = self._target(raw, problems)
+        self._apply_checks(out, problems)
+        for name, expression in self._derived.items():
+            out[name] = expression.numbers(out)
+        table = pa.table({name: out[name] for name in self.schema().names}, schema=self.schema())
+        if problems.bad.any():
+            table = table.filter(pa.array(~problems.bad))
+        return CleanBlock(table, raw.rejects + problems.rejects, raw.rows_in)
+
+    def schema(self) -> pa.Schema:
+        """Return the schema of clean tables."""
+        columns = self.contract.columns
+        fields = [(LINE, pa.int64())]
+        texts = [columns.id, *([columns.group, columns.date] if self.training else [])]
+        fields += [(name, pa.string()) for name in texts if name]
+        fields += [(name, pa.float64()) for name in self.contract.numeric_features()]
+        fields += [(name, pa.dictionary(pa.int32(), pa.string())) for name in columns.categorical]
+        if self.training:
+            fields.append((columns.target.column, pa.int8()))
+        return pa.schema(fields)
+
+    def _is_missing(self, values: pa.Array) -> npt.NDArray[np.bool_]:
+        encoded = values.dictionary_encode()
+        texts = encoded.dictionary.to_pylist()
+        missing = np.array([t is None or t.strip().casefold() in self._missing for t in texts] + [True])
+        return missing[encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)]
+
+    def _identity(self, raw: RawBlock, name: str, problems: RowProblems) -> pa.Array:
+        values = pc.utf8_trim_whitespace(raw.columns[name])
+        problems.add(self._is_missing(values), name, "missing")
+        return values
+
+    def _date(self, raw: RawBlock, name: str, problems: RowProblems) -> pa.Array:
+        values = pc.utf8_trim_whitespace(raw.columns[name])
+        days = pc.strptime(pc.utf8_slice_codeunits(values, 0, 10), "%Y-%m-%d", "s", error_is_null=True)
+        bad = days.is_null().to_numpy(zero_copy_only=False)
+        problems.add(bad, name, "not a date like 2026-01-31", values)
+        return pc.strftime(days, "%Y-%m-%d")
+
+    def _numeric(self, raw: RawBlock, name: str, problems: RowProblems) -> pa.Array:
+        column = raw.columns.get(name)
+        if column is None:
+            return pa.nulls(len(raw.lines), pa.float64())
+        numbers, invalid = parse_numbers(column, self.contract.format, self._is_missing)
+        problems.add(invalid, name, "not a number", column)
+        bounds = self.contract.cleaning.bounds.get(name)
+        if bounds:
+            low = -np.inf if bounds.min is None else bounds.min
+            high = np.inf if bounds.max is None else bounds.max
+            outside = (numbers < low) | (numbers > high)
+            if bounds.otherwise == "missing":
+                self.set_to_missing[name] += int(outside.sum())
+                numbers = np.where(outside, np.nan, numbers)
+            else:
+                problems.add(outside, name, f"outside {_range(bounds.min, bounds.max)}", column)
+        return pa.array(numbers, mask=np.isnan(numbers))
+
+    def _categorical(self, values: pa.Array, name: str) -> pa.Array:
+        encoded = values.dictionary_encode()
+        spelled = [self._spell(name, text) for text in encoded.dictionary.to_pylist()]
+        known = sorted({text for text in spelled if text is not None})
+        position = {text: index for index, text in enumerate(known)}
+        codes = pa.array([None if text is None else position[text] for text in spelled], pa.int32())
+        return pa.DictionaryArray.from_arrays(codes.take(encoded.indices), pa.array(known, pa.string()))
+
+    def _spell(self, name: str, text: str | None) -> str | None:
+        """Return the one spelling of a category, None where it means missing."""
+        if text is None:
+            return None
+        key = (name, text)
+        if key not in self._spelling:
+            self._spelling[key] = spell(
+                text, self.contract.cleaning.case, self.contract.cleaning.aliases.get(name, {}), self._missing
+            )
+        return self._spelling[key]
+
+    def _target(self, raw: RawBlock, problems: RowProblems) -> pa.Array:
+        target = self.contract.columns.target
+        values = raw.columns[target.column]
+        problems.add(self._is_missing(values), target.column, "missing")
+        encoded = values.dictionary_encode()
+        texts = [canonical_value(text) for text in encoded.dictionary.to_pylist()]
+        indices = encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
+        counts = np.bincount(indices[~problems.bad], minlength=len(texts) + 1)
+        positive = canonical_value(target.positive)
+        if target.negative is not None:
+            negative = canonical_value(target.negative)
+            unknown = np.array([text not in (positive, negative) for text in texts] + [False])[indices]
+            problems.add(unknown, target.column, f"neither {target.positive} nor {target.negative}", values)
+        for text, count in zip(texts, counts, strict=False):
+            if count:
+                self.target_values[text] += int(count)
+        return pa.array(np.array([text == positive for text in texts] + [False])[indices].astype(np.int8))
+
+    def _apply_checks(self, columns: dict[str, pa.Array], problems: RowProblems) -> None:
+        for name, expression in self._checks.items():
+            check = self.contract.cleaning.checks[name]
+            failed = expression.is_false(columns)
+            if check.otherwise == "reject":
+                problems.add(failed, check.column, f"fails the check {name}", columns[check.column])
+            elif failed.any():
+                self.set_to_missing[check.column] += int((failed & ~problems.bad).sum())
+                columns[check.column] = pc.if_else(
+                    pa.array(failed), pa.scalar(None, columns[check.column].type), columns[check.column]
+                )
+
+
+def parse_numbers(
+    column: pa.Array, file_format: Format, is_missing: Callable[[pa.Array], npt.NDArray[np.bool_]]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Read numbers as people write them: with spaces around, thousands separators, a decimal comma.
+
+    Parameters
+    ----------
+    column
+        Text, or float64 that the reader has parsed already.
+    file_format
+        The decimal mark and the thousands separator.
+    is_missing
+        Tells which texts mean missing.
+
+    Returns
+    -------
+    numbers
+        Shape (rows,), float64; NaN where missing or invalid.
+    invalid
+        Shape (rows,), where there is something that is no finite number.
+    """
+    if pa.types.is_floating(column.type):
+        numbers = column.fill_null(np.nan).to_numpy(zero_copy_only=False)
+        infinite = np.isinf(numbers)
+        return np.where(infinite, np.nan, numbers), infinite
+    missing = is_missing(column)
+    text = pc.utf8_trim_whitespace(column)
+    if file_format.thousands:
+        mark, point = re.escape(file_format.thousands), re.escape(file_format.decimal)
+        grouped = pc.match_substring_regex(text, rf"^[+-]?\d{{1,3}}({mark}\d{{3}})+({point}\d*)?$")
+        text = pc.if_else(grouped, pc.replace_substring(text, file_format.thousands, ""), text)
+    if file_format.decimal != ".":
+        dotted = pc.match_substring(text, ".")
+        text = pc.if_else(dotted, pa.scalar("?"), pc.replace_substring(text, file_format.decimal, "."))
+    valid = pc.match_substring_regex(text, NUMBER).fill_null(False)
+    parsed = pc.if_else(valid, text, pa.scalar(None, text.type)).cast(pa.float64())
+    numbers = parsed.fill_null(np.nan).to_numpy(zero_copy_only=False)
+    finite = np.isfinite(numbers) & ~missing
+    return np.where(finite, numbers, np.nan), ~finite & ~missing
+
+
+def spell(text: str, case: str, aliases: Mapping[str, str], missing: Set[str]) -> str | None:
+    """Return the one spelling of a category, None where the text means missing.
+
+    >>> spell("  home   improvement ", "upper", {"HOME IMPROVEMENT": "HOMEIMPROVEMENT"}, {""})
+    'HOMEIMPROVEMENT'
+    >>> spell(" n/a ", "upper", {}, {"n/a"}) is None
+    True
+    """
+    trimmed = " ".join(text.split())
+    if trimmed.casefold() in missing:
+        return None
+    cased = _cased(trimmed, case)
+    folded = {_cased(" ".join(old.split()), case): new for old, new in aliases.items()}
+    return folded.get(cased, cased)
+
+
+def _cased(text: str, case: str) -> str:
+    return {"upper": text.upper(), "lower": text.lower(), "keep": text}[case]
+
+
+def canonical_value(text: str) -> str:
+    """Return one text for equal target values, which CSV and Parquet may write differently.
+
+    >>> canonical_value(" 1.0 "), canonical_value("1"), canonical_value("good")
+    ('1', '1', 'good')
+    """
+    trimmed = text.strip()
+    try:
+        number = float(trimmed)
+    except ValueError:
+        return trimmed
+    return f"{number:g}"
+
+
+def _range(low: float | None, high: float | None) -> str:
+    return f"{'' if low is None else f'{low:g}'}..{'' if high is None else f'{high:g}'}"

@@ -1,0 +1,474 @@
+"""The configuration: one schema gives the defaults, the checks, config/README.md and the JSON schema.
+
+Every level refuses unknown keys and names the nearest right one. Rules read the validated object, never the raw
+mapping.
+"""
+
+import re
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from scripts.shared.errors import UserError, did_you_mean, listing
+from scripts.shared.files import read_json
+
+METRICS = (
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "roc_auc",
+    "pr_auc",
+    "brier",
+    "log_loss",
+    "gini",
+    "ks",
+)
+LOWER_IS_BETTER = frozenset({"brier", "log_loss"})
+MetricName = Literal[
+    "accuracy", "precision", "recall", "f1", "roc_auc", "pr_auc", "brier", "log_loss", "gini", "ks"
+]
+
+
+def _text(value: object) -> object:
+    """Let YAML's numbers stand for text; YAML's booleans (``Y``, ``NO``) are refused, since their spelling is lost."""
+    if isinstance(value, bool):
+        raise ValueError(f"YAML read this as the boolean {value}; put the value in quotes")
+    return str(value) if isinstance(value, int | float) else value
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+
+
+def _list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Patterns = Annotated[list[str], BeforeValidator(_list), Field(min_length=1)]
+
+
+class Section(BaseModel):
+    """A level of the config: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Format(Section):
+    """How the CSV files are written. Parquet files carry their own types."""
+
+    delimiter: str = Field(",", min_length=1, max_length=1, description="between fields")
+    encoding: str = Field("utf-8", description="any encoding that Python knows, such as `cp1252`")
+    decimal: Literal[".", ","] = Field(".", description="decimal mark of numbers")
+    thousands: Literal[",", ".", " ", "'", ""] = Field(
+        ",", description="thousands separator that numbers may carry; empty for none"
+    )
+    missing_values: list[Text] = Field(
+        ["", "NA", "N/A", "NaN", "null", "None", "?"],
+        description="texts that mean missing, in any case",
+    )
+
+    @model_validator(mode="after")
+    def _marks_differ(self) -> Self:
+        if self.decimal == self.thousands:
+            raise ValueError("decimal and thousands must not be the same mark")
+        if self.decimal == self.delimiter:
+            raise ValueError("decimal and delimiter must not be the same mark")
+        try:
+            "".encode(self.encoding)
+        except LookupError:
+            raise ValueError(f"Python knows no encoding '{self.encoding}'") from None
+        return self
+
+
+class Data(Section):
+    """The files that a run reads. Patterns may use `*`, `**`, `?` and environment variables such as `$DATA`."""
+
+    raw: Patterns = Field(
+        description="CSV (plain, .gz, .zst) or Parquet files with known outcomes: a path, a glob, or a list"
+    )
+    applications: Annotated[list[str], BeforeValidator(_list)] = Field(
+        [], description="files of new applications to score: a path, a glob, or a list; may be empty"
+    )
+    format: Format = Format()
+
+
+class Target(Section):
+    """The outcome to predict."""
+
+    column: str = Field(description="name of the column")
+    positive: Text = Field(description="the value that means default")
+    negative: Text | None = Field(
+        None,
+        description="the value that means no default; without it, the data must hold exactly one other value",
+    )
+
+    @model_validator(mode="after")
+    def _two_values(self) -> Self:
+        if self.positive == self.negative:
+            raise ValueError("positive and negative must differ")
+        return self
+
+
+class Columns(Section):
+    """What each column is. Columns not named here are not used."""
+
+    id: str | None = Field(None, description="unique id of an application; without it, rows are known by content")
+    target: Target
+    numeric: list[str] = Field([], description="numeric columns")
+    categorical: list[str] = Field([], description="categorical columns")
+    group: str | None = Field(None, description="borrower or similar; needed by `split.method: group`")
+    date: str | None = Field(
+        None, description="ISO date (2026-01-31) of the application; needed by `split.method: time`"
+    )
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        roles = [*self.features(), *filter(None, [self.id, self.target.column, self.group, self.date])]
+        twice = sorted({name for name in roles if roles.count(name) > 1})
+        if twice:
+            raise ValueError(f"{listing(twice)}: a column has one role, and is named once")
+        if any(name.startswith("__") for name in roles):
+            raise ValueError("names that start with two underscores are taken; rename the column")
+        if not self.features():
+            raise ValueError("name at least one numeric or categorical column")
+        return self
+
+    def features(self) -> list[str]:
+        """Return the names of the columns that models may learn from, numeric first."""
+        return [*self.numeric, *self.categorical]
+
+
+class Bounds(Section):
+    """What a numeric column may hold."""
+
+    min: float | None = Field(None, description="smallest possible value")
+    max: float | None = Field(None, description="largest possible value")
+    otherwise: Literal["reject", "missing"] = Field(
+        "reject", description="set the row aside, or take the value as missing"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min is None and self.max is None:
+            raise ValueError("give min, max or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("min must not be above max")
+        return self
+
+
+class Check(Section):
+    """A condition between columns that every row must meet. A row that lacks one of the values is not judged."""
+
+    require: str = Field(
+        description='SQL expression, such as `person_emp_length <= person_age - 14`; names with spaces in `"…"`'
+    )
+    otherwise: Literal["reject", "missing"] = Field(
+        "reject", description="set the row aside, or take `column` as missing"
+    )
+    column: str = Field(description="the column that is named in the rejects, or taken as missing")
+
+
+class Cleaning(Section):
+    """Row by row, with nothing learnt from the data."""
+
+    case: Literal["upper", "lower", "keep"] = Field(
+        "upper", description="one spelling per category: all texts are trimmed and brought to this case"
+    )
+    aliases: dict[str, dict[Text, Text]] = Field(
+        {}, description="per categorical column: other spelling → the one to use (compared after trimming and case)"
+    )
+    bounds: dict[str, Bounds] = Field({}, description="per numeric column")
+    checks: dict[str, Check] = Field({}, description="by a name of yours")
+
+
+class Rejects(Section):
+    """Rows that can't be used are set aside with file, line, column and reason, and counted."""
+
+    max_share: float = Field(
+        0.05, ge=0, le=1, description="a run fails where a larger share of a raw file's rows is set aside"
+    )
+    show_values: bool = Field(
+        False, description="write rejected values to the rejects files; they can hold personal data"
+    )
+
+
+class Contract(Section):
+    """What turns a raw row into a row that models can use. It travels with each model, so that serving can't drift."""
+
+    format: Format
+    columns: Columns
+    cleaning: Cleaning
+    features: dict[str, str]
+
+    def numeric_features(self) -> list[str]:
+        """Return the numeric columns that models see: the given ones, then the derived ones."""
+        return [*self.columns.numeric, *self.features]
+
+
+class Split(Section):
+    """Which rows are kept for the test."""
+
+    method: Literal["hash", "group", "time"] = Field(
+        "hash",
+        description="`hash`: by id or content; `group`: all rows of one `columns.group` on one side; "
+        "`time`: train before `test_from`, test from then on",
+    )
+    test_share: float = Field(0.2, gt=0, lt=1, description="share of test rows (hash, group)")
+    key: Text = Field(
+        "loan-default", description="key of the hash: another key draws another split; keep it, and no row ever moves"
+    )
+    test_from: str | None = Field(None, description="first date of the test rows (time), such as `2026-01-01`")
+    duplicate_ids: Literal["fail", "reject"] = Field(
+        "fail", description="fail, or set aside all rows of an id but the first"
+    )
+
+    @field_validator("test_from", mode="before")
+    @classmethod
+    def _date(cls, value: object) -> object:
+        text = str(value) if value is not None else None
+        if text is not None and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+            raise ValueError("write the date as YYYY-MM-DD")
+        return text
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.method == "time" and self.test_from is None:
+            raise ValueError("split.method: time needs split.test_from")
+        return self
+
+
+class Numeric(Section):
+    """How a model sees the numeric columns, after imputation by the median with an indicator of missing values."""
+
+    transform: Literal["scale", "spline", "bin", "none"] = Field(
+        "none", description="`none` leaves missing values to estimators that handle them themselves"
+    )
+    knots: int = Field(6, ge=3, le=50, description="knots of a spline, or number of bins, at quantiles")
+    impute: bool = Field(True, description="impute missing values (false: the estimator handles them)")
+
+
+class Categorical(Section):
+    """How a model sees the categorical columns. Missing is a category of its own; unseen values are handled."""
+
+    encoding: Literal["onehot", "native"] = Field(
+        "onehot", description="`native` hands integer codes to an estimator with `categorical_features`"
+    )
+    min_frequency: int = Field(20, ge=1, description="rarer categories are taken together (onehot)")
+
+
+class Model(Section):
+    """One candidate. A row here is a rule `train_NAME`; nothing else is needed."""
+
+    estimator: str = Field(
+        description="import path of a scikit-learn compatible classifier with `predict_proba`",
+        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$",
+    )
+    complexity: int = Field(description="rank for ties: the lower, the simpler")
+    params: dict[str, Any] = Field({}, description="keyword arguments of the estimator")
+    numeric: Numeric = Numeric()
+    categorical: Categorical = Categorical()
+
+
+class Cost(Section):
+    """What the two kinds of error cost, in the same unit."""
+
+    missed_default: float = Field(5.0, gt=0, description="cost of granting a loan that defaults")
+    refused_good: float = Field(1.0, gt=0, description="cost of refusing a loan that would have been repaid")
+
+
+class Threshold(Section):
+    """From which probability of default on an application is refused."""
+
+    method: Literal["fixed", "cost"] = Field(
+        "fixed", description="`cost`: chosen on training rows by cross-validation to minimise the cost"
+    )
+    value: float = Field(0.5, gt=0, lt=1, description="the threshold (fixed)")
+    cost: Cost = Cost()
+
+
+class Select(Section):
+    """How the winner is found."""
+
+    on: Literal["test", "cv"] = Field(
+        "test",
+        description="compare on the test rows, or by cross-validation on training rows "
+        "(choosing and reporting on the same rows flatters the winner)",
+    )
+    metrics: list[MetricName] = Field(
+        ["roc_auc", "pr_auc"], min_length=1, description="in this order; later ones break ties"
+    )
+    tolerance: float = Field(
+        0.0001, ge=0, description="values this close to the best are a tie; the last tie goes to lower complexity"
+    )
+    gates: dict[MetricName, float] = Field(
+        {"roc_auc": 0.6}, description="a candidate must reach these (brier, log_loss: stay below)"
+    )
+
+
+class Predict(Section):
+    """How new applications are scored."""
+
+    missing_columns: Literal["fail", "impute"] = Field(
+        "fail", description="a file that lacks a feature column: refuse it, or take the column as missing"
+    )
+
+
+class Deploy(Section):
+    """The model registry."""
+
+    folder: str = Field("deployed", description="usually elsewhere, on shared storage; never inside `results/`")
+
+
+class Resources(Section):
+    """What a job asks for."""
+
+    threads: int = Field(1, ge=1, description="threads of a training job; results are equal for equal threads only")
+    mem_mb: int = Field(1000, ge=100, description="memory of a job on small input; grows with input and attempt")
+    disk_mb: int = Field(1000, ge=100, description="disk of a job on small input; grows with input and attempt")
+
+
+DEFAULT_MODELS: dict[str, Model] = {
+    "lr": Model(
+        estimator="sklearn.linear_model.LogisticRegression",
+        complexity=1,
+        params={"C": 1.0, "max_iter": 2000},
+        numeric=Numeric(transform="spline", knots=6),
+    ),
+    "dt": Model(
+        estimator="sklearn.tree.DecisionTreeClassifier",
+        complexity=2,
+        params={"min_samples_leaf": 50},
+    ),
+}
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    data: Data
+    columns: Columns
+    cleaning: Cleaning = Cleaning()
+    rejects: Rejects = Rejects()
+    features: dict[str, str] = Field(
+        {}, description="derived numeric features, `name: SQL expression` over the numeric and categorical columns"
+    )
+    split: Split = Split()
+    models: dict[str, Model] = Field(DEFAULT_MODELS, min_length=1, description="the candidates, by name")
+    cv_folds: int = Field(5, ge=2, le=20, description="folds, wherever cross-validation is asked for")
+    threshold: Threshold = Threshold()
+    select: Select = Select()
+    predict: Predict = Predict()
+    deploy: Deploy = Deploy()
+    resources: Resources = Resources()
+    seed: int = Field(2026, ge=0, lt=2**32, description="seed of everything random")
+
+    @field_validator("models")
+    @classmethod
+    def _model_names(cls, models: dict[str, Model]) -> dict[str, Model]:
+        for name in models:
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+                raise ValueError(f"'{name}': a model's name has lower-case letters, digits and _, a letter first")
+        return models
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Self:
+        columns = self.columns
+        for where, names, allowed in (
+            ("cleaning.bounds", self.cleaning.bounds, columns.numeric),
+            ("cleaning.aliases", self.cleaning.aliases, columns.categorical),
+            ("cleaning.checks", [c.column for c in self.cleaning.checks.values()], columns.features()),
+        ):
+            for name in names:
+                if name not in allowed:
+                    raise ValueError(f"{where}: no such column '{name}'{did_you_mean(name, allowed)}")
+        taken = {*columns.features(), columns.id, columns.target.column, columns.group, columns.date}
+        for name in self.features:
+            if name in taken:
+                raise ValueError(f"features: '{name}' is the name of a column already")
+        if self.split.method == "group" and columns.group is None:
+            raise ValueError("split.method: group needs columns.group")
+        if self.split.method == "time" and columns.date is None:
+            raise ValueError("split.method: time needs columns.date")
+        return self
+
+    def contract(self) -> Contract:
+        """Return the part that decides what a clean row is."""
+        return Contract(
+            format=self.data.format, columns=self.columns, cleaning=self.cleaning, features=self.features
+        )
+
+    @property
+    def needs_cross_validation(self) -> bool:
+        """Whether a choice is made on training rows by cross-validation."""
+        return self.threshold.method == "cost" or self.select.on == "cv"
+
+
+def load_config(raw: Mapping[str, Any], source: str = "the config") -> Config:
+    """Validate a raw mapping.
+
+    Raises
+    ------
+    UserError
+        Names every wrong key and value, the nearest right key, and what is allowed.
+    """
+    try:
+        return Config.model_validate(dict(raw))
+    except ValidationError as error:
+        lines = [_sentence(detail) for detail in error.errors()]
+    raise UserError(f"{source}: " + "; ".join(lines))
+
+
+def read_config(path: Path) -> Config:
+    """Read the config as the run froze it when it started: what the user edits meanwhile changes nothing."""
+    return load_config(read_json(path), str(path))
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    place = ".".join(str(part) for part in detail["loc"])
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        *parents, key = detail["loc"]
+        allowed = _allowed_keys(Config, tuple(parents))
+        where = ".".join(map(str, parents)) or "the top level"
+        return (
+            f"unknown key '{key}' in {where}{did_you_mean(str(key), allowed)}; allowed: {listing(allowed, limit=30)}"
+        )
+    if kind == "missing":
+        return f"{place} is missing; it has no default"
+    message = detail["msg"].removeprefix("Value error, ")
+    given = "" if kind == "value_error" else f", not {detail['input']!r}"
+    message = message if message[:2].isupper() else message[0].lower() + message[1:]
+    return f"{place + ': ' if place else ''}{message}{given}"
+
+
+def _allowed_keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """Return the keys of the section at `path` below `model`."""
+    at: Any = model
+    for part in path:
+        if isinstance(at, type) and issubclass(at, BaseModel):
+            at = _plain(at.model_fields[str(part)].annotation)
+        else:  # a dict or list: its values
+            at = _plain(typing.get_args(at)[-1])
+    return sorted(at.model_fields)
+
+
+def _plain(annotation: Any) -> Any:
+    """Strip ``Annotated`` and ``| None`` off a type."""
+    if typing.get_origin(annotation) is Annotated:
+        return _plain(typing.get_args(annotation)[0])
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return _plain(next(a for a in typing.get_args(annotation) if a is not type(None)))
+    return annotation

@@ -1,0 +1,76 @@
+"""Model artefacts: the fitted Pipeline, and the card that says what it is and vouches for its bytes."""
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import sklearn
+from sklearn.pipeline import Pipeline
+
+from scripts.shared.errors import UserError
+from scripts.shared.files import atomic, canonical, read_json, sha256_file, sha256_text, write_json
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a pickled Pipeline depends on."""
+    return {
+        "python": platform.python_version(),
+        "scikit_learn": sklearn.__version__,
+        "numpy": np.__version__,
+        "pandas": pd.__version__,
+        "joblib": joblib.__version__,
+    }
+
+
+def save_model(pipeline: Pipeline, card: dict[str, Any], model_file: Path, card_file: Path) -> None:
+    """Write the artefact, then the card with the artefact's checksum."""
+    with atomic(model_file) as beside:
+        joblib.dump(pipeline, beside)
+    write_json(card_file, card | {"sha256": sha256_file(model_file)})
+
+
+def load_model(model_file: Path, card_file: Path) -> tuple[Pipeline, dict[str, Any]]:
+    """Return the Pipeline and its card. Nothing is unpickled before the checksum agrees.
+
+    Raises
+    ------
+    UserError
+        Where the artefact isn't the one that the card was written for.
+    """
+    card = read_json(card_file)
+    check_artefact(model_file, card)
+    return joblib.load(model_file), card
+
+
+def check_artefact(model_file: Path, card: dict[str, Any]) -> None:
+    """Raise UserError where the artefact's checksum isn't the card's."""
+    if not model_file.exists():
+        raise UserError(f"{model_file} does not exist")
+    found = sha256_file(model_file)
+    if found != card["sha256"]:
+        raise UserError(
+            f"{model_file} has the checksum {found[:12]}…, its card says {card['sha256'][:12]}…: it was changed or "
+            "damaged after training and is not loaded; delete it and run again, or restore it"
+        )
+
+
+def model_version(card: dict[str, Any], threshold: float) -> str:
+    """Return the version that a model is published under.
+
+    A hash over everything that decides what the model says: data, config, code, seed, library versions, threshold. Not
+    over the artefact's bytes, which pickle doesn't promise to repeat.
+    """
+    identity = {key: card[key] for key in ("name", "model", "contract", "inputs", "code", "seed", "versions")}
+    return sha256_text(canonical(identity | {"threshold": threshold}))[:12]
+
+
+def predict_default(pipeline: Pipeline, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Return the probability of default of each row (shape (rows,)); the positive class is 1."""
+    if frame.empty:
+        return np.empty(0)
+    probabilities = pipeline.predict_proba(frame)
+    return np.asarray(probabilities[:, list(pipeline.classes_).index(1)], dtype=np.float64)

@@ -1,0 +1,122 @@
+"""A model's row in the config becomes one scikit-learn Pipeline that holds everything learnt from data."""
+
+import importlib
+import inspect
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder, OrdinalEncoder, SplineTransformer, StandardScaler
+
+from scripts.shared.config import Categorical, Model, Numeric
+from scripts.shared.errors import UserError, did_you_mean, listing
+
+MISSING = "(missing)"
+MAX_NATIVE_CATEGORIES = 254  # HistGradientBoosting bins categories into one byte, one of them for missing
+
+
+def build_pipeline(name: str, model: Model, numeric: list[str], categorical: list[str], seed: int) -> Pipeline:
+    """Return the unfitted Pipeline of a model.
+
+    Parameters
+    ----------
+    name
+        The model's name in the config, for messages.
+    model
+        Its row in the config.
+    numeric, categorical
+        The feature columns; the Pipeline takes a pandas frame that has them.
+    seed
+        For estimators with a `random_state`.
+
+    Raises
+    ------
+    UserError
+        Where the estimator can't be imported, is no classifier with `predict_proba`, or refuses a parameter.
+    """
+    transformers = [
+        ("numeric", _numeric(model.numeric, seed), numeric),
+        ("categorical", _categorical(model.categorical), categorical),
+    ]
+    columns = ColumnTransformer([t for t in transformers if t[2]], verbose_feature_names_out=True)
+    estimator = _estimator(name, model, len(numeric), len(categorical), seed)
+    return Pipeline([("columns", columns), ("model", estimator)])
+
+
+def _numeric(options: Numeric, seed: int) -> Any:
+    steps: list[Any] = []
+    if options.impute:
+        # The indicator keeps what a missing value says; with a median alone that is lost.
+        steps.append(SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True))
+    if options.transform == "scale":
+        steps.append(StandardScaler())
+    elif options.transform == "spline":
+        steps += [
+            SplineTransformer(n_knots=options.knots, degree=3, knots="quantile", extrapolation="linear"),
+            StandardScaler(),
+        ]
+    elif options.transform == "bin":
+        steps.append(
+            KBinsDiscretizer(
+                n_bins=options.knots, strategy="quantile", quantile_method="averaged_inverted_cdf", random_state=seed
+            )
+        )
+    return make_pipeline(*steps) if steps else "passthrough"
+
+
+def _categorical(options: Categorical) -> Any:
+    if options.encoding == "native":
+        return OrdinalEncoder(
+            handle_unknown="use_encoded_value",
+            unknown_value=np.nan,
+            encoded_missing_value=np.nan,
+            max_categories=MAX_NATIVE_CATEGORIES,
+            dtype=np.float64,
+        )
+    return make_pipeline(
+        SimpleImputer(strategy="constant", fill_value=MISSING, keep_empty_features=True),
+        OneHotEncoder(
+            handle_unknown="infrequent_if_exist", min_frequency=options.min_frequency, sparse_output=False
+        ),
+    )
+
+
+def _estimator(name: str, model: Model, numeric: int, categorical: int, seed: int) -> Any:
+    where = f"models.{name}"
+    kind = _import(model.estimator, where)
+    allowed = inspect.signature(kind).parameters
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in allowed.values())
+    for key in model.params:
+        if key not in allowed and not takes_any:
+            raise UserError(
+                f"{where}.params: {kind.__name__} has no parameter '{key}'{did_you_mean(key, allowed)}; "
+                f"it has {listing(allowed, limit=40)}"
+            )
+    params = dict(model.params)
+    if "random_state" in allowed:
+        params.setdefault("random_state", seed)
+    if model.categorical.encoding == "native":
+        if "categorical_features" not in allowed:
+            raise UserError(
+                f"{where}.categorical.encoding: {kind.__name__} has no native categories; use onehot"
+            )
+        # The ColumnTransformer puts the numeric columns first.
+        params["categorical_features"] = list(range(numeric, numeric + categorical))
+    estimator = kind(**params)
+    if not is_classifier(estimator) or not hasattr(kind, "predict_proba"):
+        raise UserError(f"{where}.estimator: {model.estimator} is no classifier with predict_proba")
+    return estimator
+
+
+def _import(path: str, where: str) -> Any:
+    module, _, attribute = path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ImportError as error:
+        raise UserError(f"{where}.estimator: can't import '{module}' ({error}); is its package installed?") from None
+    except AttributeError:
+        names = [n for n in dir(importlib.import_module(module)) if n[:1].isupper()]
+        raise UserError(f"{where}.estimator: '{module}' has no '{attribute}'{did_you_mean(attribute, names)}") from None

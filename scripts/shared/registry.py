@@ -1,0 +1,114 @@
+"""The model registry: a folder of versions on shared storage, and which of them is live.
+
+::
+
+    deployed/
+        live.json               the live version; what `predict` follows
+        current -> versions/X   the same for people and other programs
+        versions/X/             model.joblib, model.json, metrics.json, requirements.lock
+        log.jsonl               what became live, one line each
+
+A version is completed beside the others and appears by one rename; it becomes live by another. Old versions stay.
+Light to import: the Snakefile checks the folder before a run starts.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from scripts.shared.errors import UserError
+from scripts.shared.files import read_json, write_json
+
+LIVE = "live.json"
+
+
+def prepare(folder: Path) -> Path:
+    """Make sure that the registry exists and can be written, before hours are spent; return its live pointer.
+
+    The pointer must exist for Snakemake to depend on it, also before anything is deployed. None of the registry's files
+    is ever an output of a rule: Snakemake deletes outputs before it runs a rule.
+
+    Raises
+    ------
+    UserError
+        Where the folder can't be made or written.
+    """
+    pointer = folder / LIVE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        if not pointer.exists():
+            write_json(pointer, {"version": None})
+    except OSError as error:
+        raise UserError(
+            f"deploy.folder: '{folder}' can't be written ({error.strerror}); "
+            "mend its permissions or name another folder in the config"
+        ) from None
+    return pointer
+
+
+def publish(folder: Path, version: str, files: dict[str, Path], entry: dict[str, Any]) -> bool:
+    """Publish a version and make it live; return whether that changed anything.
+
+    Parameters
+    ----------
+    folder
+        The registry.
+    version
+        Its name; a version that is there already is not written again.
+    files
+        What it consists of: name in the version's folder, and where it comes from.
+    entry
+        What the log says of it.
+    """
+    pointer = prepare(folder)
+    target = folder / "versions" / version
+    if not target.exists():
+        target.parent.mkdir(exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{version}.", dir=target.parent))
+        try:
+            for name, source in files.items():
+                shutil.copyfile(source, beside / name)
+            beside.chmod(0o755)
+            beside.rename(target)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+    return make_live(folder, pointer, version, entry)
+
+
+def make_live(folder: Path, pointer: Path, version: str, entry: dict[str, Any]) -> bool:
+    """Point `current` and the live pointer to a version, each by one rename."""
+    previous = read_json(pointer)["version"]
+    link = folder / "current"
+    if not link.is_symlink() or Path(os.readlink(link)).name != version:  # noqa: PTH115 - the text of the link
+        beside = folder / f".current.{os.getpid()}"
+        beside.unlink(missing_ok=True)
+        beside.symlink_to(Path("versions") / version)
+        beside.replace(link)
+    if previous == version:
+        return False
+    write_json(pointer, {"version": version})
+    with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write(json.dumps({"version": version, "previous": previous, **entry}, ensure_ascii=False) + "\n")
+    return True
+
+
+def live_version(pointer: Path) -> Path:
+    """Return the folder of the live version.
+
+    Raises
+    ------
+    UserError
+        Where nothing is deployed, or the version's folder is gone.
+    """
+    version = read_json(pointer)["version"]
+    if version is None:
+        raise UserError(f"{pointer}: no model is deployed yet; run the workflow first")
+    folder = pointer.parent / "versions" / str(version)
+    if not (folder / "model.json").exists():
+        raise UserError(f"{pointer} names the version {version}, but {folder} is not there; restore it")
+    return folder

@@ -1,0 +1,1 @@
+"""Commands around the workflow: run it, draw it, set it up, make its sample."""

@@ -1,0 +1,60 @@
+#!/bin/sh
+# Build the Python environment in .venv from requirements.lock; do nothing where it is already up to date.
+# Usage: setup_env.sh [folder]    (PYTHON=/path/to/python3 chooses the interpreter)
+set -eu
+venv=${1:-.venv}
+root=$(cd "$(dirname "$0")/../.." && pwd)
+lock=$root/requirements.lock
+
+fail() {
+    echo "setup: $*" >&2
+    exit 1
+}
+
+supported() {
+    "$1" -c 'import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 13)))' 2>/dev/null
+}
+
+python=${PYTHON:-}
+if [ -n "$python" ]; then
+    supported "$python" || fail "PYTHON=$python is not Python 3.11 to 3.13; name another one or leave PYTHON unset."
+else
+    for candidate in python3 python3.13 python3.12 python3.11; do
+        if supported "$candidate"; then
+            python=$candidate
+            break
+        fi
+    done
+    [ -n "$python" ] || fail "Python 3.11 to 3.13 was not found; install it (Debian, Ubuntu: apt-get install python3 python3-venv) or name it: make PYTHON=/path/to/python3."
+fi
+
+wanted="$(sha256sum "$lock" | cut -d' ' -f1) $("$python" -c 'import sys; print(sys.version)' | tr '\n' ' ')"
+if [ -x "$venv/bin/snakemake" ] && [ "$(cat "$venv/installed-lock" 2>/dev/null)" = "$wanted" ]; then
+    exit 0
+fi
+
+# Debian and Ubuntu ship venv in a package of its own.
+if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    package=python$version-venv
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "setup: installing $package"
+        { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y "$package"; } >/dev/null 2>&1 ||
+            fail "could not install $package; install it by hand and run make again."
+    else
+        fail "Python's venv module is missing; run: sudo apt-get install $package"
+    fi
+fi
+
+echo "setup: installing the locked packages into $venv (about a minute, once)"
+"$python" -m venv --clear "$venv" || fail "could not create $venv; see above."
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$lock" ||
+    fail "pip could not install requirements.lock; see its message above (is a package index reachable?)."
+
+# The HTCondor bindings warn on every import where no pool is configured. A laptop needs no pool, so exactly this
+# message is silenced for this environment; every other warning still shows.
+site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+echo 'import warnings; warnings.filterwarnings("ignore", message="The environment variable CONDOR_CONFIG is unset")' \
+    >"$site/no_pool_no_warning.pth"
+
+echo "$wanted" >"$venv/installed-lock"

@@ -1,0 +1,87 @@
+"""Step train: fit one model's Pipeline on the train rows, and write it with its card."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import pandas as pd
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import Pipeline
+
+from scripts.shared.config import read_config
+from scripts.shared.files import sha256_file
+from scripts.shared.membership import TRAIN, read_rows
+from scripts.shared.metrics import Target
+from scripts.shared.models import save_model, versions
+from scripts.shared.pipeline import build_pipeline
+
+
+def main(
+    parts: list[Path],
+    membership: list[Path],
+    model_file: Path,
+    card: Path,
+    name: str,
+    config: Path,
+    code: str,
+) -> None:
+    """Train one model.
+
+    Parameters
+    ----------
+    parts, membership
+        Clean rows and their sides, in the same order.
+    model_file, card
+        The artefact and its card.
+    name
+        The model's name in the config.
+    config
+        The run's config.
+    code
+        Hash of the code that trains.
+    """
+    settings = read_config(config)
+    row, contract = settings.models[name], settings.contract()
+    numeric, categorical = contract.numeric_features(), contract.columns.categorical
+    rows = read_rows(parts, membership, TRAIN, contract)
+    pipeline = build_pipeline(name, row, numeric, categorical, settings.seed)
+    logging.info("%s: fitting %s on %s rows", name, row.estimator, f"{len(rows.target):,}")
+    fit(name, pipeline, rows.frame, rows.target)
+    save_model(
+        pipeline,
+        {
+            "name": name,
+            "model": row.model_dump(mode="json"),
+            "contract": contract.model_dump(mode="json"),
+            "features": {
+                "numeric": numeric,
+                "categorical": categorical,
+                "categories": {name: _categories(rows.frame, name) for name in categorical},
+            },
+            "training": {"rows": len(rows.target), "defaults": int(rows.target.sum())},
+            "seed": settings.seed,
+            "code": code,
+            "versions": versions(),
+            "inputs": {path.as_posix(): sha256_file(path) for path in [*parts, *membership]},
+        },
+        model_file,
+        card,
+    )
+    logging.info("%s: done", name)
+
+
+def fit(name: str, pipeline: Pipeline, frame: pd.DataFrame, target: Target) -> None:
+    """Fit, and say it in one line where the solver did not converge."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pipeline.fit(frame, target)
+    for warning in caught:
+        if issubclass(warning.category, ConvergenceWarning):
+            logging.warning("warning: %s did not converge; raise models.%s.params.max_iter", name, name)
+        else:
+            logging.warning("warning: %s: %s", name, warning.message)
+
+
+def _categories(frame: pd.DataFrame, name: str) -> list[str]:
+    """Return the values that training saw, so that prediction can tell new ones."""
+    return sorted(frame[name].dropna().unique())

@@ -1,0 +1,80 @@
+# What the rules share: the validated config, the files of this run, and what a job asks for.
+import json
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+# Every job parses this file again, on whichever host it runs: so each finds the project's modules, and the Python that
+# runs Snakemake also runs the steps.
+ROOT = Path(workflow.basedir).parent
+os.environ["PYTHONPATH"] = str(ROOT)
+os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ.get("PATH", "")
+sys.path.insert(0, str(ROOT))
+
+from scripts.shared.code_hash import code_hash
+from scripts.shared.config import load_config
+from scripts.shared.errors import UserError
+from scripts.shared.files import write_json
+from scripts.shared.inputs import find_inputs
+from scripts.shared.ownership import record_owner
+from scripts.shared.registry import prepare
+
+try:
+    CONFIG = load_config(config)
+    RAW = find_inputs(CONFIG.data.raw, "data.raw")
+    if not RAW:
+        raise UserError(f"data.raw: no file matches {', '.join(CONFIG.data.raw)}")
+    APPLICATIONS = find_inputs(CONFIG.data.applications, "data.applications", reserved=(".rejects", ".summary"))
+    LIVE = str(prepare(Path(CONFIG.deploy.folder)))
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+CONTRACT = CONFIG.contract().model_dump(mode="json")
+REJECTS = CONFIG.rejects.model_dump(mode="json")
+
+
+# The run's config, as jobs read it: frozen when the run starts. Rules name the parts that they depend on in their params,
+# so that a change reruns exactly the rules that it concerns.
+FROZEN_CONFIG = "results/config.json"
+
+
+def as_json(value):
+    """Sorted, so that equal values are equal texts to Snakemake."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def step(module, arguments):
+    """The shell line of a step.
+
+    It starts a second faster than a `script:` would (benchmarks/job_start.py). `exec` makes the step a child of
+    Snakemake itself, so that it ends when Snakemake is killed.
+    """
+    return f"exec python -m scripts.step {module} --log {{log:q}} --threads {{threads}} {arguments}"
+
+
+def requests(memory_per_input=4.0):
+    """What a job asks for, from one definition for both worlds.
+
+    `mem_mb` is Snakemake's own; the HTCondor executor reads `htcondor_request_mem_mb`. Both grow with the size of the
+    input and double with each attempt.
+    """
+
+    def mem_mb(wildcards, input, attempt):
+        return int((CONFIG.resources.mem_mb + memory_per_input * input.size_mb) * 2 ** (attempt - 1))
+
+    def disk_mb(wildcards, input, attempt):
+        return int((CONFIG.resources.disk_mb + 2 * input.size_mb) * 2 ** (attempt - 1))
+
+    return {
+        "mem_mb": mem_mb,
+        "disk_mb": disk_mb,
+        "htcondor_request_mem_mb": mem_mb,
+        "htcondor_request_disk_mb": disk_mb,
+    }
+
+
+onstart:
+    record_owner()
+    write_json(Path(FROZEN_CONFIG), CONFIG.model_dump(mode="json"))

@@ -1,0 +1,69 @@
+# From raw files to clean rows, each on one side of the split.
+
+PART = "results/data/clean/{part}.parquet"
+MEMBERSHIP = "results/data/membership/{part}.parquet"
+PARTS = expand(PART, part=RAW)
+MEMBERSHIPS = expand(MEMBERSHIP, part=RAW)
+
+
+rule preprocess:
+    message:
+        "preprocess {input.raw}"
+    input:
+        raw=lambda wildcards: RAW[wildcards.part],
+    output:
+        clean=PART,
+        rejects="results/data/rejects/{part}.csv",
+        summary="results/data/counts/{part}.json",
+    log:
+        "results/logs/preprocess/{part}.log",
+    benchmark:
+        "results/benchmarks/preprocess/{part}.tsv"
+    params:
+        contract=as_json(CONTRACT),
+        policy=as_json(REJECTS),
+        config=FROZEN_CONFIG,
+        code=code_hash("preprocess"),
+    threads: 1
+    resources:
+        **requests(memory_per_input=0.5),
+    shell:
+        step(
+            "preprocess",
+            "--raw {input.raw:q} --clean {output.clean:q} --rejects {output.rejects:q}"
+            " --summary {output.summary:q} --config {params.config}",
+        )
+
+
+rule split:
+    message:
+        "split all rows into train and test ({params.method})"
+    input:
+        parts=PARTS,
+        summaries=expand("results/data/counts/{part}.json", part=RAW),
+        rejects=expand("results/data/rejects/{part}.csv", part=RAW),
+    output:
+        membership=MEMBERSHIPS,
+        rejects="results/data/rejects.csv",
+        summary="results/data/summary.json",
+    log:
+        "results/logs/split/split.log",
+    benchmark:
+        "results/benchmarks/split/split.tsv"
+    params:
+        method=CONFIG.split.method,
+        contract=as_json(CONTRACT),
+        split=as_json(CONFIG.split.model_dump(mode="json")),
+        policy=as_json(REJECTS),
+        config=FROZEN_CONFIG,
+        code=code_hash("split"),
+    threads: 1
+    resources:
+        **requests(),
+    shell:
+        step(
+            "split",
+            "--parts {input.parts:q} --summaries {input.summaries:q} --part-rejects {input.rejects:q}"
+            " --membership {output.membership:q} --rejects {output.rejects:q} --summary {output.summary:q}"
+            " --config {params.config}",
+        )

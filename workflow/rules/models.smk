@@ -1,0 +1,163 @@
+# From the split to a deployed model. A model is a row in the config; its rule `train_NAME` follows from that.
+
+MODEL = "results/models/{model}/model.joblib"
+CARD = "results/models/{model}/model.json"
+CROSS_VALIDATION = "results/models/{model}/cross_validation.json"
+METRICS = "results/metrics/{model}.json"
+MODELS = sorted(CONFIG.models)
+
+
+wildcard_constraints:
+    model="|".join(MODELS),
+
+
+for NAME, ROW in CONFIG.models.items():
+
+    rule:
+        name:
+            f"train_{NAME}"
+        message:
+            f"train {NAME} ({ROW.estimator})"
+        input:
+            parts=PARTS,
+            membership=MEMBERSHIPS,
+        output:
+            model=expand(MODEL, model=NAME)[0],
+            card=expand(CARD, model=NAME)[0],
+        log:
+            f"results/logs/train_{NAME}/train_{NAME}.log",
+        benchmark:
+            f"results/benchmarks/train_{NAME}/train_{NAME}.tsv"
+        params:
+            model_name=NAME,
+            model=as_json(ROW.model_dump(mode="json")),
+            contract=as_json(CONTRACT),
+            seed=CONFIG.seed,
+            config=FROZEN_CONFIG,
+            code=code_hash("train"),
+        threads: CONFIG.resources.threads
+        resources:
+            **requests(memory_per_input=100),
+        shell:
+            step(
+                "train",
+                "--parts {input.parts:q} --membership {input.membership:q} --model-file {output.model:q}"
+                " --card {output.card:q} --name {params.model_name} --config {params.config} --code {params.code}",
+            )
+
+
+rule cross_validate:
+    message:
+        "cross-validate {wildcards.model} on the train rows"
+    input:
+        parts=PARTS,
+        membership=MEMBERSHIPS,
+    output:
+        scores=CROSS_VALIDATION,
+    log:
+        "results/logs/cross_validate/{model}.log",
+    benchmark:
+        "results/benchmarks/cross_validate/{model}.tsv"
+    params:
+        model=lambda wildcards: as_json(CONFIG.models[wildcards.model].model_dump(mode="json")),
+        contract=as_json(CONTRACT),
+        threshold=as_json(CONFIG.threshold.model_dump(mode="json")),
+        folds=CONFIG.cv_folds,
+        seed=CONFIG.seed,
+        config=FROZEN_CONFIG,
+        code=code_hash("cross_validate"),
+    threads: CONFIG.resources.threads
+    resources:
+        **requests(memory_per_input=100),
+    shell:
+        step(
+            "cross_validate",
+            "--parts {input.parts:q} --membership {input.membership:q} --scores {output.scores:q}"
+            " --name {wildcards.model} --config {params.config}",
+        )
+
+
+rule evaluate:
+    message:
+        "evaluate {wildcards.model} on the test rows"
+    input:
+        parts=PARTS,
+        membership=MEMBERSHIPS,
+        model=MODEL,
+        card=CARD,
+        cv=CROSS_VALIDATION if CONFIG.threshold.method == "cost" else [],
+    output:
+        metrics=METRICS,
+        curves="results/metrics/{model}.curves.json",
+    log:
+        "results/logs/evaluate/{model}.log",
+    benchmark:
+        "results/benchmarks/evaluate/{model}.tsv"
+    params:
+        threshold=as_json(CONFIG.threshold.model_dump(mode="json")),
+        config=FROZEN_CONFIG,
+        code=code_hash("evaluate"),
+    threads: 1
+    resources:
+        **requests(memory_per_input=50),
+    shell:
+        step(
+            "evaluate",
+            "--parts {input.parts:q} --membership {input.membership:q} --model-file {input.model:q}"
+            " --card {input.card:q} --metrics {output.metrics:q} --curve-file {output.curves:q}"
+            " --cv {input.cv:q} --config {params.config}",
+        )
+
+
+rule compare:
+    message:
+        "put all metrics into one table"
+    input:
+        metrics=expand(METRICS, model=MODELS),
+    output:
+        comparison="results/metrics/comparison.csv",
+    log:
+        "results/logs/compare/compare.log",
+    benchmark:
+        "results/benchmarks/compare/compare.tsv"
+    params:
+        config=FROZEN_CONFIG,
+        code=code_hash("compare"),
+    threads: 1
+    resources:
+        **requests(),
+    shell:
+        step("compare", "--metrics {input.metrics:q} --comparison {output.comparison:q}")
+
+
+rule select:
+    message:
+        "select the best of {params.models} and publish it"
+    input:
+        models=expand(MODEL, model=MODELS),
+        cards=expand(CARD, model=MODELS),
+        metrics=expand(METRICS, model=MODELS),
+        cv=expand(CROSS_VALIDATION, model=MODELS) if CONFIG.select.on == "cv" else [],
+        # A rollback rewrites the live pointer and must not be undone by the next run: its time doesn't count here.
+        live=ancient(LIVE),
+    output:
+        receipt="results/selection.json",
+    log:
+        "results/logs/select/select.log",
+    benchmark:
+        "results/benchmarks/select/select.tsv"
+    params:
+        models=", ".join(MODELS),
+        select=as_json(CONFIG.select.model_dump(mode="json")),
+        lock=workflow.source_path("../../requirements.lock"),
+        config=FROZEN_CONFIG,
+        code=code_hash("select_model"),
+    threads: 1
+    resources:
+        **requests(),
+    shell:
+        step(
+            "select_model",
+            "--model-files {input.models:q} --cards {input.cards:q} --metrics {input.metrics:q} --cv {input.cv:q}"
+            " --live {input.live:q} --lock {params.lock:q} --receipt {output.receipt:q} --config {params.config}",
+        )

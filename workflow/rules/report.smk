@@ -1,0 +1,30 @@
+# The page for people.
+
+
+rule report:
+    message:
+        "write the report"
+    input:
+        summary="results/data/summary.json",
+        metrics=expand(METRICS, model=MODELS),
+        curves=expand("results/metrics/{model}.curves.json", model=MODELS),
+        receipt="results/selection.json",
+        predictions=expand("results/predictions/{application}.summary.json", application=APPLICATIONS),
+    output:
+        page="results/report.html",
+    log:
+        "results/logs/report/report.log",
+    benchmark:
+        "results/benchmarks/report/report.tsv"
+    params:
+        config=FROZEN_CONFIG,
+        code=code_hash("report"),
+    threads: 1
+    resources:
+        **requests(),
+    shell:
+        step(
+            "report",
+            "--summary {input.summary:q} --metrics {input.metrics:q} --curves {input.curves:q}"
+            " --receipt {input.receipt:q} --predictions {input.predictions:q} --page {output.page:q}",
+        )
