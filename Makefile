@@ -37,7 +37,7 @@ lint: setup ## ruff, snakefmt, snakemake --lint, mypy
 	@scripts/tools/lint.sh $(BIN)
 
 format: setup ## let ruff and snakefmt format the code
-	@$(BIN)/ruff check --fix --quiet . && $(BIN)/ruff format --quiet . && $(BIN)/snakefmt --quiet workflow
+	@$(BIN)/ruff check --fix --quiet . && $(BIN)/ruff format --quiet . && $(BIN)/snakefmt workflow
 
 test: setup ## all tests, with coverage of scripts/
 	@scripts/tools/test.sh $(BIN)

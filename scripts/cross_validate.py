@@ -50,7 +50,11 @@ def main(
         if len(np.unique(target[inside])) < 2 or len(np.unique(target[outside])) < 2:
             raise UserError(f"cv_folds: fold {k + 1} of {fold_count} lacks one of the outcomes; use fewer folds")
         pipeline = build_pipeline(
-            name, settings.models[name], contract.numeric_features(), contract.columns.categorical, settings.seed
+            name,
+            settings.models[name],
+            contract.numeric_features(),
+            contract.columns.categorical,
+            settings.seed,
         )
         fit(name, pipeline, frame[outside], target[outside])
         held_out[inside] = predict_default(pipeline, frame[inside])

@@ -55,13 +55,20 @@ def main(
     pipeline, card = load_model(folder / "model.joblib", folder / "model.json")
     for name, version in versions().items():
         if card["versions"][name] != version:
-            logging.warning("warning: the model was trained with %s %s, this is %s", name, card["versions"][name], version)
+            logging.warning(
+                "warning: the model was trained with %s %s, this is %s",
+                name,
+                card["versions"][name],
+                version,
+            )
     scorer = Scorer(pipeline, card, read_json(folder / "metrics.json")["threshold"], folder.name)
     settings = read_config(config)
     counts = scorer.score_file(application, predictions, rejects, settings.predict, settings.rejects)
     write_json(summary, counts)
     logging.info(
-        "%s: %s rows in, %s predicted, %s rejected", application, *(f"{counts[k]:,}" for k in ("rows_in", "rows_predicted", "rows_rejected"))
+        "%s: %s rows in, %s predicted, %s rejected",
+        application,
+        *(f"{counts[k]:,}" for k in ("rows_in", "rows_predicted", "rows_rejected")),
     )
 
 
@@ -130,14 +137,19 @@ class Scorer:
                 scores = predict_default(self.pipeline, to_frame(clean.table, self.numeric, self.categorical))
                 writer.write_table(self.label_scores(clean.table, scores))
                 counts.update(
-                    rows_in=clean.rows_in, rows_predicted=len(scores), refused=int((scores >= self.threshold).sum())
+                    rows_in=clean.rows_in,
+                    rows_predicted=len(scores),
+                    refused=int((scores >= self.threshold).sum()),
                 )
                 progress.at(counts["rows_in"], raw.done)
         if counts["rows_in"] == 0:
             logging.warning("warning: %s has a header and no rows; its predictions are empty", application)
         for name, number in sorted(unseen.items()):
             logging.warning(
-                "warning: %s: %d rows have a value of '%s' that training never saw", application, number, name
+                "warning: %s: %d rows have a value of '%s' that training never saw",
+                application,
+                number,
+                name,
             )
         return {
             "file": str(application),
@@ -166,7 +178,7 @@ class Scorer:
 
     def _unseen(self, clean: CleanBlock) -> dict[str, int]:
         """Count the rows whose category was not there in training."""
-        counts = {}
+        counts: dict[str, int] = {}
         for name in self.categorical:
             for value in clean.table.column(name).value_counts().to_pylist():
                 if value["values"] is not None and value["values"] not in self.known[name]:

@@ -82,7 +82,10 @@ def main(
             "reason": reason,
             "candidates": {
                 name: {key: candidate["values"][key] for key in shown}
-                | {"complexity": candidate["complexity"], "passes_gates": not failed_gates(candidate["values"], options)}
+                | {
+                    "complexity": candidate["complexity"],
+                    "passes_gates": not failed_gates(candidate["values"], options),
+                }
                 for name, candidate in sorted(candidates.items())
             },
         },

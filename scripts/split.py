@@ -22,7 +22,14 @@ from scripts.shared.cleaning import LINE, canonical_value
 from scripts.shared.config import Columns, Rejects, Split, read_config
 from scripts.shared.errors import UserError, listing
 from scripts.shared.files import atomic, read_json, write_json
-from scripts.shared.hashing import Hashes, below_share, combine, hash_numbers, hash_texts, key_to_seed
+from scripts.shared.hashing import (
+    Hashes,
+    below_share,
+    combine,
+    hash_numbers,
+    hash_texts,
+    key_to_seed,
+)
 from scripts.shared.membership import membership_table
 from scripts.shared.rejects import HEADER
 
@@ -100,7 +107,7 @@ def check_counts(counts: list[dict[str, Any]], columns: Columns, policy: Rejects
             raise UserError(
                 f"{count['file']}: {count['rows_rejected']} of {count['rows_in']} rows were set aside ({share:.1%}), "
                 f"more than rejects.max_share: {policy.max_share:.1%}; reasons: "
-                f"{listing(f'{n} × {reason}' for reason, n in reasons)}; the first is line {first['line']}{where}; "
+                f"{listing(f'{reason} ({n})' for reason, n in reasons)}; the first is line {first['line']}{where}; "
                 "see results/data/rejects/"
             )
     target = columns.target
@@ -174,8 +181,7 @@ class Dataset:
         keys = self._keys(part, self.options.method)
         target = _read(part, [self.columns.target.column]).column(0).to_numpy()
         if self.options.method == "time":
-            assert self.columns.date and self.options.test_from  # the schema sees to it
-            dates = _read(part, [self.columns.date]).column(0)
+            dates = _read(part, [str(self.columns.date)]).column(0)
             in_test = pc.greater_equal(dates, self.options.test_from).to_numpy()
         else:
             in_test = below_share(keys, self.options.test_share)
@@ -232,12 +238,11 @@ class Dataset:
 
     def _identities(self, positions: npt.NDArray[np.int64]) -> Iterator[tuple[int, int, int, str]]:
         """Yield (part, row, line, id) of the rows at `positions` among all rows."""
-        assert self.columns.id
         starts = np.cumsum([0, *self.rows])
         for index, part in enumerate(self.parts):
             rows = np.sort(positions[(positions >= starts[index]) & (positions < starts[index + 1])] - starts[index])
             if len(rows):
-                table = _read(part, [LINE, self.columns.id]).take(rows)
+                table = _read(part, [LINE, str(self.columns.id)]).take(rows)
                 lines, ids = table.column(0).to_pylist(), table.column(1).to_pylist()
                 yield from zip([index] * len(rows), rows.tolist(), lines, ids, strict=True)
 
@@ -258,7 +263,11 @@ def _duplicate_message(duplicates: list[Duplicate], counts: list[dict[str, Any]]
 
 
 def _write_rejects(
-    path: Path, sources: list[Path], duplicates: list[Duplicate], counts: list[dict[str, Any]], columns: Columns
+    path: Path,
+    sources: list[Path],
+    duplicates: list[Duplicate],
+    counts: list[dict[str, Any]],
+    columns: Columns,
 ) -> None:
     """Write the rejects of all files one after another, then the duplicates."""
     with atomic(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
@@ -332,7 +341,11 @@ def _say(what: str, value: float, expected: float, error: float) -> None:
     message = "%s: %.4f; by chance alone %.4f ± %.4f (four standard errors)"
     logging.info(message, what, value, expected, STANDARD_ERRORS * error)
     if beyond > STANDARD_ERRORS:
-        logging.warning("warning: %s is %.1f standard errors away from what chance alone would give", what, beyond)
+        logging.warning(
+            "warning: %s is %.1f standard errors away from what chance alone would give",
+            what,
+            beyond,
+        )
 
 
 def share_with_error(train: int, test: int, wanted: float, cluster_squares: int) -> tuple[float, float]:

@@ -1,7 +1,8 @@
 """Run one step: ``python -m scripts.step NAME --log FILE --threads N [--file-or-parameter VALUE …]``.
 
-The command line of a step follows from the signature of its ``main``: ``Path`` and ``list[Path]`` take paths, ``str`` and ``int`` themselves. This is the one place where a step meets the outside world: threads, logging,
-and errors. It starts light: a job's time is its own.
+The command line of a step follows from the signature of its ``main``: ``Path`` and ``list[Path]`` take paths, ``str``
+and ``int`` themselves. This is the one place where a step meets the outside world: threads, logging, and errors.
+It starts light: a job's time is its own.
 """
 
 import argparse

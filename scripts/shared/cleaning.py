@@ -113,7 +113,7 @@ class Cleaner:
         encoded = values.dictionary_encode()
         texts = encoded.dictionary.to_pylist()
         missing = np.array([t is None or t.strip().casefold() in self._missing for t in texts] + [True])
-        return missing[encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)]
+        return np.asarray(missing[encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)])
 
     def _identity(self, raw: RawBlock, name: str, problems: RowProblems) -> pa.Array:
         values = pc.utf8_trim_whitespace(raw.columns[name])
@@ -160,7 +160,10 @@ class Cleaner:
         key = (name, text)
         if key not in self._spelling:
             self._spelling[key] = spell(
-                text, self.contract.cleaning.case, self.contract.cleaning.aliases.get(name, {}), self._missing
+                text,
+                self.contract.cleaning.case,
+                self.contract.cleaning.aliases.get(name, {}),
+                self._missing,
             )
         return self._spelling[key]
 
@@ -191,7 +194,9 @@ class Cleaner:
             elif failed.any():
                 self.set_to_missing[check.column] += int((failed & ~problems.bad).sum())
                 columns[check.column] = pc.if_else(
-                    pa.array(failed), pa.scalar(None, columns[check.column].type), columns[check.column]
+                    pa.array(failed),
+                    pa.scalar(None, columns[check.column].type),
+                    columns[check.column],
                 )
 
 

@@ -38,9 +38,7 @@ METRICS = (
     "ks",
 )
 LOWER_IS_BETTER = frozenset({"brier", "log_loss"})
-MetricName = Literal[
-    "accuracy", "precision", "recall", "f1", "roc_auc", "pr_auc", "brier", "log_loss", "gini", "ks"
-]
+MetricName = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "pr_auc", "brier", "log_loss", "gini", "ks"]
 
 
 def _text(value: object) -> object:
@@ -100,7 +98,8 @@ class Data(Section):
         description="CSV (plain, .gz, .zst) or Parquet files with known outcomes: a path, a glob, or a list"
     )
     applications: Annotated[list[str], BeforeValidator(_list)] = Field(
-        [], description="files of new applications to score: a path, a glob, or a list; may be empty"
+        [],
+        description="files of new applications to score: a path, a glob, or a list; may be empty",
     )
     format: Format = Format()
 
@@ -136,7 +135,10 @@ class Columns(Section):
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
-        roles = [*self.features(), *filter(None, [self.id, self.target.column, self.group, self.date])]
+        roles = [
+            *self.features(),
+            *filter(None, [self.id, self.target.column, self.group, self.date]),
+        ]
         twice = sorted({name for name in roles if roles.count(name) > 1})
         if twice:
             raise ValueError(f"{listing(twice)}: a column has one role, and is named once")
@@ -185,10 +187,12 @@ class Cleaning(Section):
     """Row by row, with nothing learnt from the data."""
 
     case: Literal["upper", "lower", "keep"] = Field(
-        "upper", description="one spelling per category: all texts are trimmed and brought to this case"
+        "upper",
+        description="one spelling per category: all texts are trimmed and brought to this case",
     )
     aliases: dict[str, dict[Text, Text]] = Field(
-        {}, description="per categorical column: other spelling → the one to use (compared after trimming and case)"
+        {},
+        description="per categorical column: other spelling → the one to use (compared after trimming and case)",
     )
     bounds: dict[str, Bounds] = Field({}, description="per numeric column")
     checks: dict[str, Check] = Field({}, description="by a name of yours")
@@ -198,7 +202,10 @@ class Rejects(Section):
     """Rows that can't be used are set aside with file, line, column and reason, and counted."""
 
     max_share: float = Field(
-        0.05, ge=0, le=1, description="a run fails where a larger share of a raw file's rows is set aside"
+        0.05,
+        ge=0,
+        le=1,
+        description="a run fails where a larger share of a raw file's rows is set aside",
     )
     show_values: bool = Field(
         False, description="write rejected values to the rejects files; they can hold personal data"
@@ -228,7 +235,8 @@ class Split(Section):
     )
     test_share: float = Field(0.2, gt=0, lt=1, description="share of test rows (hash, group)")
     key: Text = Field(
-        "loan-default", description="key of the hash: another key draws another split; keep it, and no row ever moves"
+        "loan-default",
+        description="key of the hash: another key draws another split; keep it, and no row ever moves",
     )
     test_from: str | None = Field(None, description="first date of the test rows (time), such as `2026-01-01`")
     duplicate_ids: Literal["fail", "reject"] = Field(
@@ -264,7 +272,8 @@ class Categorical(Section):
     """How a model sees the categorical columns. Missing is a category of its own; unseen values are handled."""
 
     encoding: Literal["onehot", "native"] = Field(
-        "onehot", description="`native` hands integer codes to an estimator with `categorical_features`"
+        "onehot",
+        description="`native` hands integer codes to an estimator with `categorical_features`",
     )
     min_frequency: int = Field(20, ge=1, description="rarer categories are taken together (onehot)")
 
@@ -293,7 +302,8 @@ class Threshold(Section):
     """From which probability of default on an application is refused."""
 
     method: Literal["fixed", "cost"] = Field(
-        "fixed", description="`cost`: chosen on training rows by cross-validation to minimise the cost"
+        "fixed",
+        description="`cost`: chosen on training rows by cross-validation to minimise the cost",
     )
     value: float = Field(0.5, gt=0, lt=1, description="the threshold (fixed)")
     cost: Cost = Cost()
@@ -311,7 +321,9 @@ class Select(Section):
         ["roc_auc", "pr_auc"], min_length=1, description="in this order; later ones break ties"
     )
     tolerance: float = Field(
-        0.0001, ge=0, description="values this close to the best are a tie; the last tie goes to lower complexity"
+        0.0001,
+        ge=0,
+        description="values this close to the best are a tie; the last tie goes to lower complexity",
     )
     gates: dict[MetricName, float] = Field(
         {"roc_auc": 0.6}, description="a candidate must reach these (brier, log_loss: stay below)"
@@ -322,7 +334,8 @@ class Predict(Section):
     """How new applications are scored."""
 
     missing_columns: Literal["fail", "impute"] = Field(
-        "fail", description="a file that lacks a feature column: refuse it, or take the column as missing"
+        "fail",
+        description="a file that lacks a feature column: refuse it, or take the column as missing",
     )
 
 
@@ -363,7 +376,8 @@ class Config(Section):
     cleaning: Cleaning = Cleaning()
     rejects: Rejects = Rejects()
     features: dict[str, str] = Field(
-        {}, description="derived numeric features, `name: SQL expression` over the numeric and categorical columns"
+        {},
+        description="derived numeric features, `name: SQL expression` over the numeric and categorical columns",
     )
     split: Split = Split()
     models: dict[str, Model] = Field(DEFAULT_MODELS, min_length=1, description="the candidates, by name")
@@ -389,12 +403,22 @@ class Config(Section):
         for where, names, allowed in (
             ("cleaning.bounds", self.cleaning.bounds, columns.numeric),
             ("cleaning.aliases", self.cleaning.aliases, columns.categorical),
-            ("cleaning.checks", [c.column for c in self.cleaning.checks.values()], columns.features()),
+            (
+                "cleaning.checks",
+                [c.column for c in self.cleaning.checks.values()],
+                columns.features(),
+            ),
         ):
             for name in names:
                 if name not in allowed:
                     raise ValueError(f"{where}: no such column '{name}'{did_you_mean(name, allowed)}")
-        taken = {*columns.features(), columns.id, columns.target.column, columns.group, columns.date}
+        taken = {
+            *columns.features(),
+            columns.id,
+            columns.target.column,
+            columns.group,
+            columns.date,
+        }
         for name in self.features:
             if name in taken:
                 raise ValueError(f"features: '{name}' is the name of a column already")
@@ -407,7 +431,10 @@ class Config(Section):
     def contract(self) -> Contract:
         """Return the part that decides what a clean row is."""
         return Contract(
-            format=self.data.format, columns=self.columns, cleaning=self.cleaning, features=self.features
+            format=self.data.format,
+            columns=self.columns,
+            cleaning=self.cleaning,
+            features=self.features,
         )
 
     @property
@@ -443,9 +470,7 @@ def _sentence(detail: ErrorDetails) -> str:
         *parents, key = detail["loc"]
         allowed = _allowed_keys(Config, tuple(parents))
         where = ".".join(map(str, parents)) or "the top level"
-        return (
-            f"unknown key '{key}' in {where}{did_you_mean(str(key), allowed)}; allowed: {listing(allowed, limit=30)}"
-        )
+        return f"unknown key '{key}' in {where}{did_you_mean(str(key), allowed)}; allowed: {listing(allowed, limit=30)}"
     if kind == "missing":
         return f"{place} is missing; it has no default"
     message = detail["msg"].removeprefix("Value error, ")

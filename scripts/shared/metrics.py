@@ -74,7 +74,9 @@ def ks_statistic(target: Target, scores: Scores) -> float:
     return float(np.max(true_positive_rate - false_positive_rate))
 
 
-def cheapest_threshold(target: Target, scores: Scores, missed_default: float, refused_good: float) -> tuple[float, float]:
+def cheapest_threshold(
+    target: Target, scores: Scores, missed_default: float, refused_good: float
+) -> tuple[float, float]:
     """Return the threshold of the lowest cost, and that cost per row.
 
     Cost of a threshold t: missed_default × (defaults scored below t) + refused_good × (others scored at least t).

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+import psutil
+
 from scripts.shared.files import read_json, write_json
 
 OWNER = Path(".snakemake/owner.json")
@@ -32,8 +34,6 @@ class Owner:
 
 def record_owner() -> None:
     """Note this process as the owner of the working folder."""
-    import psutil
-
     pid = os.getpid()
     owner = Owner(socket.gethostname(), pid, psutil.Process(pid).create_time(), getpass.getuser())
     write_json(OWNER, asdict(owner))
@@ -56,8 +56,6 @@ def lock_state() -> tuple[Literal["free", "stale", "held", "unknown"], Owner | N
 
 
 def _lives(owner: Owner) -> bool:
-    import psutil
-
     try:
         return abs(psutil.Process(owner.pid).create_time() - owner.started) < 1
     except psutil.NoSuchProcess:

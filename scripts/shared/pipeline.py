@@ -9,7 +9,13 @@ from sklearn.base import is_classifier
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder, OrdinalEncoder, SplineTransformer, StandardScaler
+from sklearn.preprocessing import (
+    KBinsDiscretizer,
+    OneHotEncoder,
+    OrdinalEncoder,
+    SplineTransformer,
+    StandardScaler,
+)
 
 from scripts.shared.config import Categorical, Model, Numeric
 from scripts.shared.errors import UserError, did_you_mean, listing
@@ -61,7 +67,10 @@ def _numeric(options: Numeric, seed: int) -> Any:
     elif options.transform == "bin":
         steps.append(
             KBinsDiscretizer(
-                n_bins=options.knots, strategy="quantile", quantile_method="averaged_inverted_cdf", random_state=seed
+                n_bins=options.knots,
+                strategy="quantile",
+                quantile_method="averaged_inverted_cdf",
+                random_state=seed,
             )
         )
     return make_pipeline(*steps) if steps else "passthrough"
@@ -79,7 +88,9 @@ def _categorical(options: Categorical) -> Any:
     return make_pipeline(
         SimpleImputer(strategy="constant", fill_value=MISSING, keep_empty_features=True),
         OneHotEncoder(
-            handle_unknown="infrequent_if_exist", min_frequency=options.min_frequency, sparse_output=False
+            handle_unknown="infrequent_if_exist",
+            min_frequency=options.min_frequency,
+            sparse_output=False,
         ),
     )
 
@@ -100,9 +111,7 @@ def _estimator(name: str, model: Model, numeric: int, categorical: int, seed: in
         params.setdefault("random_state", seed)
     if model.categorical.encoding == "native":
         if "categorical_features" not in allowed:
-            raise UserError(
-                f"{where}.categorical.encoding: {kind.__name__} has no native categories; use onehot"
-            )
+            raise UserError(f"{where}.categorical.encoding: {kind.__name__} has no native categories; use onehot")
         # The ColumnTransformer puts the numeric columns first.
         params["categorical_features"] = list(range(numeric, numeric + categorical))
     estimator = kind(**params)

@@ -29,4 +29,10 @@ class Progress:
             return
         self._last = now
         share = f"{done:.0%} done, " if done else ""
-        logging.info("%s: %s%s rows, %s rows/s", self.what, share, f"{rows:,}", f"{rows / (now - self._start):,.0f}")
+        logging.info(
+            "%s: %s%s rows, %s rows/s",
+            self.what,
+            share,
+            f"{rows:,}",
+            f"{rows / (now - self._start):,.0f}",
+        )

@@ -153,7 +153,12 @@ class _CsvFile:
     """One CSV file being read; keeps the position between blocks."""
 
     def __init__(
-        self, path: Path, file_format: Format, wanted: dict[str, bool], optional: set[str], block_bytes: int
+        self,
+        path: Path,
+        file_format: Format,
+        wanted: dict[str, bool],
+        optional: set[str],
+        block_bytes: int,
     ) -> None:
         self.path = path
         self.format = file_format
@@ -162,7 +167,7 @@ class _CsvFile:
         self.block_bytes = block_bytes
         self.names: list[str] = []
         delimiter = re.escape(file_format.delimiter.encode())
-        opening = rb'(?:\A|(?<=[\n' + delimiter + rb']))"'
+        opening = rb"(?:\A|(?<=[\n" + delimiter + rb']))"'
         self._quoted = re.compile(opening + rb'[^"]*+(?:""[^"]*+)*+"')  # possessive: linear time
         self._unclosed = re.compile(opening)
 
@@ -239,9 +244,11 @@ class _CsvFile:
     def _block(self, data: bytes, line: int, bad_lines: int) -> tuple[RawBlock, int]:
         """Parse whole records that start at `line`; return them and the line after them."""
         if bad_lines:
-            return RawBlock({}, np.empty(0, np.int64), [Reject(line, "", "", "a quote is opened and never closed")]), (
-                line + 1
-            )
+            return RawBlock(
+                {},
+                np.empty(0, np.int64),
+                [Reject(line, "", "", "a quote is opened and never closed")],
+            ), (line + 1)
         embedded = b'"' in data and b"\n" in b"".join(self._quoted.findall(data))
         after = line + data.count(b"\n")
         if embedded or NEEDS_CARE.search(data) or data.startswith((b"\n", b"\r")):
@@ -253,12 +260,22 @@ class _CsvFile:
         rejects: list[Reject] = []
 
         def ragged(row: pyarrow.csv.InvalidRow) -> str:
-            rejects.append(Reject(line + row.number - 1, "", row.text, _ragged(row.expected_columns, row.actual_columns)))
+            rejects.append(
+                Reject(
+                    line + row.number - 1,
+                    "",
+                    row.text,
+                    _ragged(row.expected_columns, row.actual_columns),
+                )
+            )
             return "skip"
 
         present = {name: numeric for name, numeric in self.wanted.items() if name in self.names}
         missing = {spelling for m in self.format.missing_values for spelling in (m, m.lower(), m.upper())}
-        for numbers in (True, False):  # where one value of the block isn't a number, all of it is read as text
+        for numbers in (
+            True,
+            False,
+        ):  # where one value of the block isn't a number, all of it is read as text
             rejects.clear()
             try:
                 table = pyarrow.csv.read_csv(
@@ -267,7 +284,9 @@ class _CsvFile:
                         column_names=self.names, use_threads=False, block_size=len(data) + 1
                     ),
                     parse_options=pyarrow.csv.ParseOptions(
-                        delimiter=self.format.delimiter, invalid_row_handler=ragged, ignore_empty_lines=False
+                        delimiter=self.format.delimiter,
+                        invalid_row_handler=ragged,
+                        ignore_empty_lines=False,
                     ),
                     convert_options=pyarrow.csv.ConvertOptions(
                         include_columns=list(present),
@@ -313,7 +332,12 @@ class _CsvFile:
                 lines.append(start)
             elif row:
                 rejects.append(
-                    Reject(start, "", self.format.delimiter.join(row), _ragged(len(self.names), len(row)))
+                    Reject(
+                        start,
+                        "",
+                        self.format.delimiter.join(row),
+                        _ragged(len(self.names), len(row)),
+                    )
                 )
             start = line + reader.line_num
         by_name = dict(zip(self.names, zip(*rows, strict=True) if rows else [()] * len(self.names), strict=True))

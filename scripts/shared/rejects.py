@@ -37,9 +37,7 @@ class RowProblems:
     def __post_init__(self) -> None:
         self.bad = np.zeros(len(self.lines), dtype=bool)
 
-    def add(
-        self, mask: npt.NDArray[np.bool_], column: str, reason: str, values: pa.Array | None = None
-    ) -> None:
+    def add(self, mask: npt.NDArray[np.bool_], column: str, reason: str, values: pa.Array | None = None) -> None:
         """Reject the rows of `mask` that have no problem yet."""
         for row in np.flatnonzero(mask & ~self.bad):
             value = None if values is None else values[int(row)].as_py()

@@ -7,8 +7,6 @@ MEMBERSHIPS = expand(MEMBERSHIP, part=RAW)
 
 
 rule preprocess:
-    message:
-        "preprocess {input.raw}"
     input:
         raw=lambda wildcards: RAW[wildcards.part],
     output:
@@ -19,14 +17,16 @@ rule preprocess:
         "results/logs/preprocess/{part}.log",
     benchmark:
         "results/benchmarks/preprocess/{part}.tsv"
+    threads: 1
+    resources:
+        **requests(memory_per_input=0.5),
     params:
         contract=as_json(CONTRACT),
         policy=as_json(REJECTS),
         config=FROZEN_CONFIG,
         code=code_hash("preprocess"),
-    threads: 1
-    resources:
-        **requests(memory_per_input=0.5),
+    message:
+        "preprocess {input.raw}"
     shell:
         step(
             "preprocess",
@@ -36,8 +36,6 @@ rule preprocess:
 
 
 rule split:
-    message:
-        "split all rows into train and test ({params.method})"
     input:
         parts=PARTS,
         summaries=expand("results/data/counts/{part}.json", part=RAW),
@@ -50,6 +48,9 @@ rule split:
         "results/logs/split/split.log",
     benchmark:
         "results/benchmarks/split/split.tsv"
+    threads: 1
+    resources:
+        **requests(),
     params:
         method=CONFIG.split.method,
         contract=as_json(CONTRACT),
@@ -57,9 +58,8 @@ rule split:
         policy=as_json(REJECTS),
         config=FROZEN_CONFIG,
         code=code_hash("split"),
-    threads: 1
-    resources:
-        **requests(),
+    message:
+        "split all rows into train and test ({params.method})"
     shell:
         step(
             "split",

@@ -16,8 +16,6 @@ for NAME, ROW in CONFIG.models.items():
     rule:
         name:
             f"train_{NAME}"
-        message:
-            f"train {NAME} ({ROW.estimator})"
         input:
             parts=PARTS,
             membership=MEMBERSHIPS,
@@ -28,6 +26,9 @@ for NAME, ROW in CONFIG.models.items():
             f"results/logs/train_{NAME}/train_{NAME}.log",
         benchmark:
             f"results/benchmarks/train_{NAME}/train_{NAME}.tsv"
+        threads: CONFIG.resources.threads
+        resources:
+            **requests(memory_per_input=100),
         params:
             model_name=NAME,
             model=as_json(ROW.model_dump(mode="json")),
@@ -35,9 +36,8 @@ for NAME, ROW in CONFIG.models.items():
             seed=CONFIG.seed,
             config=FROZEN_CONFIG,
             code=code_hash("train"),
-        threads: CONFIG.resources.threads
-        resources:
-            **requests(memory_per_input=100),
+        message:
+            f"train {NAME} ({ROW.estimator})"
         shell:
             step(
                 "train",
@@ -47,8 +47,6 @@ for NAME, ROW in CONFIG.models.items():
 
 
 rule cross_validate:
-    message:
-        "cross-validate {wildcards.model} on the train rows"
     input:
         parts=PARTS,
         membership=MEMBERSHIPS,
@@ -58,6 +56,9 @@ rule cross_validate:
         "results/logs/cross_validate/{model}.log",
     benchmark:
         "results/benchmarks/cross_validate/{model}.tsv"
+    threads: CONFIG.resources.threads
+    resources:
+        **requests(memory_per_input=100),
     params:
         model=lambda wildcards: as_json(CONFIG.models[wildcards.model].model_dump(mode="json")),
         contract=as_json(CONTRACT),
@@ -66,9 +67,8 @@ rule cross_validate:
         seed=CONFIG.seed,
         config=FROZEN_CONFIG,
         code=code_hash("cross_validate"),
-    threads: CONFIG.resources.threads
-    resources:
-        **requests(memory_per_input=100),
+    message:
+        "cross-validate {wildcards.model} on the train rows"
     shell:
         step(
             "cross_validate",
@@ -78,8 +78,6 @@ rule cross_validate:
 
 
 rule evaluate:
-    message:
-        "evaluate {wildcards.model} on the test rows"
     input:
         parts=PARTS,
         membership=MEMBERSHIPS,
@@ -93,13 +91,15 @@ rule evaluate:
         "results/logs/evaluate/{model}.log",
     benchmark:
         "results/benchmarks/evaluate/{model}.tsv"
+    threads: 1
+    resources:
+        **requests(memory_per_input=50),
     params:
         threshold=as_json(CONFIG.threshold.model_dump(mode="json")),
         config=FROZEN_CONFIG,
         code=code_hash("evaluate"),
-    threads: 1
-    resources:
-        **requests(memory_per_input=50),
+    message:
+        "evaluate {wildcards.model} on the test rows"
     shell:
         step(
             "evaluate",
@@ -110,8 +110,6 @@ rule evaluate:
 
 
 rule compare:
-    message:
-        "put all metrics into one table"
     input:
         metrics=expand(METRICS, model=MODELS),
     output:
@@ -120,19 +118,19 @@ rule compare:
         "results/logs/compare/compare.log",
     benchmark:
         "results/benchmarks/compare/compare.tsv"
-    params:
-        config=FROZEN_CONFIG,
-        code=code_hash("compare"),
     threads: 1
     resources:
         **requests(),
+    params:
+        config=FROZEN_CONFIG,
+        code=code_hash("compare"),
+    message:
+        "put all metrics into one table"
     shell:
         step("compare", "--metrics {input.metrics:q} --comparison {output.comparison:q}")
 
 
 rule select:
-    message:
-        "select the best of {params.models} and publish it"
     input:
         models=expand(MODEL, model=MODELS),
         cards=expand(CARD, model=MODELS),
@@ -146,15 +144,17 @@ rule select:
         "results/logs/select/select.log",
     benchmark:
         "results/benchmarks/select/select.tsv"
+    threads: 1
+    resources:
+        **requests(),
     params:
         models=", ".join(MODELS),
         select=as_json(CONFIG.select.model_dump(mode="json")),
         lock=workflow.source_path("../../requirements.lock"),
         config=FROZEN_CONFIG,
         code=code_hash("select_model"),
-    threads: 1
-    resources:
-        **requests(),
+    message:
+        "select the best of {params.models} and publish it"
     shell:
         step(
             "select_model",

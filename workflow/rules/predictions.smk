@@ -2,8 +2,6 @@
 
 
 rule predict:
-    message:
-        "predict {input.application}"
     input:
         application=lambda wildcards: APPLICATIONS[wildcards.application],
         receipt="results/selection.json",
@@ -16,14 +14,16 @@ rule predict:
         "results/logs/predict/{application}.log",
     benchmark:
         "results/benchmarks/predict/{application}.tsv"
+    threads: 1
+    resources:
+        **requests(memory_per_input=0.5),
     params:
         predict=as_json(CONFIG.predict.model_dump(mode="json")),
         policy=as_json(REJECTS),
         config=FROZEN_CONFIG,
         code=code_hash("predict"),
-    threads: 1
-    resources:
-        **requests(memory_per_input=0.5),
+    message:
+        "predict {input.application}"
     shell:
         step(
             "predict",

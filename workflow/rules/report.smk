@@ -2,8 +2,6 @@
 
 
 rule report:
-    message:
-        "write the report"
     input:
         summary="results/data/summary.json",
         metrics=expand(METRICS, model=MODELS),
@@ -16,12 +14,14 @@ rule report:
         "results/logs/report/report.log",
     benchmark:
         "results/benchmarks/report/report.tsv"
-    params:
-        config=FROZEN_CONFIG,
-        code=code_hash("report"),
     threads: 1
     resources:
         **requests(),
+    params:
+        config=FROZEN_CONFIG,
+        code=code_hash("report"),
+    message:
+        "write the report"
     shell:
         step(
             "report",
