@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import pyarrow as pa
-import pyarrow.csv
 
 from scripts.shared.cleaning import LINE, CleanBlock, Cleaner
 from scripts.shared.config import Contract, Predict, Rejects, read_config
@@ -95,14 +95,6 @@ class Scorer:
         self.version = version
         columns = self.contract.columns
         self.label = columns.id or "line"
-        self.schema = pa.schema(
-            [
-                (self.label, pa.string() if columns.id else pa.int64()),
-                ("probability_of_default", pa.float64()),
-                ("decision", pa.string()),
-                ("model_version", pa.string()),
-            ]
-        )
 
     def score_file(
         self, application: Path, predictions: Path, rejects: Path, options: Predict, policy: Rejects
@@ -125,7 +117,7 @@ class Scorer:
             atomic(predictions) as predictions_part,
             atomic(rejects) as rejects_part,
             rejects_part.open("w", encoding="utf-8", newline="") as rejects_file,
-            pa.csv.CSVWriter(predictions_part, self.schema, write_options=_csv_options()) as writer,
+            predictions_part.open("wb") as predictions_file,
         ):
             rejected = RejectsWriter(rejects_file, str(application), policy.show_values)
             for raw in read_blocks(
@@ -135,13 +127,17 @@ class Scorer:
                 rejected.write(clean.rejects)
                 unseen.update(self._unseen(clean))
                 scores = predict_default(self.pipeline, to_frame(clean.table, self.numeric, self.categorical))
-                writer.write_table(self.label_scores(clean.table, scores))
+                labelled = self.label_scores(clean.table, scores)
+                labelled.write_csv(predictions_file, include_header=predictions_file.tell() == 0)
                 counts.update(
                     rows_in=clean.rows_in,
                     rows_predicted=len(scores),
                     refused=int((scores >= self.threshold).sum()),
                 )
                 progress.at(counts["rows_in"], raw.done)
+            if counts["rows_in"] == 0:
+                nothing = cleaner.schema().empty_table()
+                self.label_scores(nothing, np.empty(0)).write_csv(predictions_file)
         if counts["rows_in"] == 0:
             logging.warning("warning: %s has a header and no rows; its predictions are empty", application)
         for name, number in sorted(unseen.items()):
@@ -163,17 +159,15 @@ class Scorer:
             "unseen_categories": dict(sorted(unseen.items())),
         }
 
-    def label_scores(self, table: pa.Table, scores: npt.NDArray[np.float64]) -> pa.Table:
+    def label_scores(self, table: pa.Table, scores: npt.NDArray[np.float64]) -> pl.DataFrame:
         """Return the predictions of some rows, as they are written."""
-        refused = scores >= self.threshold
-        return pa.table(
-            [
-                table.column(self.contract.columns.id or LINE),
-                pa.array(scores),
-                pa.array(np.where(refused, REFUSE, APPROVE)),
-                pa.array([self.version] * len(scores), pa.string()),
-            ],
-            schema=self.schema,
+        return pl.DataFrame(
+            {
+                self.label: pl.Series(table.column(self.contract.columns.id or LINE)),
+                "probability_of_default": scores,
+                "decision": np.where(scores >= self.threshold, REFUSE, APPROVE),
+                "model_version": np.full(len(scores), self.version),
+            }
         )
 
     def _unseen(self, clean: CleanBlock) -> dict[str, int]:
@@ -194,7 +188,3 @@ class Scorer:
         for name in optional:
             if name not in present:
                 logging.warning("warning: %s lacks the column '%s'; it is taken as missing", application, name)
-
-
-def _csv_options() -> pa.csv.WriteOptions:
-    return pa.csv.WriteOptions(include_header=True, quoting_style="needed")

@@ -19,6 +19,7 @@ from scripts.shared.reading import RawBlock
 from scripts.shared.rejects import Reject, RowProblems
 
 LINE = "__line"
+DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$"
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
@@ -122,10 +123,12 @@ class Cleaner:
 
     def _date(self, raw: RawBlock, name: str, problems: RowProblems) -> pa.Array:
         values = pc.utf8_trim_whitespace(raw.columns[name])
-        days = pc.strptime(pc.utf8_slice_codeunits(values, 0, 10), "%Y-%m-%d", "s", error_is_null=True)
-        bad = days.is_null().to_numpy(zero_copy_only=False)
-        problems.add(bad, name, "not a date like 2026-01-31", values)
-        return pc.strftime(days, "%Y-%m-%d")
+        days = pc.utf8_slice_codeunits(values, 0, 10)  # a time of day may follow
+        written = pc.strftime(pc.strptime(days, "%Y-%m-%d", "s", error_is_null=True), "%Y-%m-%d")
+        shaped = pc.match_substring_regex(values, DATE)
+        same = pc.and_(shaped, pc.equal(written, days)).fill_null(False)  # 30 February reads as 2 March
+        problems.add(~same.to_numpy(zero_copy_only=False), name, "not a date like 2026-01-31", values)
+        return days
 
     def _numeric(self, raw: RawBlock, name: str, problems: RowProblems) -> pa.Array:
         column = raw.columns.get(name)
@@ -174,12 +177,12 @@ class Cleaner:
         encoded = values.dictionary_encode()
         texts = [canonical_value(text) for text in encoded.dictionary.to_pylist()]
         indices = encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
-        counts = np.bincount(indices[~problems.bad], minlength=len(texts) + 1)
         positive = canonical_value(target.positive)
         if target.negative is not None:
             negative = canonical_value(target.negative)
             unknown = np.array([text not in (positive, negative) for text in texts] + [False])[indices]
             problems.add(unknown, target.column, f"neither {target.positive} nor {target.negative}", values)
+        counts = np.bincount(indices[~problems.bad], minlength=len(texts) + 1)
         for text, count in zip(texts, counts, strict=False):
             if count:
                 self.target_values[text] += int(count)
@@ -268,11 +271,10 @@ def canonical_value(text: str) -> str:
     ('1', '1', 'good')
     """
     trimmed = text.strip()
-    try:
-        number = float(trimmed)
-    except ValueError:
+    if not re.fullmatch(NUMBER, trimmed, re.ASCII):
         return trimmed
-    return f"{number:g}"
+    number = float(trimmed) + 0.0  # no -0
+    return str(int(number)) if number.is_integer() else str(number)
 
 
 def _range(low: float | None, high: float | None) -> str:

@@ -329,6 +329,14 @@ class Select(Section):
         {"roc_auc": 0.6}, description="a candidate must reach these (brier, log_loss: stay below)"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _on(cls, value: object) -> object:
+        """YAML 1.1 reads the bare key ``on`` as true."""
+        if isinstance(value, dict) and True in value:
+            return {"on" if key is True else key: item for key, item in value.items()}
+        return value
+
 
 class Predict(Section):
     """How new applications are scored."""

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from scripts.shared.errors import UserError, did_you_mean, listing
 
-_PROBE = pl.DataFrame({"n": [0.5, 3.0, 2.0, 7.0], "t": ["B", "A", "C", "B"]})
+_PROBE_ROWS = 64
 
 
 class Expression:
@@ -52,7 +52,7 @@ class Expression:
         self._check_row_by_row(set(numeric))
 
     def _check_row_by_row(self, numeric: set[str]) -> None:
-        frame = _PROBE.select(pl.col("n" if name in numeric else "t").alias(name) for name in self.columns)
+        frame = _probe(self.columns, numeric)
         whole = self._evaluate(frame)
         single = [self._evaluate(frame[row : row + 1]) for row in range(len(frame))]
         if len(whole) != len(frame) or not whole.equals(pl.concat(single)):
@@ -82,6 +82,20 @@ class Expression:
         if series.dtype != pl.Boolean:
             raise UserError(f"{self.where}: '{self.text}' is not a condition")
         return np.asarray((~series).fill_null(False).to_numpy(), dtype=bool)
+
+
+def _probe(columns: Sequence[str], numeric: set[str]) -> pl.DataFrame:
+    """Return rows of which no average, rank or neighbour says anything: of all sizes and signs, repeated, some missing."""
+    random = np.random.default_rng(2026)
+    series = []
+    for name in columns:
+        distinct = random.choice([-1.0, 1.0], _PROBE_ROWS // 4) * 10 ** random.uniform(-3, 9, _PROBE_ROWS // 4)
+        numbers = random.choice(distinct, _PROBE_ROWS)
+        texts = random.choice(["A", "B", "C"], _PROBE_ROWS)
+        values = numbers.tolist() if name in numeric else texts.tolist()
+        values[random.integers(_PROBE_ROWS)] = None
+        series.append(pl.Series(name, values, pl.Float64 if name in numeric else pl.String))
+    return pl.DataFrame(series)
 
 
 def _plain(column: pa.Array) -> pa.Array:

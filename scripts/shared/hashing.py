@@ -36,7 +36,8 @@ def hash_texts(texts: pa.Array, seed: np.uint64) -> Hashes:
     """Return the hashes (shape (rows,)) of a string array's UTF-8 bytes; missing texts hash alike."""
     if pa.types.is_dictionary(texts.type):
         hashes = np.append(hash_texts(texts.dictionary, seed), mix(np.array([seed ^ _MISSING])))
-        return np.asarray(hashes[texts.indices.fill_null(len(texts.dictionary)).to_numpy(zero_copy_only=False)])
+        indices = texts.indices.cast(pa.int64()).fill_null(len(texts.dictionary))
+        return np.asarray(hashes[indices.to_numpy(zero_copy_only=False)])
     texts = texts.cast(pa.large_binary())
     _, offset_buffer, data_buffer = texts.buffers()
     offsets = np.frombuffer(offset_buffer, np.int64)[texts.offset : texts.offset + len(texts) + 1]

@@ -40,7 +40,8 @@ def find_inputs(patterns: Sequence[str], key: str, reserved: Sequence[str] = ())
         expanded = _expand(pattern, key)
         for path in _matches(expanded, pattern, key):
             name = _name(path, fixed_part(expanded))
-            if re.search(r"[{}\n]", name) or name.endswith(tuple(reserved)):
+            parts = name.split("/")
+            if re.search(r"[{}\n]", name) or ".." in parts or "" in parts or name.endswith(tuple(reserved)):
                 raise UserError(f"{key}: the file name '{path}' can't be used here; rename the file")
             if found.setdefault(name, path) != path:
                 raise UserError(

@@ -57,6 +57,8 @@ def lock_state() -> tuple[Literal["free", "stale", "held", "unknown"], Owner | N
 
 def _lives(owner: Owner) -> bool:
     try:
-        return abs(psutil.Process(owner.pid).create_time() - owner.started) < 1
+        process = psutil.Process(owner.pid)
+        # A zombie is dead; it only waits for its parent to notice. Process ids are reused, so the start must agree.
+        return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - owner.started) < 1
     except psutil.NoSuchProcess:
         return False

@@ -6,6 +6,7 @@ lines by Python's csv module, which counts physical lines exactly. Memory is bou
 """
 
 import codecs
+import contextlib
 import csv
 import io
 import re
@@ -17,6 +18,7 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
@@ -87,23 +89,33 @@ def read_blocks(
         Where the file is missing, empty, unreadable, in another encoding, or lacks a wanted column.
     """
     wanted = {name: name in set(numeric) for name in (*numeric, *text)}
-    try:
+    with _file_errors(path):
         if path.suffix.lower() in (".parquet", ".pq"):
             yield from _parquet_blocks(path, wanted, set(optional))
         else:
             yield from _CsvFile(path, file_format, wanted, set(optional), block_bytes).blocks()
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
-    except PermissionError:
-        raise UserError(f"{path} can't be read by this user; check its permissions") from None
 
 
 def column_names(path: Path, file_format: Format) -> list[str]:
     """Return the names of a file's columns."""
-    if path.suffix.lower() in (".parquet", ".pq"):
-        return list(_open_parquet(path).schema_arrow.names)
-    with _open_bytes(path) as stream:
-        return _CsvFile(path, file_format, {}, set(), BLOCK_BYTES).read_header(_utf8(stream, path, file_format))[0]
+    with _file_errors(path):
+        if path.suffix.lower() in (".parquet", ".pq"):
+            return list(_open_parquet(path).schema_arrow.names)
+        with _open_bytes(path) as stream:
+            return _CsvFile(path, file_format, {}, set(), BLOCK_BYTES).read_header(_utf8(stream, path, file_format))[0]
+
+
+@contextlib.contextmanager
+def _file_errors(path: Path) -> Iterator[None]:
+    """Say in a sentence why a path can't be opened."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, not a file")
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    except PermissionError:
+        raise UserError(f"{path} can't be read by this user; check its permissions") from None
 
 
 # --- CSV ---------------------------------------------------------------------------------------------------------
@@ -125,7 +137,7 @@ def _utf8(stream: IO[bytes], path: Path, file_format: Format, block_bytes: int =
     first, line = True, 1
     while True:
         try:
-            chunk = stream.read(block_bytes)
+            chunk = stream.read(max(block_bytes, 4) if first else block_bytes)  # a byte order mark, whole
         except (OSError, EOFError) as error:
             raise UserError(f"{path}: the compressed data is damaged or cut short ({error})") from None
         end = not chunk
@@ -139,7 +151,7 @@ def _utf8(stream: IO[bytes], path: Path, file_format: Format, block_bytes: int =
                     f"{path}, near line {line}: not {file_format.encoding} ({error}); check data.format.encoding"
                 ) from None
             chunk = text.encode()
-        if first:
+        if first and chunk:
             chunk = chunk.removeprefix(codecs.BOM_UTF8)
             first = False
         line += chunk.count(b"\n")
@@ -168,8 +180,11 @@ class _CsvFile:
         self.names: list[str] = []
         delimiter = re.escape(file_format.delimiter.encode())
         opening = rb"(?:\A|(?<=[\n" + delimiter + rb']))"'
-        self._quoted = re.compile(opening + rb'[^"]*+(?:""[^"]*+)*+"')  # possessive: linear time
+        closing = rb'" *(?=[\r\n' + delimiter + rb"]|\Z)"
+        self._quoted = re.compile(opening + rb'[^"]*+(?:""[^"]*+)*+' + closing)  # possessive: linear time
         self._unclosed = re.compile(opening)
+        numbers = [float(m) for m in file_format.missing_values if re.fullmatch(r"[+-]?\d+\.?\d*", m)]
+        self._doubtful = pa.array([np.nan, *numbers])  # values that the text decides on: missing, or not a number
 
     def blocks(self) -> Iterator[RawBlock]:
         size = max(self.path.stat().st_size, 1)
@@ -188,33 +203,44 @@ class _CsvFile:
         self, data: bytes, line: int, done: float, at_end: bool
     ) -> Generator[RawBlock, None, tuple[bytes, int]]:
         """Yield blocks of whole records; return the rest and its line."""
+        masked, at = self._masked(data), 0
         while True:
-            records, data, bad_lines = self._cut(data, at_end)
-            if not records and not bad_lines:
-                return data, line
-            block, line = self._block(records, line, bad_lines)
+            end, unclosed = self._cut(data, masked, at, at_end)
+            if end == at:
+                return data[at:], line
+            if unclosed:
+                block = self._unclosed_line(line)
+                if masked.find(b"\n", at) + 1 != end:  # what seemed quoted on the bad line reached beyond it
+                    masked = masked[:end] + self._masked(data[end:])
+            else:
+                block = self._block(data[at:end], masked[at:end], line)
             block.done = done
+            line += data.count(b"\n", at, end)
+            at = end
             yield block
 
     def read_header(self, chunks: Iterator[bytes]) -> tuple[list[str], bytes, int]:
         """Return the column names, the bytes read beyond the header, and the line after it."""
-        pending, line = b"", 1
+        pending, masked, line = b"", b"", 1
         for chunk in chunks:
             pending += chunk
-            if b"\n" in pending.lstrip(b"\r\n"):
+            masked = self._masked(pending.lstrip(b"\r\n")[:MAX_RECORD_BYTES])
+            end = masked.find(b"\n")
+            if end >= 0 and (len(pending) >= MAX_RECORD_BYTES or not self._unclosed.search(masked, 0, end)):
                 break
         if not pending.strip():
             raise UserError(f"{self.path} is empty; expected a header line with column names")
         blank = len(pending) - len(pending.lstrip(b"\r\n"))
         line += pending[:blank].count(b"\n")
         pending = pending[blank:]
-        masked = self._quoted.sub(_mask, pending)
         end = masked.find(b"\n") + 1 or len(pending)
         header, rest = pending[:end], pending[end:]
         try:
             text = header.decode()
         except UnicodeDecodeError:
             raise UserError(self._encoding_message(line)) from None
+        if b"\r" in masked[:end].removesuffix(b"\n").removesuffix(b"\r"):
+            raise UserError(f"{self.path}: lines end in a lone carriage return; save the file with LF or CRLF")
         rows = list(csv.reader(io.StringIO(text.replace("\r\n", "\n"), newline=""), delimiter=self.format.delimiter))
         names = [name.strip() for name in rows[0]]
         return names, rest, line + header.count(b"\n")
@@ -222,38 +248,36 @@ class _CsvFile:
     def _check_header(self) -> None:
         check_names(self.path, self.names, self.wanted, self.optional)
 
-    def _cut(self, data: bytes, at_end: bool) -> tuple[bytes, bytes, int]:
-        """Cut after the last whole record: (whole records, rest, lines to reject first).
+    def _masked(self, data: bytes) -> bytes:
+        """Return the data with quoted fields masked: as long, without line breaks and delimiters."""
+        return self._quoted.sub(lambda quoted: b"q" * len(quoted[0]), data) if b'"' in data else data
 
-        A quote that opens a field and is never closed would swallow the rest of the file. Where one is found (at the
-        end of the file, or when a record grows beyond reason), its line alone is set aside.
+    def _cut(self, data: bytes, masked: bytes, at: int, at_end: bool) -> tuple[int, bool]:
+        """Return where the whole records from `at` on end, and whether it is a line to set aside instead.
+
+        A quote that opens a field and is never closed (before a delimiter or line end) would swallow rows after it.
+        Where one is found (at the end of the file, or when a record grows beyond reason), its line alone is set aside.
         """
-        masked = self._quoted.sub(_mask, data) if b'"' in data else data
-        open_quote = self._unclosed.search(masked) if b'"' in masked else None
+        open_quote = self._unclosed.search(masked, at) if masked.find(b'"', at) >= 0 else None
         if open_quote is None:
-            end = len(data) if at_end else masked.rfind(b"\n") + 1
-            return data[:end], data[end:], 0
-        start = masked.rfind(b"\n", 0, open_quote.start()) + 1
-        if start > 0:
-            return data[:start], data[start:], 0
-        if not at_end and len(data) < MAX_RECORD_BYTES:
-            return b"", data, 0
-        line_end = data.find(b"\n") + 1 or len(data)
-        return b"", data[line_end:], 1
+            return len(data) if at_end else max(at, masked.rfind(b"\n", at) + 1), False
+        start = masked.rfind(b"\n", at, open_quote.start()) + 1
+        if start > at:
+            return start, False
+        if not at_end and len(data) - at < MAX_RECORD_BYTES:
+            return at, False
+        return data.find(b"\n", at) + 1 or len(data), True
 
-    def _block(self, data: bytes, line: int, bad_lines: int) -> tuple[RawBlock, int]:
-        """Parse whole records that start at `line`; return them and the line after them."""
-        if bad_lines:
-            return RawBlock(
-                {},
-                np.empty(0, np.int64),
-                [Reject(line, "", "", "a quote is opened and never closed")],
-            ), (line + 1)
-        embedded = b'"' in data and b"\n" in b"".join(self._quoted.findall(data))
-        after = line + data.count(b"\n")
+    def _unclosed_line(self, line: int) -> RawBlock:
+        columns = {name: pa.array([], pa.string()) for name in self.wanted if name in self.names}
+        return RawBlock(columns, np.empty(0, np.int64), [Reject(line, "", "", "a quote is opened and never closed")])
+
+    def _block(self, data: bytes, masked: bytes, line: int) -> RawBlock:
+        """Parse whole records that start at `line`."""
+        embedded = data.count(b"\n") > masked.count(b"\n")
         if embedded or NEEDS_CARE.search(data) or data.startswith((b"\n", b"\r")):
-            return self._with_csv_module(data, line), after
-        return self._with_arrow(data, line), after
+            return self._with_csv_module(data, line)
+        return self._with_arrow(data, line)
 
     def _with_arrow(self, data: bytes, line: int) -> RawBlock:
         """Parse records of one line each."""
@@ -272,10 +296,7 @@ class _CsvFile:
 
         present = {name: numeric for name, numeric in self.wanted.items() if name in self.names}
         missing = {spelling for m in self.format.missing_values for spelling in (m, m.lower(), m.upper())}
-        for numbers in (
-            True,
-            False,
-        ):  # where one value of the block isn't a number, all of it is read as text
+        for numbers in (True, False):  # where one value of the block isn't a number, all of it is read as text
             rejects.clear()
             try:
                 table = pyarrow.csv.read_csv(
@@ -299,7 +320,8 @@ class _CsvFile:
                         decimal_point=self.format.decimal,
                     ),
                 )
-                break
+                if not numbers or not self._has_doubtful(table):
+                    break
             except pa.ArrowInvalid as error:
                 if numbers:
                     continue
@@ -311,6 +333,11 @@ class _CsvFile:
             lines = lines[~np.isin(lines, np.fromiter(taken, np.int64))]
         columns = {name: table.column(name).combine_chunks() for name in present}
         return RawBlock(columns, lines, rejects)
+
+    def _has_doubtful(self, table: pa.Table) -> bool:
+        """Return whether a number was parsed that the text may mean otherwise, such as ``nan`` or `` -9``."""
+        numeric = [table.column(name) for name in table.column_names if self.wanted[name]]
+        return any(pc.any(pc.is_in(column, value_set=self._doubtful)).as_py() for column in numeric)
 
     def _with_csv_module(self, data: bytes, line: int) -> RawBlock:
         """Parse records that may span lines; slower, exact about lines."""
@@ -355,11 +382,6 @@ class _CsvFile:
             f"{self.path}, line {line}: not valid UTF-8; if the file is in another encoding, "
             "name it in the config, such as data.format.encoding: cp1252"
         )
-
-
-def _mask(quoted: re.Match[bytes]) -> bytes:
-    """Stand in for a quoted field: as long, without line breaks and delimiters."""
-    return b"q" * len(quoted[0])
 
 
 def _ragged(expected: int, actual: int) -> str:

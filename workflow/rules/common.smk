@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT))
 from scripts.shared.code_hash import code_hash
 from scripts.shared.config import load_config
 from scripts.shared.errors import UserError
-from scripts.shared.files import write_json
+from scripts.shared.files import sha256_file, write_json
 from scripts.shared.inputs import find_inputs
 from scripts.shared.ownership import record_owner
 from scripts.shared.registry import prepare
@@ -31,6 +31,8 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
+LOCK = os.path.relpath(ROOT / "requirements.lock")
+LOCK_CHECKSUM = sha256_file(Path(LOCK))
 CONTRACT = CONFIG.contract().model_dump(mode="json")
 REJECTS = CONFIG.rejects.model_dump(mode="json")
 

@@ -34,6 +34,7 @@ for NAME, ROW in CONFIG.models.items():
             model=as_json(ROW.model_dump(mode="json")),
             contract=as_json(CONTRACT),
             seed=CONFIG.seed,
+            lock=LOCK_CHECKSUM,
             config=FROZEN_CONFIG,
             code=code_hash("train"),
         message:
@@ -65,6 +66,7 @@ rule cross_validate:
         threshold=as_json(CONFIG.threshold.model_dump(mode="json")),
         folds=CONFIG.cv_folds,
         seed=CONFIG.seed,
+        lock=LOCK_CHECKSUM,
         config=FROZEN_CONFIG,
         code=code_hash("cross_validate"),
     message:
@@ -138,6 +140,7 @@ rule select:
         cv=expand(CROSS_VALIDATION, model=MODELS) if CONFIG.select.on == "cv" else [],
         # A rollback rewrites the live pointer and must not be undone by the next run: its time doesn't count here.
         live=ancient(LIVE),
+        lock=ancient(LOCK),  # kept with each version; a changed lock trains anew anyway
     output:
         receipt="results/selection.json",
     log:
@@ -150,7 +153,6 @@ rule select:
     params:
         models=", ".join(MODELS),
         select=as_json(CONFIG.select.model_dump(mode="json")),
-        lock=workflow.source_path("../../requirements.lock"),
         config=FROZEN_CONFIG,
         code=code_hash("select_model"),
     message:
@@ -159,5 +161,5 @@ rule select:
         step(
             "select_model",
             "--model-files {input.models:q} --cards {input.cards:q} --metrics {input.metrics:q} --cv {input.cv:q}"
-            " --live {input.live:q} --lock {params.lock:q} --receipt {output.receipt:q} --config {params.config}",
+            " --live {input.live:q} --lock {input.lock:q} --receipt {output.receipt:q} --config {params.config}",
         )

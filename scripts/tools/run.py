@@ -1,0 +1,134 @@
+"""Run the workflow with the local profile, and end with a short table of what came out: what `make run` calls.
+
+Before it starts, it looks who holds the working folder: a lock that a killed run left is removed, a living run is named.
+Afterwards, it repeats the one sentence that says why a job failed, if one did.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tabulate import tabulate
+
+from scripts.shared.config import METRICS
+from scripts.shared.errors import UserError
+from scripts.shared.files import read_json
+from scripts.shared.ownership import lock_state
+
+RESULTS = Path("results")
+SUMMARY = RESULTS / "data" / "summary.json"
+
+
+def main() -> int:
+    """Run Snakemake; return its exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", help="config file (default: config/config.yaml)")
+    parser.add_argument("--target", default="all", help="rule to run")
+    options = parser.parse_args()
+    command = [sys.executable, "-m", "snakemake", "--profile", "profiles/local"]
+    if options.config:
+        command += ["--configfile", options.config]
+    started = time.time()
+    try:
+        release_stale_lock(command)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    try:
+        code = subprocess.run([*command, options.target], check=False).returncode
+    except KeyboardInterrupt:
+        return 130
+    if code:
+        for sentence in failures(started):
+            print(sentence, file=sys.stderr)
+    elif options.target == "all":
+        print(summary())
+    else:
+        print(f"{RESULTS / options.target}.html is there")
+    return code
+
+
+def release_stale_lock(command: list[str]) -> None:
+    """Remove the lock of a run that was killed.
+
+    Raises
+    ------
+    UserError
+        Where the owner of the lock lives, or runs on another host.
+    """
+    state, owner = lock_state()
+    if state == "held":
+        raise UserError(f"{owner} is running the workflow in this folder; wait for it, or end it, then run again")
+    if state == "unknown":
+        raise UserError(
+            f"this folder is locked by {owner or 'a run that left no note'}, which can't be checked from here; when you "
+            "know that it is over, run: .venv/bin/snakemake --profile profiles/local --unlock"
+        )
+    if state == "stale":
+        print(f"{owner} was ended before it was done; its lock is removed and the run resumes", flush=True)
+        subprocess.run([*command, "--unlock", "--quiet", "all"], check=True)
+
+
+def failures(since: float) -> list[str]:
+    """Return the sentences with which jobs failed after a point in time, from their logs."""
+    logs = (p for p in (RESULTS / "logs").rglob("*.log") if p.stat().st_mtime >= since)
+    sentences = {
+        line: None for path in sorted(logs) for line in path.read_text(errors="replace").splitlines() if line.startswith("error: ")
+    }
+    return list(sentences)
+
+
+# --- the table at the end ------------------------------------------------------------------------------------------
+
+
+def summary() -> str:
+    """Return the table: models, winner, rows, and where everything is."""
+    receipt, data = read_json(RESULTS / "selection.json"), read_json(SUMMARY)
+    models = [read_json(RESULTS / "metrics" / f"{name}.json") for name in receipt["candidates"]]
+    applications = [
+        read_json(path) for path in sorted((RESULTS / "predictions").rglob("*.summary.json")) if _is_current(path)
+    ]
+    return "\n\n".join(["", _models(models, receipt), _rows(data, applications), _places(bool(applications))])
+
+
+def _is_current(path: Path) -> bool:
+    """Whether the application file of a prediction is still there."""
+    return Path(read_json(path)["file"]).exists()
+
+
+def _models(models: list[dict[str, float]], receipt: dict[str, str]) -> str:
+    rows = [
+        [m["model"] + (" *" if m["model"] == receipt["winner"] else ""), *(m[key] for key in METRICS), m["threshold"]]
+        for m in models
+    ]
+    table = tabulate(rows, ["model", *METRICS, "threshold"], floatfmt=".4f")
+    return f"{table}\n* {receipt['winner']} wins: {receipt['reason']}"
+
+
+def _rows(data: dict, applications: list[dict]) -> str:
+    split = data["split"]
+    totals = {key: sum(a[key] for a in applications) for key in ("rows_in", "rows_rejected", "rows_predicted")}
+    table = [
+        ["loans", data["rows_in"], data["rows_rejected"], split["train"]["rows"], split["test"]["rows"], None],
+        ["applications", totals["rows_in"], totals["rows_rejected"], None, None, totals["rows_predicted"]],
+    ]
+    return tabulate(table, ["rows", "in", "rejected", "trained", "tested", "predicted"], intfmt=",", missingval="-")
+
+
+def _places(predicted: bool) -> str:
+    deployed = read_json(RESULTS / "config.json")["deploy"]["folder"]
+    places = [
+        ["metrics", RESULTS / "metrics" / "comparison.csv"],
+        ["winner", RESULTS / "selection.json"],
+        ["live model", Path(deployed) / "current" / "model.joblib"],
+        ["rejected rows", RESULTS / "data" / "rejects.csv"],
+        *([["predictions", f"{RESULTS / 'predictions'}/"]] if predicted else []),
+        ["logs", f"{RESULTS / 'logs'}/"],
+    ]
+    return tabulate(places, tablefmt="plain")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
