@@ -51,9 +51,10 @@ test-workflow: setup ## the workflow tests alone
 bench: setup ## what a job costs: ratios of script: and shell: rules
 	@$(BIN)/python benchmarks/job_start.py
 
-lock: ## renew requirements.lock from pyproject.toml (needs uv)
+lock: ## renew requirements.lock and environment.yml from pyproject.toml (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url \
 		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
+	@$(BIN)/python -m scripts.tools.environment_file
 
 clean: ## remove results (never the deployed models)
 	@find results -mindepth 1 ! -name README.md -delete

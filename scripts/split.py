@@ -68,7 +68,7 @@ def main(
     check_counts(counts, columns, settings.rejects)
 
     dataset = Dataset(parts, columns, options)
-    duplicates, cluster_squares = dataset.duplicates()
+    duplicates = dataset.duplicates()
     if duplicates and options.duplicate_ids == "fail":
         raise UserError(_duplicate_message(duplicates, counts, columns))
     report = Report.empty()
@@ -80,7 +80,7 @@ def main(
         report.add(sides, target)
     _write_rejects(rejects, part_rejects, duplicates, counts, columns)
     result = waterfall(counts, len(duplicates)) | {
-        "split": report.result(options, cluster_squares),
+        "split": report.result(options, dataset.cluster_squares(duplicates)),
         "values_present": _total(counts, "values_present"),
         "set_to_missing": _total(counts, "set_to_missing"),
     }
@@ -175,6 +175,7 @@ class Dataset:
         self.options = options
         self.seed = key_to_seed(options.key)
         self.rows = [pa.parquet.read_metadata(part).num_rows for part in parts]
+        self.starts = np.cumsum([0, *self.rows])  # of each part, among all rows
 
     def sides(self, part: Path) -> tuple[npt.NDArray[np.int8], Hashes, npt.NDArray[np.int8]]:
         """Return side (0 train, 1 test), hash key and target of each row of a part."""
@@ -197,34 +198,40 @@ class Dataset:
         texts = [hash_texts(table.column(n).combine_chunks(), self.seed) for n in self.columns.categorical]
         return combine(numeric + texts)
 
-    def duplicates(self) -> tuple[list[Duplicate], int]:
-        """Return all rows whose id an earlier row has, and the sum of the squared sizes of the split's clusters.
+    def duplicates(self) -> list[Duplicate]:
+        """Return all rows whose id an earlier row has."""
+        found: list[Duplicate] = []
+        if self.columns.id:
+            for keys, positions in self._buckets("hash"):
+                found += self._duplicates_in(keys, positions)
+        return sorted(found, key=lambda d: (d.part, d.row))
+
+    def cluster_squares(self, duplicates: list[Duplicate]) -> int:
+        """Return the sum of the squared sizes of the clusters that the split moves as one, less the duplicates.
 
         Rows that share a hash key go to one side together; the squares tell by how much that widens what chance
-        allows. One bucket of hashes at a time bounds the memory.
+        allows.
         """
-        buckets = max(1, math.ceil(sum(self.rows) / BUCKET_ROWS))
-        found: list[Duplicate] = []
+        if self.columns.id and self.options.method != "group":
+            return sum(self.rows) - len(duplicates)  # each id stands once
+        dropped = np.array([self.starts[d.part] + d.row for d in duplicates], dtype=np.int64)
         squares = 0
-        for bucket in range(buckets):
-            keys, positions = self._bucket(bucket, buckets, self.options.method)
-            squares += int((np.unique(keys, return_counts=True)[1].astype(np.int64) ** 2).sum())
-            if self.columns.id:
-                if self.options.method == "group":
-                    keys, positions = self._bucket(bucket, buckets, "hash")
-                found += self._duplicates_in(keys, positions)
-        return sorted(found, key=lambda d: (d.part, d.row)), squares
+        for keys, positions in self._buckets(self.options.method):
+            sizes = np.unique(keys[~np.isin(positions, dropped)], return_counts=True)[1]
+            squares += int((sizes.astype(np.int64) ** 2).sum())
+        return squares
 
-    def _bucket(self, bucket: int, buckets: int, method: str) -> tuple[Hashes, npt.NDArray[np.int64]]:
-        """Return the hash keys that fall into a bucket, and where their rows stand among all rows."""
-        keys, positions, offset = [], [], 0
-        for part, rows in zip(self.parts, self.rows, strict=True):
-            part_keys = self._keys(part, method)
-            inside = np.flatnonzero(part_keys % np.uint64(buckets) == bucket)
-            keys.append(part_keys[inside])
-            positions.append(inside + offset)
-            offset += rows
-        return np.concatenate(keys), np.concatenate(positions)
+    def _buckets(self, method: str) -> Iterator[tuple[Hashes, npt.NDArray[np.int64]]]:
+        """Yield hash keys, and where their rows stand among all rows: one bucket at a time bounds the memory."""
+        buckets = max(1, math.ceil(sum(self.rows) / BUCKET_ROWS))
+        for bucket in range(buckets):
+            keys, positions = [], []
+            for part, start in zip(self.parts, self.starts, strict=False):
+                part_keys = self._keys(part, method)
+                inside = np.flatnonzero(part_keys % np.uint64(buckets) == bucket)
+                keys.append(part_keys[inside])
+                positions.append(inside + start)
+            yield np.concatenate(keys), np.concatenate(positions)
 
     def _duplicates_in(self, keys: Hashes, positions: npt.NDArray[np.int64]) -> Iterator[Duplicate]:
         order = np.argsort(keys, kind="stable")  # stable: the first row of an id stays first
@@ -238,9 +245,9 @@ class Dataset:
 
     def _identities(self, positions: npt.NDArray[np.int64]) -> Iterator[tuple[int, int, int, str]]:
         """Yield (part, row, line, id) of the rows at `positions` among all rows."""
-        starts = np.cumsum([0, *self.rows])
         for index, part in enumerate(self.parts):
-            rows = np.sort(positions[(positions >= starts[index]) & (positions < starts[index + 1])] - starts[index])
+            start, end = self.starts[index : index + 2]
+            rows = np.sort(positions[(positions >= start) & (positions < end)] - start)
             if len(rows):
                 table = _read(part, [LINE, str(self.columns.id)]).take(rows)
                 lines, ids = table.column(0).to_pylist(), table.column(1).to_pylist()

@@ -103,8 +103,7 @@ def curves(target: Target, scores: Scores) -> dict[str, Any]:
     flagged = fpr * (len(target) - target.sum()) + tpr * target.sum()
     precision = np.divide(tpr * target.sum(), flagged, out=np.ones_like(tpr), where=flagged > 0)
     keep = _spread(len(fpr))
-    order = np.argsort(scores, kind="stable")
-    bins = [b for b in np.array_split(order, CALIBRATION_BINS) if len(b)]
+    bins = _tenths(scores)
     edges = np.linspace(0, 1, HISTOGRAM_BINS + 1)
     return {
         "roc": {"fpr": fpr[keep].tolist(), "tpr": tpr[keep].tolist()},
@@ -120,6 +119,13 @@ def curves(target: Target, scores: Scores) -> dict[str, Any]:
             "others": np.histogram(scores[target == 0], edges)[0].tolist(),
         },
     }
+
+
+def _tenths(scores: Scores) -> list[npt.NDArray[np.int64]]:
+    """Return the rows of each tenth of the scores; equal scores stay together, so their order doesn't matter."""
+    edges = np.quantile(scores, np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1], method="inverted_cdf")
+    place = np.searchsorted(edges, scores, side="left")
+    return [rows for tenth in range(CALIBRATION_BINS) if len(rows := np.flatnonzero(place == tenth))]
 
 
 def _spread(length: int) -> npt.NDArray[np.int64]:

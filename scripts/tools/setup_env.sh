@@ -48,7 +48,7 @@ fi
 
 echo "setup: installing the locked packages into $venv (about a minute, once)"
 "$python" -m venv --clear "$venv" || fail "could not create $venv; see above."
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$lock" ||
+"$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r "$lock" ||
     fail "pip could not install requirements.lock; see its message above (is a package index reachable?)."
 
 # The HTCondor bindings warn on every import where no pool is configured. A laptop needs no pool, so exactly this

@@ -9,8 +9,7 @@ from snakemake.exceptions import WorkflowError
 # Every job parses this file again, on whichever host it runs: so each finds the project's modules, and the Python that
 # runs Snakemake also runs the steps.
 ROOT = Path(workflow.basedir).parent
-os.environ["PYTHONPATH"] = str(ROOT)
-os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ.get("PATH", "")
+os.environ.update(PYTHONPATH=str(ROOT), PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
 sys.path.insert(0, str(ROOT))
 
 from scripts.shared.code_hash import code_hash
@@ -36,6 +35,10 @@ LOCK_CHECKSUM = sha256_file(Path(LOCK))
 CONTRACT = CONFIG.contract().model_dump(mode="json")
 REJECTS = CONFIG.rejects.model_dump(mode="json")
 
+
+# One environment for all steps: they share their libraries, and it is the one that Snakemake itself runs in. So it is used
+# as it is; with `--software-deployment-method conda`, Snakemake builds it from the same lock instead.
+ENVIRONMENT = str(ROOT / "environment.yml")
 
 # The run's config, as jobs read it: frozen when the run starts. Rules name the parts that they depend on in their params,
 # so that a change reruns exactly the rules that it concerns.

@@ -17,6 +17,8 @@ rule preprocess:
         "results/logs/preprocess/{part}.log",
     benchmark:
         "results/benchmarks/preprocess/{part}.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         **requests(memory_per_input=0.5),
@@ -48,6 +50,8 @@ rule split:
         "results/logs/split/split.log",
     benchmark:
         "results/benchmarks/split/split.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         **requests(),

@@ -26,6 +26,8 @@ for NAME, ROW in CONFIG.models.items():
             f"results/logs/train_{NAME}/train_{NAME}.log",
         benchmark:
             f"results/benchmarks/train_{NAME}/train_{NAME}.tsv"
+        conda:
+            ENVIRONMENT
         threads: CONFIG.resources.threads
         resources:
             **requests(memory_per_input=100),
@@ -57,6 +59,8 @@ rule cross_validate:
         "results/logs/cross_validate/{model}.log",
     benchmark:
         "results/benchmarks/cross_validate/{model}.tsv"
+    conda:
+        ENVIRONMENT
     threads: CONFIG.resources.threads
     resources:
         **requests(memory_per_input=100),
@@ -93,6 +97,8 @@ rule evaluate:
         "results/logs/evaluate/{model}.log",
     benchmark:
         "results/benchmarks/evaluate/{model}.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         **requests(memory_per_input=50),
@@ -120,11 +126,12 @@ rule compare:
         "results/logs/compare/compare.log",
     benchmark:
         "results/benchmarks/compare/compare.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         **requests(),
     params:
-        config=FROZEN_CONFIG,
         code=code_hash("compare"),
     message:
         "put all metrics into one table"
@@ -147,6 +154,8 @@ rule select:
         "results/logs/select/select.log",
     benchmark:
         "results/benchmarks/select/select.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         **requests(),

@@ -14,6 +14,8 @@ rule predict:
         "results/logs/predict/{application}.log",
     benchmark:
         "results/benchmarks/predict/{application}.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         **requests(memory_per_input=0.5),

@@ -14,12 +14,14 @@ rule report:
         "results/logs/report/report.log",
     benchmark:
         "results/benchmarks/report/report.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         **requests(),
     params:
-        config=FROZEN_CONFIG,
         code=code_hash("report"),
+        template=sha256_file(ROOT / "workflow/report/report.html.j2"),
     message:
         "write the report"
     shell:
