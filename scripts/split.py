@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from scripts.shared.cleaning import LINE, canonical_value
+from scripts.shared.cleaning import LINE
 from scripts.shared.config import Columns, Rejects, Split, read_config
 from scripts.shared.errors import UserError, listing
 from scripts.shared.files import atomic, read_json, write_json
@@ -32,6 +32,7 @@ from scripts.shared.hashing import (
 )
 from scripts.shared.membership import membership_table
 from scripts.shared.rejects import HEADER
+from scripts.shared.values import canonical_value
 
 STANDARD_ERRORS = 4.0
 BUCKET_ROWS = 8_000_000  # duplicates are sought in buckets of about so many hashes at a time
@@ -174,7 +175,7 @@ class Dataset:
         self.columns = columns
         self.options = options
         self.seed = key_to_seed(options.key)
-        self.rows = [pa.parquet.read_metadata(part).num_rows for part in parts]
+        self.rows: list[int] = [pa.parquet.read_metadata(part).num_rows for part in parts]
         self.starts = np.cumsum([0, *self.rows])  # of each part, among all rows
 
     def sides(self, part: Path) -> tuple[npt.NDArray[np.int8], Hashes, npt.NDArray[np.int8]]:

@@ -4,6 +4,7 @@ Nothing here looks at more than one row, so it can't leak, and splits over any n
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
@@ -17,10 +18,10 @@ from scripts.shared.config import Contract, Format
 from scripts.shared.expressions import Expression
 from scripts.shared.reading import RawBlock
 from scripts.shared.rejects import Reject, RowProblems
+from scripts.shared.values import NUMBER, canonical_value
 
 LINE = "__line"
 DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$"
-NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
 @dataclass
@@ -68,6 +69,9 @@ class Cleaner:
         }
         self._missing = {text.casefold() for text in self.contract.format.missing_values} | {""}
         self._spelling: dict[tuple[str, str], str | None] = {}
+        # What happens to the rows of one block; counted when it is known which of them are kept.
+        self._dropped: list[tuple[str, npt.NDArray[np.bool_]]] = []
+        self._outcomes: dict[str, npt.NDArray[np.bool_]] = {}
 
     def text_columns(self) -> list[str]:
         """Return the columns to read as text."""
@@ -93,10 +97,21 @@ class Cleaner:
         self._apply_checks(out, problems)
         for name, expression in self._derived.items():
             out[name] = expression.numbers(out)
+        self._count(~problems.bad)
         table = pa.table({name: out[name] for name in self.schema().names}, schema=self.schema())
         if problems.bad.any():
             table = table.filter(pa.array(~problems.bad))
         return CleanBlock(table, raw.rejects + problems.rejects, raw.rows_in)
+
+    def _count(self, kept: npt.NDArray[np.bool_]) -> None:
+        """Count what was done to the rows of a block that are kept."""
+        for name, dropped in self._dropped:
+            self.set_to_missing[name] += int((dropped & kept).sum())
+        self._dropped.clear()
+        for text, rows in self._outcomes.items():
+            if count := int((rows & kept).sum()):
+                self.target_values[text] += count
+        self._outcomes.clear()
 
     def schema(self) -> pa.Schema:
         """Return the schema of clean tables."""
@@ -142,7 +157,7 @@ class Cleaner:
             high = np.inf if bounds.max is None else bounds.max
             outside = (numbers < low) | (numbers > high)
             if bounds.otherwise == "missing":
-                self.set_to_missing[name] += int(outside.sum())
+                self._dropped.append((name, outside))
                 numbers = np.where(outside, np.nan, numbers)
             else:
                 problems.add(outside, name, f"outside {_range(bounds.min, bounds.max)}", column)
@@ -182,10 +197,9 @@ class Cleaner:
             negative = canonical_value(target.negative)
             unknown = np.array([text not in (positive, negative) for text in texts] + [False])[indices]
             problems.add(unknown, target.column, f"neither {target.positive} nor {target.negative}", values)
-        counts = np.bincount(indices[~problems.bad], minlength=len(texts) + 1)
-        for text, count in zip(texts, counts, strict=False):
-            if count:
-                self.target_values[text] += int(count)
+        for index, text in enumerate(texts):
+            rows = indices == index  # 1 and 1.0 are one value
+            self._outcomes[text] = self._outcomes[text] | rows if text in self._outcomes else rows
         return pa.array(np.array([text == positive for text in texts] + [False])[indices].astype(np.int8))
 
     def _apply_checks(self, columns: dict[str, pa.Array], problems: RowProblems) -> None:
@@ -195,7 +209,7 @@ class Cleaner:
             if check.otherwise == "reject":
                 problems.add(failed, check.column, f"fails the check {name}", columns[check.column])
             elif failed.any():
-                self.set_to_missing[check.column] += int((failed & ~problems.bad).sum())
+                self._dropped.append((check.column, failed))
                 columns[check.column] = pc.if_else(
                     pa.array(failed),
                     pa.scalar(None, columns[check.column].type),
@@ -230,6 +244,8 @@ def parse_numbers(
         return np.where(infinite, np.nan, numbers), infinite
     missing = is_missing(column)
     text = pc.utf8_trim_whitespace(column)
+    if file_format.thousands == " ":
+        text = pc.replace_substring_regex(text, "[\u00a0\u202f]", " ")  # spaces that don't break
     if file_format.thousands:
         mark, point = re.escape(file_format.thousands), re.escape(file_format.decimal)
         grouped = pc.match_substring_regex(text, rf"^[+-]?\d{{1,3}}({mark}\d{{3}})+({point}\d*)?$")
@@ -252,7 +268,7 @@ def spell(text: str, case: str, aliases: Mapping[str, str], missing: Set[str]) -
     >>> spell(" n/a ", "upper", {}, {"n/a"}) is None
     True
     """
-    trimmed = " ".join(text.split())
+    trimmed = unicodedata.normalize("NFC", " ".join(text.split()))  # one spelling of accents, too
     if trimmed.casefold() in missing:
         return None
     cased = _cased(trimmed, case)
@@ -262,19 +278,6 @@ def spell(text: str, case: str, aliases: Mapping[str, str], missing: Set[str]) -
 
 def _cased(text: str, case: str) -> str:
     return {"upper": text.upper(), "lower": text.lower(), "keep": text}[case]
-
-
-def canonical_value(text: str) -> str:
-    """Return one text for equal target values, which CSV and Parquet may write differently.
-
-    >>> canonical_value(" 1.0 "), canonical_value("1"), canonical_value("good")
-    ('1', '1', 'good')
-    """
-    trimmed = text.strip()
-    if not re.fullmatch(NUMBER, trimmed, re.ASCII):
-        return trimmed
-    number = float(trimmed) + 0.0  # no -0
-    return str(int(number)) if number.is_integer() else str(number)
 
 
 def _range(low: float | None, high: float | None) -> str:

@@ -8,10 +8,12 @@ import re
 import types
 import typing
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -24,6 +26,7 @@ from pydantic_core import ErrorDetails
 
 from scripts.shared.errors import UserError, did_you_mean, listing
 from scripts.shared.files import read_json
+from scripts.shared.values import canonical_value
 
 METRICS = (
     "accuracy",
@@ -51,11 +54,25 @@ def _text(value: object) -> object:
 Text = Annotated[str, BeforeValidator(_text)]
 
 
+def _no_boolean(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f"{value} is no number")
+    return value
+
+
 def _list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-Patterns = Annotated[list[str], BeforeValidator(_list), Field(min_length=1)]
+Name = Annotated[str, Field(min_length=1)]
+Patterns = Annotated[list[Name], BeforeValidator(_list), Field(min_length=1)]
+Whole = Annotated[int, BeforeValidator(_no_boolean)]
+
+
+def _each_once(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("name each once")
+    return names
 
 
 class Section(BaseModel):
@@ -67,7 +84,7 @@ class Section(BaseModel):
 class Format(Section):
     """How the CSV files are written. Parquet files carry their own types."""
 
-    delimiter: str = Field(",", min_length=1, max_length=1, description="between fields")
+    delimiter: str = Field(",", min_length=1, max_length=1, description="between fields, one character")
     encoding: str = Field("utf-8", description="any encoding that Python knows, such as `cp1252`")
     decimal: Literal[".", ","] = Field(".", description="decimal mark of numbers")
     thousands: Literal[",", ".", " ", "'", ""] = Field(
@@ -84,6 +101,8 @@ class Format(Section):
             raise ValueError("decimal and thousands must not be the same mark")
         if self.decimal == self.delimiter:
             raise ValueError("decimal and delimiter must not be the same mark")
+        if not self.delimiter.isascii() or self.delimiter.isalnum() or self.delimiter in '"\r\n':
+            raise ValueError(f"{self.delimiter!r} can't stand between fields; use a mark such as , ; | or a tab")
         try:
             "".encode(self.encoding)
         except LookupError:
@@ -97,7 +116,7 @@ class Data(Section):
     raw: Patterns = Field(
         description="CSV (plain, .gz, .zst) or Parquet files with known outcomes: a path, a glob, or a list"
     )
-    applications: Annotated[list[str], BeforeValidator(_list)] = Field(
+    applications: Annotated[list[Name], BeforeValidator(_list)] = Field(
         [],
         description="files of new applications to score: a path, a glob, or a list; may be empty",
     )
@@ -107,7 +126,7 @@ class Data(Section):
 class Target(Section):
     """The outcome to predict."""
 
-    column: str = Field(description="name of the column")
+    column: Name = Field(description="name of the column")
     positive: Text = Field(description="the value that means default")
     negative: Text | None = Field(
         None,
@@ -116,7 +135,7 @@ class Target(Section):
 
     @model_validator(mode="after")
     def _two_values(self) -> Self:
-        if self.positive == self.negative:
+        if self.negative is not None and canonical_value(self.positive) == canonical_value(self.negative):
             raise ValueError("positive and negative must differ")
         return self
 
@@ -124,12 +143,12 @@ class Target(Section):
 class Columns(Section):
     """What each column is. Columns not named here are not used."""
 
-    id: str | None = Field(None, description="unique id of an application; without it, rows are known by content")
+    id: Name | None = Field(None, description="unique id of an application; without it, rows are known by content")
     target: Target
-    numeric: list[str] = Field([], description="numeric columns")
-    categorical: list[str] = Field([], description="categorical columns")
-    group: str | None = Field(None, description="borrower or similar; needed by `split.method: group`")
-    date: str | None = Field(
+    numeric: list[Name] = Field([], description="numeric columns")
+    categorical: list[Name] = Field([], description="categorical columns")
+    group: Name | None = Field(None, description="borrower or similar; needed by `split.method: group`")
+    date: Name | None = Field(
         None, description="ISO date (2026-01-31) of the application; needed by `split.method: time`"
     )
 
@@ -247,9 +266,10 @@ class Split(Section):
     @classmethod
     def _date(cls, value: object) -> object:
         text = str(value) if value is not None else None
-        if text is not None and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
-            raise ValueError("write the date as YYYY-MM-DD")
-        return text
+        try:
+            return text and datetime.strptime(text, "%Y-%m-%d").date().isoformat()
+        except ValueError:
+            raise ValueError(f"'{text}' is no date; write it as YYYY-MM-DD") from None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -264,7 +284,7 @@ class Numeric(Section):
     transform: Literal["scale", "spline", "bin", "none"] = Field(
         "none", description="`none` leaves missing values to estimators that handle them themselves"
     )
-    knots: int = Field(6, ge=3, le=50, description="knots of a spline, or number of bins, at quantiles")
+    knots: Whole = Field(6, ge=3, le=50, description="knots of a spline, or number of bins, at quantiles")
     impute: bool = Field(True, description="impute missing values (false: the estimator handles them)")
 
 
@@ -275,7 +295,7 @@ class Categorical(Section):
         "onehot",
         description="`native` hands integer codes to an estimator with `categorical_features`",
     )
-    min_frequency: int = Field(20, ge=1, description="rarer categories are taken together (onehot)")
+    min_frequency: Whole = Field(20, ge=1, description="rarer categories are taken together (onehot)")
 
 
 class Model(Section):
@@ -285,7 +305,7 @@ class Model(Section):
         description="import path of a scikit-learn compatible classifier with `predict_proba`",
         pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$",
     )
-    complexity: int = Field(description="rank for ties: the lower, the simpler")
+    complexity: Whole = Field(description="rank for ties: the lower, the simpler")
     params: dict[str, Any] = Field({}, description="keyword arguments of the estimator")
     numeric: Numeric = Numeric()
     categorical: Categorical = Categorical()
@@ -317,7 +337,7 @@ class Select(Section):
         description="compare on the test rows, or by cross-validation on training rows "
         "(choosing and reporting on the same rows flatters the winner)",
     )
-    metrics: list[MetricName] = Field(
+    metrics: Annotated[list[MetricName], AfterValidator(_each_once)] = Field(
         ["roc_auc", "pr_auc"], min_length=1, description="in this order; later ones break ties"
     )
     tolerance: float = Field(
@@ -356,9 +376,9 @@ class Deploy(Section):
 class Resources(Section):
     """What a job asks for."""
 
-    threads: int = Field(1, ge=1, description="threads of a training job; results are equal for equal threads only")
-    mem_mb: int = Field(1000, ge=100, description="memory of a job on small input; grows with input and attempt")
-    disk_mb: int = Field(1000, ge=100, description="disk of a job on small input; grows with input and attempt")
+    threads: Whole = Field(1, ge=1, description="threads of a training job; results are equal for equal threads only")
+    mem_mb: Whole = Field(1000, ge=100, description="memory of a job on small input; grows with input and attempt")
+    disk_mb: Whole = Field(1000, ge=100, description="disk of a job on small input; grows with input and attempt")
 
 
 DEFAULT_MODELS: dict[str, Model] = {
@@ -389,13 +409,13 @@ class Config(Section):
     )
     split: Split = Split()
     models: dict[str, Model] = Field(DEFAULT_MODELS, min_length=1, description="the candidates, by name")
-    cv_folds: int = Field(5, ge=2, le=20, description="folds, wherever cross-validation is asked for")
+    cv_folds: Whole = Field(5, ge=2, le=20, description="folds, wherever cross-validation is asked for")
     threshold: Threshold = Threshold()
     select: Select = Select()
     predict: Predict = Predict()
     deploy: Deploy = Deploy()
     resources: Resources = Resources()
-    seed: int = Field(2026, ge=0, lt=2**32, description="seed of everything random")
+    seed: Whole = Field(2026, ge=0, lt=2**32, description="seed of everything random")
 
     @field_validator("models")
     @classmethod
@@ -428,8 +448,8 @@ class Config(Section):
             columns.date,
         }
         for name in self.features:
-            if name in taken:
-                raise ValueError(f"features: '{name}' is the name of a column already")
+            if name in taken or not name or name.startswith("__"):
+                raise ValueError(f"features: '{name}' is empty, taken, or starts with two underscores; rename it")
         if self.split.method == "group" and columns.group is None:
             raise ValueError("split.method: group needs columns.group")
         if self.split.method == "time" and columns.date is None:
@@ -483,7 +503,8 @@ def _sentence(detail: ErrorDetails) -> str:
         return f"{place} is missing; it has no default"
     message = detail["msg"].removeprefix("Value error, ")
     given = "" if kind == "value_error" else f", not {detail['input']!r}"
-    message = message if message[:2].isupper() else message[0].lower() + message[1:]
+    if kind != "value_error":
+        message = message[0].lower() + message[1:]
     return f"{place + ': ' if place else ''}{message}{given}"
 
 

@@ -59,10 +59,16 @@ class Expression:
             raise UserError(f"{self.where}: '{self.text}' looks beyond its own row; use only values of the same row")
 
     def _evaluate(self, frame: pl.DataFrame) -> pl.Series:
+        # Polars divides one row by a constant, but multiplies many rows by its inverse: the last bit can differ. So
+        # that values don't depend on how rows are cut into blocks, a single row is computed as two (rebuilt: a slice
+        # of one row counts as a constant).
+        alone = len(frame) == 1
+        rows = pl.DataFrame([pl.Series(c.name, c.to_list() * 2, c.dtype) for c in frame]) if alone else frame
         try:
-            return frame.select(value=self.expression).to_series()
+            values = rows.select(value=self.expression).to_series()
         except pl.exceptions.PolarsError as error:
             raise UserError(f"{self.where}: '{self.text}' can't be computed ({error})") from None
+        return values[:1] if alone else values
 
     def _frame(self, columns: Mapping[str, pa.Array]) -> pl.DataFrame:
         series = [pl.Series(name, _plain(columns[name])) for name in self.columns]
@@ -85,7 +91,7 @@ class Expression:
 
 
 def _probe(columns: Sequence[str], numeric: set[str]) -> pl.DataFrame:
-    """Return rows of which no average, rank or neighbour says anything: of all sizes and signs, repeated, some missing."""
+    """Return rows that show what looks beyond one: values of all sizes and signs, repeated, some missing."""
     random = np.random.default_rng(2026)
     series = []
     for name in columns:

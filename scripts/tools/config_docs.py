@@ -22,8 +22,8 @@ INTRODUCTION = """\
 `make run CONFIG=your.yaml`, or `snakemake --profile profiles/local --configfile your.yaml`. A config of yours replaces
 `config.yaml`; what it leaves out has the default below. Unknown keys are refused, with the nearest right one.
 
-`make schema DATA=your.csv TARGET=your_outcome OUT=your.yaml` drafts a config from a sample of your file, once. A run never
-guesses.
+`make schema DATA=your.csv TARGET=your_outcome OUT=your.yaml` drafts a config from a sample of your file, once. A run
+never guesses.
 
 A change in the config reruns the steps that it concerns, and what follows from them.
 
@@ -82,7 +82,7 @@ def _section_of(info: FieldInfo) -> tuple[type[BaseModel] | None, bool]:
 def _default(info: FieldInfo) -> str:
     if info.is_required():
         return "required"
-    value = info.get_default(call_default_factory=True)  # type: ignore[call-arg]
+    value = info.get_default(call_default_factory=True)
     return "none" if value is None else f"`{json.dumps(value, ensure_ascii=False)}`"
 
 

@@ -63,7 +63,7 @@ def ask_snakemake(graph: str, language: str, config: str | None) -> str:
 
 def restyle(dot: str) -> str:
     """Give Snakemake's graph a calm look: filled boxes, one font, the parameter of a job below its rule."""
-    dot = re.sub(r"graph\[[^]]*\];", 'graph[bgcolor=white, margin=0.1, nodesep=0.3, ranksep=0.45];', dot)
+    dot = re.sub(r"graph\[[^]]*\];", "graph[bgcolor=white, margin=0.1, nodesep=0.3, ranksep=0.45];", dot)
     dot = re.sub(
         r"node\[[^]]*\];",
         'node[shape=box, style="rounded,filled", fontname="Helvetica,Arial,sans-serif", fontsize=11, '

@@ -116,7 +116,9 @@ def _dirty(generator: random.Random, row: Row) -> Row:
         if generator.random() < share:
             dirty[name] = generator.choice(("", "NA", "?"))
     if generator.random() < 0.05:
-        dirty["person_home_ownership"] = generator.choice((f" {row['person_home_ownership']}", row["person_home_ownership"].title()))
+        dirty["person_home_ownership"] = generator.choice(
+            (f" {row['person_home_ownership']}", row["person_home_ownership"].title())
+        )
     if generator.random() < 0.05:
         dirty["loan_intent"] = dirty["loan_intent"].lower().replace(" ", "  ")
     if generator.random() < 0.05:

@@ -1,6 +1,6 @@
 """Run the workflow with the local profile, and end with a short table of what came out: what `make run` calls.
 
-Before it starts, it looks who holds the working folder: a lock that a killed run left is removed, a living run is named.
+Before it starts, it looks who holds the working folder: a killed run's lock is removed, a living run is named.
 Afterwards, it repeats the one sentence that says why a job failed, if one did.
 """
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
@@ -63,8 +64,8 @@ def release_stale_lock(command: list[str]) -> None:
         raise UserError(f"{owner} is running the workflow in this folder; wait for it, or end it, then run again")
     if state == "unknown":
         raise UserError(
-            f"this folder is locked by {owner or 'a run that left no note'}, which can't be checked from here; when you "
-            "know that it is over, run: .venv/bin/snakemake --profile profiles/local --unlock"
+            f"this folder is locked by {owner or 'a run that left no note'}, which can't be checked from here; when "
+            "you know that it is over, run: .venv/bin/snakemake --profile profiles/local --unlock"
         )
     if state == "stale":
         print(f"{owner} was ended before it was done; its lock is removed and the run resumes", flush=True)
@@ -74,10 +75,8 @@ def release_stale_lock(command: list[str]) -> None:
 def failures(since: float) -> list[str]:
     """Return the sentences with which jobs failed after a point in time, from their logs."""
     logs = (p for p in (RESULTS / "logs").rglob("*.log") if p.stat().st_mtime >= since)
-    sentences = {
-        line: None for path in sorted(logs) for line in path.read_text(errors="replace").splitlines() if line.startswith("error: ")
-    }
-    return list(sentences)
+    lines = (line for path in sorted(logs) for line in path.read_text(errors="replace").splitlines())
+    return list(dict.fromkeys(line for line in lines if line.startswith("error: ")))
 
 
 # --- the table at the end ------------------------------------------------------------------------------------------
@@ -98,7 +97,7 @@ def _is_current(path: Path) -> bool:
     return Path(read_json(path)["file"]).exists()
 
 
-def _models(models: list[dict[str, float]], receipt: dict[str, str]) -> str:
+def _models(models: list[dict[str, Any]], receipt: dict[str, Any]) -> str:
     rows = [
         [m["model"] + (" *" if m["model"] == receipt["winner"] else ""), *(m[key] for key in METRICS), m["threshold"]]
         for m in models
@@ -107,7 +106,7 @@ def _models(models: list[dict[str, float]], receipt: dict[str, str]) -> str:
     return f"{table}\n* {receipt['winner']} wins: {receipt['reason']}"
 
 
-def _rows(data: dict, applications: list[dict]) -> str:
+def _rows(data: dict[str, Any], applications: list[dict[str, Any]]) -> str:
     split = data["split"]
     totals = {key: sum(a[key] for a in applications) for key in ("rows_in", "rows_rejected", "rows_predicted")}
     table = [
@@ -119,12 +118,12 @@ def _rows(data: dict, applications: list[dict]) -> str:
 
 def _places(predicted: bool) -> str:
     deployed = read_json(RESULTS / "config.json")["deploy"]["folder"]
-    places = [
+    places: list[list[object]] = [
         ["metrics", RESULTS / "metrics" / "comparison.csv"],
         ["winner", RESULTS / "selection.json"],
         ["live model", Path(deployed) / "current" / "model.joblib"],
         ["rejected rows", RESULTS / "data" / "rejects.csv"],
-        *([["predictions", f"{RESULTS / 'predictions'}/"]] if predicted else []),
+        ["predictions", f"{RESULTS / 'predictions'}/" if predicted else "none: data.applications matches no file"],
         ["logs", f"{RESULTS / 'logs'}/"],
     ]
     return tabulate(places, tablefmt="plain")

@@ -153,6 +153,27 @@ def test_conditions_follow_three_valued_logic(text, expected):
     assert expression(text).is_false({k: v for k, v in columns.items() if k in text}).tolist() == expected
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(f"{function}(n)" for function in ("LN", "LOG10", "EXP", "SQRT", "CBRT", "SIN", "ROUND", "FLOOR", "SIGN")),
+        "POW(ABS(n), 0.3)",
+        "n % m",
+        "n / (m - income) * 100",
+        "LEAST(n, m, income)",
+        "CASE t WHEN 'A' THEN n WHEN 'B' THEN m END",
+        "CASE WHEN UPPER(t) LIKE 'A%' THEN 1 ELSE 0 END",
+        "LENGTH(t) + n",
+        "NULLIF(n, 0)",
+        "COALESCE(t, 'none') = 'none'",
+        "n NOT IN (1, 2) AND t IS NOT NULL",
+    ],
+)
+def test_what_stays_in_its_row_is_accepted(text):
+    columns = {"n": [4.0, None], "m": [2.0, 0.0], "income": [1.0, 1.0], "t": ["A", None]}
+    assert len(expression(text).numbers({name: pa.array(column) for name, column in columns.items()})) == 2
+
+
 def test_no_rows_give_no_values():
     assert values("n / m", n=pa.array([], pa.float64()), m=pa.array([], pa.float64())) == []
 

@@ -3,6 +3,7 @@
 import gzip
 import json
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from builders import config, contract, read, write
@@ -77,8 +78,6 @@ def test_all_rows_may_be_rejected(tmp_path):
 
 def test_csv_gzip_and_parquet_give_the_same_clean_rows(tmp_path):
     table = {"id": ["a", "b"], "x": [1.0, None], "y": [2, 3], "t": ["u", "v"], "z": [1, 0]}
-    import pyarrow as pa  # noqa: PLC0415
-
     pq.write_table(pa.table(table), tmp_path / "raw.parquet")
     text = "id,x,y,t,z\na,1,2,u,1\nb,,3,v,0\n"
     csv = run(tmp_path, write(tmp_path / "raw.csv", text))[0]
