@@ -4,14 +4,17 @@ import logging
 import warnings
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
+from sklearn.utils._param_validation import InvalidParameterError
 
 from scripts.shared.config import read_config
+from scripts.shared.errors import UserError
 from scripts.shared.files import sha256_file
 from scripts.shared.membership import TRAIN, read_rows
-from scripts.shared.metrics import Target
 from scripts.shared.models import save_model, versions
 from scripts.shared.pipeline import build_pipeline
 
@@ -70,11 +73,20 @@ def main(
     logging.info("%s: done", name)
 
 
-def fit(name: str, pipeline: Pipeline, frame: pd.DataFrame, target: Target) -> None:
-    """Fit, and say it in one line where the solver did not converge."""
+def fit(name: str, pipeline: Pipeline, frame: pd.DataFrame, target: npt.NDArray[np.int8]) -> None:
+    """Fit, and say it in one line where the solver did not converge.
+
+    Raises
+    ------
+    UserError
+        Where the estimator refuses the value of a parameter.
+    """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        pipeline.fit(frame, target)
+        try:
+            pipeline.fit(frame, target)
+        except InvalidParameterError as error:
+            raise UserError(f"models.{name}.params: {error}") from None
     for warning in caught:
         if issubclass(warning.category, ConvergenceWarning):
             logging.warning("warning: %s did not converge; raise models.%s.params.max_iter", name, name)

@@ -1,5 +1,7 @@
 # New applications, one job a file.
 
+PREDICTION_FILES = [".csv", ".rejects.csv", ".summary.json"]
+
 
 rule predict:
     input:
