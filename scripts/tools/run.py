@@ -28,17 +28,20 @@ def main() -> int:
     parser.add_argument("--config", help="config file (default: config/config.yaml)")
     parser.add_argument("--target", default="all", help="rule to run")
     options = parser.parse_args()
-    command = [sys.executable, "-m", "snakemake", "--profile", "profiles/local"]
-    if options.config:
-        command += ["--configfile", options.config]
+    # The target stands first: --configfile takes all that follows it.
+    command = [sys.executable, "-m", "snakemake", options.target, "--profile", "profiles/local"]
     started = time.time()
     try:
+        if options.config:
+            if not Path(options.config).is_file():
+                raise UserError(f"the config file '{options.config}' does not exist")
+            command += ["--configfile", options.config]
         release_stale_lock(command)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     try:
-        code = subprocess.run([*command, options.target], check=False).returncode
+        code = subprocess.run(command, check=False).returncode
     except KeyboardInterrupt:
         return 130
     if code:
