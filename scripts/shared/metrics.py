@@ -88,7 +88,9 @@ def cheapest_threshold(
     missed = np.concatenate([[0.0], np.cumsum(bad)])
     refused = good.sum() - np.concatenate([[0.0], np.cumsum(good)])
     cost = missed_default * missed + refused_good * refused
-    edges = np.concatenate([[values[0] / 2], (values[:-1] + values[1:]) / 2, [(values[-1] + 1) / 2]])
+    above = np.append((values[:-1] + values[1:]) / 2, (values[-1] + 1) / 2)
+    # Between neighbouring numbers, or above a score of 1, there is no midpoint: the next number does it.
+    edges = np.append(values[0] / 2, np.maximum(above, np.nextafter(values, np.inf)))
     best = int(np.argmin(cost))
     return float(edges[best]), float(cost[best] / len(target))
 

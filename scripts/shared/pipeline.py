@@ -47,8 +47,10 @@ def build_pipeline(name: str, model: Model, numeric: list[str], categorical: lis
         ("numeric", _numeric(model.numeric, seed), numeric),
         ("categorical", _categorical(model.categorical), categorical),
     ]
+    if model.categorical.encoding == "native":
+        transformers.reverse()  # numeric columns may become more than they were, so only the first places are known
     columns = ColumnTransformer([t for t in transformers if t[2]], verbose_feature_names_out=True)
-    estimator = _estimator(name, model, len(numeric), len(categorical), seed)
+    estimator = _estimator(name, model, len(categorical), seed)
     return Pipeline([("columns", columns), ("model", estimator)])
 
 
@@ -68,6 +70,7 @@ def _numeric(options: Numeric, seed: int) -> Any:
         steps.append(
             KBinsDiscretizer(
                 n_bins=options.knots,
+                encode="onehot-dense",  # not every estimator takes sparse matrices
                 strategy="quantile",
                 quantile_method="averaged_inverted_cdf",
                 random_state=seed,
@@ -95,9 +98,12 @@ def _categorical(options: Categorical) -> Any:
     )
 
 
-def _estimator(name: str, model: Model, numeric: int, categorical: int, seed: int) -> Any:
+def _estimator(name: str, model: Model, categorical: int, seed: int) -> Any:
     where = f"models.{name}"
     kind = _import(model.estimator, where)
+    no_classifier = UserError(f"{where}.estimator: {model.estimator} is no classifier with predict_proba")
+    if not inspect.isclass(kind) or not hasattr(kind, "predict_proba"):
+        raise no_classifier
     allowed = inspect.signature(kind).parameters
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in allowed.values())
     for key in model.params:
@@ -112,11 +118,10 @@ def _estimator(name: str, model: Model, numeric: int, categorical: int, seed: in
     if model.categorical.encoding == "native":
         if "categorical_features" not in allowed:
             raise UserError(f"{where}.categorical.encoding: {kind.__name__} has no native categories; use onehot")
-        # The ColumnTransformer puts the numeric columns first.
-        params["categorical_features"] = list(range(numeric, numeric + categorical))
+        params["categorical_features"] = list(range(categorical))  # build_pipeline puts them first
     estimator = kind(**params)
-    if not is_classifier(estimator) or not hasattr(kind, "predict_proba"):
-        raise UserError(f"{where}.estimator: {model.estimator} is no classifier with predict_proba")
+    if not is_classifier(estimator):
+        raise no_classifier
     return estimator
 
 

@@ -187,6 +187,7 @@ class _CsvFile:
         self._doubtful = pa.array([np.nan, *numbers])  # values that the text decides on: missing, or not a number
 
     def blocks(self) -> Iterator[RawBlock]:
+        """Yield the file's rows in order."""
         size = max(self.path.stat().st_size, 1)
         with _open_bytes(self.path) as stream:
             chunks = _utf8(stream, self.path, self.format, self.block_bytes)

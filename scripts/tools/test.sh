@@ -1,0 +1,13 @@
+#!/bin/sh
+# All tests, on all cores, with the coverage of scripts/. Usage: test.sh .venv/bin
+set -eu
+bin=$1
+
+if [ -z "${LOAN_DATA_DIR:-}" ]; then
+    echo "test: LOAN_DATA_DIR is not set, so the tests on the real loan data are left out; name the folder that holds loan_data.csv to run them."
+elif [ ! -f "$LOAN_DATA_DIR/loan_data.csv" ]; then
+    echo "test: LOAN_DATA_DIR is $LOAN_DATA_DIR, but there is no loan_data.csv in it; correct it or unset it." >&2
+    exit 1
+fi
+
+exec "$bin/python" -m pytest -q -n auto --dist worksteal --cov --cov-report=term --cov-fail-under=90

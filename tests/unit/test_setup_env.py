@@ -1,0 +1,87 @@
+"""scripts/tools/setup_env.sh on machines that lack something: one sentence that says what to do."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SETUP = Path(__file__).resolve().parents[2] / "scripts" / "tools" / "setup_env.sh"
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """Run the script on a machine that has the given commands, beside a few that every machine has."""
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name in ("sh", "sha256sum", "cut", "tr", "id", "cat", "dirname"):
+        (commands / name).symlink_to(shutil.which(name))
+
+    def run(**scripts):
+        for name, text in scripts.items():
+            (commands / name).write_text(f"#!/bin/sh\n{text}\n")
+            (commands / name).chmod(0o755)
+        return subprocess.run(
+            [shutil.which("sh"), SETUP, tmp_path / "venv"],
+            env={"PATH": str(commands)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def real_python(refuses):
+    """A python3 that fails where its code holds a word."""
+    return f'case "$*" in *"{refuses}"*) exit 1;; esac\nexec "{sys.executable}" "$@"'
+
+
+def test_no_python_at_all(bare):
+    done = bare()
+    assert done.returncode == 1
+    assert done.stderr == (
+        "setup: Python 3.11 to 3.13 was not found; install it (Debian, Ubuntu: apt-get install python3 python3-venv) "
+        "or name it: make PYTHON=/path/to/python3.\n"
+    )
+
+
+def test_an_old_python(bare):
+    assert "Python 3.11 to 3.13 was not found" in bare(python3="exit 1").stderr
+
+
+def test_a_named_python_that_does_not_do():
+    done = subprocess.run(
+        [SETUP, "nowhere"],
+        env={"PATH": "/usr/bin:/bin", "PYTHON": "/bin/false"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "setup: PYTHON=/bin/false is not Python 3.11 to 3.13" in done.stderr
+
+
+def test_python_without_venv_and_no_way_to_install_it(bare):
+    done = bare(python3=real_python("ensurepip"))
+    assert done.returncode == 1
+    assert "setup: Python's venv module is missing; run: sudo apt-get install python3." in done.stderr
+
+
+def test_python_without_venv_where_installing_fails(bare):
+    done = bare(python3=real_python("ensurepip"), id="echo 0", **{"apt-get": "exit 100"})
+    assert done.returncode == 1
+    assert "setup: could not install python3." in done.stderr
+
+
+def test_nothing_is_done_where_the_environment_is_up_to_date(bare, tmp_path):
+    venv = tmp_path / "venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin" / "snakemake").touch(mode=0o755)
+    lock = SETUP.parents[2] / "requirements.lock"
+    checksum = subprocess.run(["sha256sum", lock], capture_output=True, text=True, check=True).stdout.split()[0]
+    version = sys.version.replace("\n", " ")
+    (venv / "installed-lock").write_text(f"{checksum} {version} \n")
+    done = bare(python3=real_python("ensurepip"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
