@@ -135,7 +135,7 @@ class Scorer:
                     refused=int((scores >= self.threshold).sum()),
                 )
                 progress.at(counts["rows_in"], raw.done)
-            if counts["rows_in"] == 0:
+            if predictions_file.tell() == 0:
                 nothing = cleaner.schema().empty_table()
                 self.label_scores(nothing, np.empty(0)).write_csv(predictions_file)
         if counts["rows_in"] == 0:

@@ -17,6 +17,7 @@ from scripts.shared.files import sha256_file
 from scripts.shared.membership import TRAIN, read_rows
 from scripts.shared.models import save_model, versions
 from scripts.shared.pipeline import build_pipeline
+from scripts.shared.progress import heartbeat
 
 
 def main(
@@ -81,7 +82,7 @@ def fit(name: str, pipeline: Pipeline, frame: pd.DataFrame, target: npt.NDArray[
     UserError
         Where the estimator refuses the value of a parameter.
     """
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught, heartbeat(f"{name}: fitting"):
         warnings.simplefilter("always")
         try:
             pipeline.fit(frame, target)

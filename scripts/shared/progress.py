@@ -1,7 +1,10 @@
 """One line now and then from a long step."""
 
+import contextlib
 import logging
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 
@@ -36,3 +39,22 @@ class Progress:
             f"{rows:,}",
             f"{rows / (now - self._start):,.0f}",
         )
+
+
+@contextlib.contextmanager
+def heartbeat(what: str, every: float = 30.0) -> Iterator[None]:
+    """Say now and then that something goes on that can't tell how far it is, such as a solver."""
+    over = threading.Event()
+    start = time.monotonic()
+
+    def beat() -> None:
+        while not over.wait(every):
+            logging.info("%s: going on for %.0f s", what, time.monotonic() - start)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

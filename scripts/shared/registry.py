@@ -82,7 +82,7 @@ def publish(folder: Path, version: str, files: dict[str, Path], entry: dict[str,
 
 def make_live(folder: Path, pointer: Path, version: str, entry: dict[str, Any]) -> bool:
     """Point `current` and the live pointer to a version, each by one rename."""
-    previous = read_json(pointer)["version"]
+    previous = _named(pointer)
     link = folder / "current"
     if not link.is_symlink() or Path(os.readlink(link)).name != version:  # noqa: PTH115 - the text of the link
         beside = folder / f".current.{os.getpid()}"
@@ -103,12 +103,23 @@ def live_version(pointer: Path) -> Path:
     Raises
     ------
     UserError
-        Where nothing is deployed, or the version's folder is gone.
+        Where nothing is deployed, the pointer names no version, or the version's folder is gone.
     """
-    version = read_json(pointer)["version"]
+    version = _named(pointer)
     if version is None:
         raise UserError(f"{pointer}: no model is deployed yet; run the workflow first")
-    folder = pointer.parent / "versions" / str(version)
+    folder = pointer.parent / "versions" / version
     if not (folder / "model.json").exists():
         raise UserError(f"{pointer} names the version {version}, but {folder} is not there; restore it")
     return folder
+
+
+def _named(pointer: Path) -> str | None:
+    """Return the version that the live pointer names; people edit it by hand, too."""
+    content = read_json(pointer)
+    match content:
+        case {"version": None}:
+            return None
+        case {"version": str() as version} if version:
+            return version
+    raise UserError(f'{pointer}: expected {{"version": "…"}}, a name from {pointer.parent / "versions"}; restore it')

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 
 from scripts.shared.cleaning import parse_numbers
@@ -31,6 +32,8 @@ STRAY_SHARE = 0.01  # of target values that are neither outcome
 DELIMITERS = ",;\t|"
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 IDENTITY = re.compile(r"(^|[_\s])(id|no|nr|number|key)$", re.IGNORECASE)
+DECIMAL_COMMA = r"^[+-]?[\d.]*\d,\d+$"
+DECIMAL_POINT = r"^[+-]?(\d+\.(\d{1,2}|\d{4,})|0\.\d+)$"  # three digits may be thousands
 
 
 @dataclass
@@ -115,26 +118,33 @@ def two_outcomes(target: str, present: list[str]) -> tuple[str, str]:
 
 
 def guess_format(path: Path) -> Format:
-    """Return the format with the delimiter that stands most often in the header, and an encoding that reads it."""
+    """Return the format: the delimiter that stands most often in the header, an encoding that reads the file.
+
+    Semicolons are taken to come with a decimal comma, unless the numbers say otherwise.
+    """
     if path.suffix.lower() in (".parquet", ".pq"):
         return Format()
     for encoding in ("utf-8", "cp1252"):
         try:
             header = "".join(column_names(path, Format(delimiter="\x1f", encoding=encoding)))
-            delimiter = max(DELIMITERS, key=header.count)
-            file_format = Format(
-                delimiter=delimiter,
-                encoding=encoding,
-                **({"decimal": ",", "thousands": "."} if delimiter == ";" else {}),
-            )
-            for _ in islice(read_blocks(path, file_format, [], column_names(path, file_format)), SAMPLE_BLOCKS):
-                pass
+            file_format = Format(delimiter=max(DELIMITERS, key=header.count), encoding=encoding)
+            commas = points = 0
+            for block in islice(read_blocks(path, file_format, [], column_names(path, file_format)), SAMPLE_BLOCKS):
+                for column in block.columns.values():
+                    commas += _count(column, DECIMAL_COMMA)
+                    points += _count(column, DECIMAL_POINT)
         except UserError as error:
-            if encoding == "utf-8" and "UTF-8" in str(error):
+            if encoding == "utf-8" and "not valid UTF-8" in str(error):
                 continue
             raise
+        if file_format.delimiter == ";" and points <= commas:
+            return file_format.model_copy(update={"decimal": ",", "thousands": "."})
         return file_format
     raise UserError(f"{path} is neither UTF-8 nor cp1252")
+
+
+def _count(column: pa.Array, pattern: str) -> int:
+    return int(pc.sum(pc.match_substring_regex(column, pattern)).as_py() or 0)
 
 
 def _present(column: pa.ChunkedArray, missing: set[str]) -> list[str]:
@@ -144,20 +154,23 @@ def _present(column: pa.ChunkedArray, missing: set[str]) -> list[str]:
 
 def infer(values: dict[str, list[str]], rows: int, file_format: Format) -> Schema:
     """Say what each column is, from the values that are present in the sample."""
-    schema = Schema()
+    numbers = {name: _share_of_numbers(present, file_format) for name, present in values.items()}
+    usable = {name: present for name, present in values.items() if name and not name.startswith("__")}
+    schema = Schema(id=_find_id(usable, numbers, rows))
     for name, present in values.items():
         distinct = len(set(present))
-        numbers = _share_of_numbers(present, file_format)
-        if distinct <= 1:
+        if name == schema.id:
+            continue
+        if name not in usable:
+            schema.left_out[name] = "its name can't be used; rename it"
+        elif distinct <= 1:
             schema.left_out[name] = "always the same value" if distinct else "always missing"
-        elif distinct == rows and schema.id is None and (IDENTITY.search(name) or numbers < NUMERIC_SHARE):
-            schema.id = name
-        elif all(DATE.match(text) for text in present):
+        elif _are_dates(present):
             if schema.date is None:
                 schema.date = name
             else:
                 schema.left_out[name] = "a date"
-        elif numbers >= NUMERIC_SHARE:
+        elif numbers[name] >= NUMERIC_SHARE:
             few = distinct <= FEW_NUMBERS and all(re.fullmatch(r"\d+", text) for text in present)
             schema.numeric[name] = "few whole numbers: if they are codes, move it to categorical" if few else ""
         elif distinct <= MOST_CATEGORIES:
@@ -165,6 +178,18 @@ def infer(values: dict[str, list[str]], rows: int, file_format: Format) -> Schem
         else:
             schema.left_out[name] = f"text with {distinct} different values"
     return schema
+
+
+def _find_id(values: dict[str, list[str]], numbers: dict[str, float], rows: int) -> str | None:
+    """Return the first unique column that is called an id, or else the first unique text."""
+    unique = [name for name, present in values.items() if len(set(present)) == rows > 1]
+    named = [name for name in unique if IDENTITY.search(name)]
+    texts = [name for name in unique if numbers[name] < NUMERIC_SHARE and not _are_dates(values[name])]
+    return next(iter(named + texts), None)
+
+
+def _are_dates(present: list[str]) -> bool:
+    return all(DATE.match(text) for text in present)
 
 
 def _share_of_numbers(present: list[str], file_format: Format) -> float:
@@ -204,7 +229,7 @@ def render(
             lines += [f"    - {_quoted(name)}{f' # {note}' if note else ''}" for name, note in columns.items()]
     if schema.left_out:
         lines.append("  # left out:")
-        lines += [f"  #   {name}: {note}" for name, note in schema.left_out.items()]
+        lines += [f"  #   {_quoted(name)}: {note}" for name, note in schema.left_out.items()]
     lines += [
         "",
         "# Would you know each of these columns when an application comes in? What is set later (a grade, a rate, an",
@@ -216,7 +241,7 @@ def render(
 def _quoted(text: str) -> str:
     """Return a YAML scalar that reads back as this very text."""
     plain = bool(re.fullmatch(r"[A-Za-z_][\w ./*-]*\w", text)) and yaml.safe_load(text) == text
-    return text if plain else json.dumps(text, ensure_ascii=False)
+    return text if plain else yaml.safe_dump(text, default_style='"', allow_unicode=True, width=sys.maxsize).strip()
 
 
 if __name__ == "__main__":

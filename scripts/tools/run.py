@@ -17,6 +17,7 @@ from scripts.shared.config import METRICS
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json
 from scripts.shared.ownership import lock_state
+from scripts.shared.plan import make_plan, read_yaml
 
 RESULTS = Path("results")
 SUMMARY = RESULTS / "data" / "summary.json"
@@ -33,9 +34,9 @@ def main() -> int:
     started = time.time()
     try:
         if options.config:
-            if not Path(options.config).is_file():
-                raise UserError(f"the config file '{options.config}' does not exist")
             command += ["--configfile", options.config]
+        config = Path(options.config or "config/config.yaml")
+        make_plan(read_yaml(config), str(config))  # tells mistakes without Snakemake's words around them
         release_stale_lock(command)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -11,6 +11,15 @@ fail() {
     exit 1
 }
 
+checksum=$(sha256sum "$lock" | cut -d' ' -f1)
+version() { "$1" -c 'import sys; print(sys.version)' 2>/dev/null | tr '\n' ' '; }
+
+# Up to date: the same lock, and a Python that still runs (and is the one that was asked for).
+if [ "$(cat "$venv/installed-lock" 2>/dev/null)" = "$checksum" ] && installed=$(version "$venv/bin/python") &&
+    [ -n "$installed" ] && { [ -z "${PYTHON:-}" ] || [ "$installed" = "$(version "$PYTHON")" ]; }; then
+    exit 0
+fi
+
 supported() {
     "$1" -c 'import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 13)))' 2>/dev/null
 }
@@ -26,11 +35,6 @@ else
         fi
     done
     [ -n "$python" ] || fail "Python 3.11 to 3.13 was not found; install it (Debian, Ubuntu: apt-get install python3 python3-venv) or name it: make PYTHON=/path/to/python3."
-fi
-
-wanted="$(sha256sum "$lock" | cut -d' ' -f1) $("$python" -c 'import sys; print(sys.version)' | tr '\n' ' ')"
-if [ -x "$venv/bin/snakemake" ] && [ "$(cat "$venv/installed-lock" 2>/dev/null)" = "$wanted" ]; then
-    exit 0
 fi
 
 # Debian and Ubuntu ship venv in a package of its own.
@@ -57,4 +61,4 @@ site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("pureli
 echo 'import warnings; warnings.filterwarnings("ignore", message="The environment variable CONDOR_CONFIG is unset")' \
     >"$site/no_pool_no_warning.pth"
 
-echo "$wanted" >"$venv/installed-lock"
+echo "$checksum" >"$venv/installed-lock"

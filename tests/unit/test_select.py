@@ -118,7 +118,8 @@ def test_where_nobody_passes_each_is_told_why():
     given = candidates(b=(1, 0.5, 0.5, 0.4), a=(1, 0.9, 0.5, 0.3))
     message = (
         r"^no candidate passes the gates \(a: brier 0\.3000 is above 0\.2; "
-        r"b: brier 0\.4000 is above 0\.2, roc_auc 0\.5000 is below 0\.6\); nothing was published, what is deployed stays$"
+        r"b: brier 0\.4000 is above 0\.2, roc_auc 0\.5000 is below 0\.6\); "
+        r"nothing was published, what is deployed stays$"
     )
     with pytest.raises(UserError, match=message):
         choose(given, Select(gates={"roc_auc": 0.6, "brier": 0.2}))

@@ -78,10 +78,9 @@ def test_python_without_venv_where_installing_fails(bare):
 def test_nothing_is_done_where_the_environment_is_up_to_date(bare, tmp_path):
     venv = tmp_path / "venv"
     (venv / "bin").mkdir(parents=True)
-    (venv / "bin" / "snakemake").touch(mode=0o755)
+    (venv / "bin" / "python").symlink_to(sys.executable)
     lock = SETUP.parents[2] / "requirements.lock"
     checksum = subprocess.run(["sha256sum", lock], capture_output=True, text=True, check=True).stdout.split()[0]
-    version = sys.version.replace("\n", " ")
-    (venv / "installed-lock").write_text(f"{checksum} {version} \n")
-    done = bare(python3=real_python("ensurepip"))
+    (venv / "installed-lock").write_text(f"{checksum}\n")
+    done = bare()
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -81,6 +81,8 @@ RAW = {
         lambda p: p.write(LOANS, "".join(r.replace(",", ";", 1) if 0 < n < 400 else r for n, r in enumerate(rows(p)))),
         "loans.csv: .*reasons: 11 fields where the header has 12 .*the first is line 2",
     ),
+    "no YAML": (lambda p: p.write("config/config.yaml", "data: [unclosed"), "config.yaml' is not valid YAML"),
+    "empty config": (lambda p: p.write("config/config.yaml", "# nothing"), "config.yaml' has no keys"),
     "unknown key": (
         lambda p: p.config(columns__catgorical=["x"]),
         r"unknown key 'catgorical' in columns \(did you mean 'categorical'\?\)",

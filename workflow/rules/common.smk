@@ -13,23 +13,17 @@ os.environ.update(PYTHONPATH=str(ROOT), PATH=os.pathsep.join([str(Path(sys.execu
 sys.path.insert(0, str(ROOT))
 
 from scripts.shared.code_hash import code_hash
-from scripts.shared.config import load_config
 from scripts.shared.errors import UserError
 from scripts.shared.files import sha256_file, write_json
-from scripts.shared.inputs import find_inputs
 from scripts.shared.ownership import record_owner
-from scripts.shared.registry import prepare
+from scripts.shared.plan import make_plan
 
 try:
-    CONFIG = load_config(config)
-    RAW = find_inputs(CONFIG.data.raw, "data.raw")
-    if not RAW:
-        raise UserError(f"data.raw: no file matches {', '.join(CONFIG.data.raw)}")
-    APPLICATIONS = find_inputs(CONFIG.data.applications, "data.applications", reserved=(".rejects", ".summary"))
-    LIVE = str(prepare(Path(CONFIG.deploy.folder)))
+    PLAN = make_plan(config)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
+CONFIG, RAW, APPLICATIONS, LIVE = PLAN.config, PLAN.raw, PLAN.applications, PLAN.live
 LOCK = os.path.relpath(ROOT / "requirements.lock")
 LOCK_CHECKSUM = sha256_file(Path(LOCK))
 CONTRACT = CONFIG.contract().model_dump(mode="json")

@@ -1,0 +1,75 @@
+"""What a run will work on: the validated config, the files that it names, and the registry.
+
+Made when the workflow is parsed, and by the driver before that, so that a mistake is told before anything starts.
+Imported by every job: nothing heavy here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scripts.shared.config import Config, load_config
+from scripts.shared.errors import UserError
+from scripts.shared.inputs import find_inputs
+from scripts.shared.registry import prepare
+
+# What predictions leave beside FILE.csv; no application file may be named so.
+BESIDE_PREDICTIONS = (".rejects", ".summary")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will work on.
+
+    Attributes
+    ----------
+    config
+        The validated config.
+    raw, applications
+        ``{name: path}`` of the input files, sorted by name.
+    live
+        The registry's live pointer.
+    """
+
+    config: Config
+    raw: dict[str, str]
+    applications: dict[str, str]
+    live: str
+
+
+def make_plan(raw_config: Mapping[str, Any], source: str = "the config") -> Plan:
+    """Return the plan for a config as it was read.
+
+    Raises
+    ------
+    UserError
+        Where the config is wrong, a file is missing, or the registry can't be written.
+    """
+    config = load_config(raw_config, source)
+    raw = find_inputs(config.data.raw, "data.raw")
+    if not raw:
+        raise UserError(f"data.raw: no file matches {', '.join(config.data.raw)}")
+    applications = find_inputs(config.data.applications, "data.applications", reserved=BESIDE_PREDICTIONS)
+    return Plan(config, raw, applications, str(prepare(Path(config.deploy.folder))))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a config file.
+
+    Raises
+    ------
+    UserError
+        Where the file is missing, or isn't YAML with keys at the top level.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"the config file '{path}' does not exist") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"the config file '{path}' is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"the config file '{path}' has no keys; see config/README.md")
+    return content

@@ -1,0 +1,112 @@
+"""Who holds the working folder: a killed owner, a living one, or one that can't be seen from here."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from builders import write
+
+from scripts.shared.errors import UserError
+from scripts.shared.files import read_json, write_json
+from scripts.shared.ownership import LOCKS, OWNER, Owner, lock_state, record_owner
+
+
+@pytest.fixture(autouse=True)
+def _in_tmp_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def lock():
+    write(LOCKS / "0.input.lock", "")
+
+
+def change_note(**fields):
+    write_json(OWNER, read_json(OWNER) | fields)
+
+
+@pytest.fixture
+def child():
+    """A process that lives until it is told to end."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        yield process
+        process.kill()
+
+
+def test_the_note_names_this_process():
+    record_owner()
+    note = read_json(OWNER)
+    assert note["host"] == socket.gethostname()
+    assert note["pid"] == os.getpid()
+    assert note["started"] == psutil.Process().create_time()
+    assert str(Owner(**note)) == f"process {os.getpid()} of {note['user']} on {note['host']}"
+
+
+@pytest.mark.parametrize("noted", [False, True])
+@pytest.mark.parametrize("folder", [False, True])
+def test_without_a_lock_the_folder_is_free(noted, folder):
+    if noted:
+        record_owner()
+    if folder:
+        LOCKS.mkdir(parents=True)
+    assert lock_state() == ("free", None)
+
+
+def test_a_living_owner_holds_it():
+    record_owner()
+    lock()
+    assert lock_state() == ("held", Owner(**read_json(OWNER)))
+
+
+def test_a_process_that_is_gone_leaves_it_stale(child):
+    record_owner()
+    lock()
+    change_note(pid=child.pid, started=psutil.Process(child.pid).create_time())
+    assert lock_state()[0] == "held"
+    child.kill()
+    child.wait()
+    state, owner = lock_state()
+    assert (state, owner.pid) == ("stale", child.pid)
+
+
+def test_a_zombie_is_dead(child):
+    record_owner()
+    lock()
+    change_note(pid=child.pid, started=psutil.Process(child.pid).create_time())
+    child.kill()
+    end = time.monotonic() + 10
+    while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert lock_state()[0] == "stale"
+
+
+@pytest.mark.parametrize(("seconds", "state"), [(0.5, "held"), (-0.5, "held"), (60, "stale"), (-60, "stale")])
+def test_a_process_id_that_was_reused_is_another_process(seconds, state):
+    record_owner()
+    lock()
+    change_note(started=psutil.Process().create_time() + seconds)
+    assert lock_state()[0] == state
+
+
+def test_an_owner_on_another_host_cannot_be_judged():
+    record_owner()
+    lock()
+    change_note(host="elsewhere", user="anna", pid=1)
+    state, owner = lock_state()
+    assert (state, str(owner)) == ("unknown", "process 1 of anna on elsewhere")
+
+
+def test_a_lock_without_a_note_cannot_be_judged():
+    lock()
+    assert lock_state() == ("unknown", None)
+
+
+def test_a_damaged_note_is_said():
+    lock()
+    write(OWNER, "{")
+    with pytest.raises(UserError, match=r"owner\.json is not valid JSON"):
+        lock_state()
