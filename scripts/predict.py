@@ -17,7 +17,7 @@ from scripts.shared.membership import to_frame
 from scripts.shared.models import load_model, predict_default, versions
 from scripts.shared.progress import Progress
 from scripts.shared.reading import column_names, read_blocks
-from scripts.shared.registry import live_version
+from scripts.shared.registry import PUBLISH_ANEW, live_version
 from scripts.shared.rejects import RejectsWriter
 
 REFUSE, APPROVE = "refuse", "approve"
@@ -52,7 +52,7 @@ def main(
         The run's config: how missing columns and rejects are treated.
     """
     folder = live_version(live)
-    pipeline, card = load_model(folder / "model.joblib", folder / "model.json")
+    pipeline, card = load_model(folder / "model.joblib", folder / "model.json", PUBLISH_ANEW)
     for name, version in versions().items():
         if card["versions"][name] != version:
             logging.warning(

@@ -80,7 +80,7 @@ def fit(name: str, pipeline: Pipeline, frame: pd.DataFrame, target: npt.NDArray[
     Raises
     ------
     UserError
-        Where the estimator refuses the value of a parameter.
+        Where the estimator refuses the value of a parameter, or missing values.
     """
     with warnings.catch_warnings(record=True) as caught, heartbeat(f"{name}: fitting"):
         warnings.simplefilter("always")
@@ -88,6 +88,12 @@ def fit(name: str, pipeline: Pipeline, frame: pd.DataFrame, target: npt.NDArray[
             pipeline.fit(frame, target)
         except InvalidParameterError as error:
             raise UserError(f"models.{name}.params: {error}") from None
+        except ValueError as error:
+            if "NaN" not in str(error):
+                raise
+            raise UserError(
+                f"models.{name}: the estimator can't take missing values; set models.{name}.numeric.impute: true"
+            ) from None
     for warning in caught:
         if issubclass(warning.category, ConvergenceWarning):
             logging.warning("warning: %s did not converge; raise models.%s.params.max_iter", name, name)

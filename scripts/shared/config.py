@@ -41,6 +41,7 @@ METRICS = (
     "ks",
 )
 LOWER_IS_BETTER = frozenset({"brier", "log_loss"})
+PREDICTION_COLUMNS = ("probability_of_default", "decision", "model_version")
 MetricName = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "pr_auc", "brier", "log_loss", "gini", "ks"]
 
 
@@ -161,6 +162,8 @@ class Columns(Section):
         twice = sorted({name for name in roles if roles.count(name) > 1})
         if twice:
             raise ValueError(f"{listing(twice)}: a column has one role, and is named once")
+        if self.id in PREDICTION_COLUMNS:
+            raise ValueError(f"id: predictions have a column '{self.id}' of their own; rename the id column")
         if any(name.startswith("__") for name in roles):
             raise ValueError("names that start with two underscores are taken; rename the column")
         if not self.features():

@@ -14,6 +14,8 @@ from sklearn.pipeline import Pipeline
 from scripts.shared.errors import UserError
 from scripts.shared.files import atomic, canonical, read_json, sha256_file, sha256_text, write_json
 
+MAKE_ANEW = "delete it and run again"
+
 
 def versions() -> dict[str, str]:
     """Return the versions that a pickled Pipeline depends on."""
@@ -33,8 +35,15 @@ def save_model(pipeline: Pipeline, card: dict[str, Any], model_file: Path, card_
     write_json(card_file, card | {"sha256": sha256_file(model_file)})
 
 
-def load_model(model_file: Path, card_file: Path) -> tuple[Pipeline, dict[str, Any]]:
+def load_model(model_file: Path, card_file: Path, remedy: str = MAKE_ANEW) -> tuple[Pipeline, dict[str, Any]]:
     """Return the Pipeline and its card. Nothing is unpickled before the checksum agrees.
+
+    Parameters
+    ----------
+    model_file, card_file
+        The artefact and its card.
+    remedy
+        What to do where they don't agree.
 
     Raises
     ------
@@ -42,19 +51,19 @@ def load_model(model_file: Path, card_file: Path) -> tuple[Pipeline, dict[str, A
         Where the artefact isn't the one that the card was written for.
     """
     card = read_json(card_file)
-    check_artefact(model_file, card)
+    check_artefact(model_file, card, remedy)
     return joblib.load(model_file), card
 
 
-def check_artefact(model_file: Path, card: dict[str, Any]) -> None:
+def check_artefact(model_file: Path, card: dict[str, Any], remedy: str = MAKE_ANEW) -> None:
     """Raise UserError where the artefact's checksum isn't the card's."""
     if not model_file.exists():
-        raise UserError(f"{model_file} does not exist")
+        raise UserError(f"{model_file} does not exist; {remedy}, or restore it")
     found = sha256_file(model_file)
     if found != card["sha256"]:
         raise UserError(
             f"{model_file} has the checksum {found[:12]}…, its card says {card['sha256'][:12]}…: it was changed or "
-            "damaged after training and is not loaded; delete it and run again, or restore it"
+            f"damaged after training and is not loaded; {remedy}, or restore it"
         )
 
 

@@ -282,17 +282,12 @@ class _CsvFile:
 
     def _with_arrow(self, data: bytes, line: int) -> RawBlock:
         """Parse records of one line each."""
+        self._check_encoding(data, line)
         rejects: list[Reject] = []
 
         def ragged(row: pyarrow.csv.InvalidRow) -> str:
-            rejects.append(
-                Reject(
-                    line + row.number - 1,
-                    "",
-                    row.text,
-                    _ragged(row.expected_columns, row.actual_columns),
-                )
-            )
+            reason = _ragged(row.expected_columns, row.actual_columns)
+            rejects.append(Reject(line + row.number - 1, "", row.text, reason))
             return "skip"
 
         present = {name: numeric for name, numeric in self.wanted.items() if name in self.names}
@@ -326,7 +321,6 @@ class _CsvFile:
             except pa.ArrowInvalid as error:
                 if numbers:
                     continue
-                self._check_encoding(data, line)
                 raise UserError(f"{self.path}, from line {line} on: not readable as CSV ({error})") from None
         taken = {reject.line for reject in rejects}
         lines = np.arange(line, line + table.num_rows + len(rejects), dtype=np.int64)
@@ -373,6 +367,8 @@ class _CsvFile:
         return RawBlock(columns, np.asarray(lines, dtype=np.int64), rejects)
 
     def _check_encoding(self, data: bytes, line: int) -> None:
+        if data.isascii():
+            return
         try:
             data.decode()
         except UnicodeDecodeError as error:

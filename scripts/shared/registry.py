@@ -16,13 +16,15 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from scripts.shared.errors import UserError
-from scripts.shared.files import read_json, write_json
+from scripts.shared.files import read_json, sha256_file, write_json
 
 LIVE = "live.json"
+PUBLISH_ANEW = "delete results/selection.json and run again to publish the winner anew"
 
 
 def prepare(folder: Path) -> Path:
@@ -59,7 +61,7 @@ def publish(folder: Path, version: str, files: dict[str, Path], entry: dict[str,
     folder
         The registry.
     version
-        Its name; a version that is there already is not written again.
+        Its name; a version that is there already, and whole, is not written again.
     files
         What it consists of: name in the version's folder, and where it comes from.
     entry
@@ -67,17 +69,31 @@ def publish(folder: Path, version: str, files: dict[str, Path], entry: dict[str,
     """
     pointer = prepare(folder)
     target = folder / "versions" / version
-    if not target.exists():
+    if not _is_whole(target, files):
         target.parent.mkdir(exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{version}.", dir=target.parent))
         try:
             for name, source in files.items():
                 shutil.copyfile(source, beside / name)
             beside.chmod(0o755)
+            if target.exists():  # damaged: readers refuse it already
+                target.rename(beside / "damaged")
             beside.rename(target)
+            shutil.rmtree(target / "damaged", ignore_errors=True)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     return make_live(folder, pointer, version, entry)
+
+
+def _is_whole(folder: Path, names: Iterable[str]) -> bool:
+    """Whether a version's folder has all its files, and the artefact that its card vouches for."""
+    if not all((folder / name).is_file() for name in names):
+        return False
+    try:
+        card = read_json(folder / "model.json")
+    except UserError:
+        return False
+    return bool(card.get("sha256") == sha256_file(folder / "model.joblib"))
 
 
 def make_live(folder: Path, pointer: Path, version: str, entry: dict[str, Any]) -> bool:
@@ -110,7 +126,9 @@ def live_version(pointer: Path) -> Path:
         raise UserError(f"{pointer}: no model is deployed yet; run the workflow first")
     folder = pointer.parent / "versions" / version
     if not (folder / "model.json").exists():
-        raise UserError(f"{pointer} names the version {version}, but {folder} is not there; restore it")
+        raise UserError(
+            f"{pointer} names the version {version}, but {folder} is not there; {PUBLISH_ANEW}, or restore it"
+        )
     return folder
 
 

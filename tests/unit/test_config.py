@@ -138,6 +138,7 @@ CHECK = {"require": "x > 1", "column": "x"}
         ({"columns.id": "z"}, "columns: z: a column has one role, and is named once"),
         ({"columns.numeric": ["x", "x"]}, "columns: x: a column has one role, and is named once"),
         ({"columns.group": "id"}, "columns: id: a column has one role, and is named once"),
+        ({"columns.id": "decision"}, "columns: id: predictions have a column 'decision' of their own; rename"),
         ({"columns.numeric": ["__line"]}, "columns: names that start with two underscores are taken; rename"),
         ({"columns.numeric": [], "columns.categorical": []}, "columns: name at least one numeric or categorical"),
         ({"cleaning.bounds": {"x": {}}}, "cleaning.bounds.x: give min, max or both"),

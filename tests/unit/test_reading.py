@@ -493,3 +493,11 @@ def test_column_names_are_those_of_the_header(tmp_path, content):
 def test_column_names_of_parquet(tmp_path):
     pa.parquet.write_table(pa.table({"a": [1], "b c": [2]}), tmp_path / "f.parquet")
     assert column_names(tmp_path / "f.parquet", Format()) == ["a", "b c"]
+
+
+def test_a_ragged_row_in_another_encoding_is_refused_without_noise(tmp_path, capfd):
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"a,b\n1,2\n1,caf\xe9,3\n4,5\n")
+    with pytest.raises(UserError, match=r"x\.csv, line 3: not valid UTF-8"):
+        list(read_blocks(path, Format(), ["a"], ["b"]))
+    assert capfd.readouterr().err == ""

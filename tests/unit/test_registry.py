@@ -10,7 +10,7 @@ from builders import write
 
 from scripts.shared import registry
 from scripts.shared.errors import UserError
-from scripts.shared.files import read_json, write_json
+from scripts.shared.files import read_json, sha256_text, write_json
 from scripts.shared.registry import live_version, make_live, prepare, publish
 
 
@@ -19,9 +19,18 @@ def folder(tmp_path):
     return tmp_path / "shared" / "deployed"
 
 
+def card(artefact):
+    return json.dumps({"sha256": sha256_text(artefact)})
+
+
+CARD = card("one model.joblib")
+
+
 def sources(tmp_path, text="one"):
     names = "model.joblib", "model.json", "metrics.json"
-    return {name: write(tmp_path / "results" / text / f"its {name}", f"{text} {name}") for name in names}
+    contents = {name: f"{text} {name}" for name in names}
+    contents["model.json"] = card(contents["model.joblib"])
+    return {name: write(tmp_path / "results" / text / f"its {name}", content) for name, content in contents.items()}
 
 
 def target_of(link):
@@ -86,10 +95,10 @@ def test_a_version_is_published_whole_and_becomes_live(folder, tmp_path):
         "current": "versions/v1",
         "log.jsonl": '{"version": "v1", "previous": null, "model": "lr", "reason": "für gut befunden"}\n'.encode(),
         "versions/v1/model.joblib": b"one model.joblib",
-        "versions/v1/model.json": b"one model.json",
+        "versions/v1/model.json": CARD.encode(),
         "versions/v1/metrics.json": b"one metrics.json",
     }
-    assert (folder / "current" / "model.json").read_text() == "one model.json"
+    assert (folder / "current" / "model.json").read_text() == CARD
     assert (folder / "versions" / "v1").stat().st_mode & 0o777 == 0o755  # also for other users
 
 
@@ -117,7 +126,7 @@ def test_a_rollback_is_one_call(folder, tmp_path):
     for version in ("v1", "v2"):
         publish(folder, version, sources(tmp_path, version), {})
     assert make_live(folder, folder / "live.json", "v1", {"reason": "rollback"}) is True
-    assert (folder / "current" / "model.json").read_text() == "v1 model.json"
+    assert (folder / "current" / "model.json").read_text() == card("v1 model.joblib")
     assert log(folder)[-1] == {"version": "v1", "previous": "v2", "reason": "rollback"}
 
 
@@ -136,7 +145,7 @@ def test_the_folder_may_be_named_relatively_and_moved(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     publish(registry.Path("deployed"), "v1", sources(tmp_path), {})
     shutil.move("deployed", "moved")
-    assert (tmp_path / "moved" / "current" / "model.json").read_text() == "one model.json"
+    assert (tmp_path / "moved" / "current" / "model.json").read_text() == CARD
 
 
 # --- failures -----------------------------------------------------------------------------------------------------
@@ -219,5 +228,21 @@ def test_a_version_that_is_not_there_is_said(folder, tmp_path, missing):
         shutil.rmtree(folder / "versions" / "v1")
     else:
         (folder / "versions" / "v1" / "model.json").unlink()
-    with pytest.raises(UserError, match=r"live\.json names the version v1, but .*v1 is not there; restore it"):
+    with pytest.raises(
+        UserError,
+        match=r"live\.json names the version v1, but .*v1 is not there; delete .* or restore it",
+    ):
         live_version(folder / "live.json")
+
+
+@pytest.mark.parametrize("damage", ["model.joblib", "model.json", "metrics.json"])
+def test_a_damaged_version_is_published_anew(folder, tmp_path, damage):
+    publish(folder, "v1", sources(tmp_path), {})
+    whole = state(folder)
+    hurt = folder / "versions" / "v1" / damage
+    if damage == "metrics.json":
+        hurt.unlink()
+    else:
+        hurt.write_text("damaged")
+    assert publish(folder, "v1", sources(tmp_path), {}) is False, "it was live all the time"
+    assert state(folder) == whole

@@ -10,7 +10,7 @@ import pytest
 from builders import config, config_dict, write
 
 from scripts import preprocess, split, train
-from scripts.shared.config import Contract
+from scripts.shared.config import Contract, Model
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, sha256_file, write_json
 from scripts.shared.models import load_model, predict_default, versions
@@ -173,3 +173,13 @@ def test_a_model_that_cannot_be_built_leaves_nothing_behind(tmp_path):
 
 def test_the_artefact_is_one_whole_pipeline(trained):
     assert [name for name, _ in joblib.load(trained.model).steps] == ["columns", "model"]
+
+
+def test_an_estimator_that_cannot_take_missing_values_is_said():
+    frame = pd.DataFrame({"x": [1.0, np.nan, 3.0, 4.0]})
+    row = Model(estimator="sklearn.linear_model.LogisticRegression", complexity=1, numeric={"impute": False})
+    pipeline = build_pipeline("lr", row, ["x"], [], seed=1)
+    with pytest.raises(
+        UserError, match=r"models\.lr: the estimator can't take missing .* models\.lr\.numeric\.impute: true"
+    ):
+        train.fit("lr", pipeline, frame, np.array([0, 1, 0, 1], np.int8))

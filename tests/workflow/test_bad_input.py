@@ -147,6 +147,13 @@ def test_the_model_is_not_loaded_where_its_checksum_differs_from_its_card(finish
     assert run.code != 0
     assert "Traceback" not in run.output
     assert "was changed or damaged after training and is not loaded" in run.sentences[0]
+    assert "delete results/selection.json and run again" in run.sentences[0]
+    finished.path("results/selection.json").unlink()
+    run = finished.driver()
+    assert run.code == 0, run.output
+    assert json.loads(finished.read("deployed/live.json"))["version"] == version
+    assert finished.path("results/predictions/january.csv").exists()
+    assert "damaged" not in [p.name for p in model.parent.iterdir()]
 
 
 def test_one_bad_application_file_does_not_hold_up_the_others(finished):
