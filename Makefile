@@ -43,10 +43,10 @@ test: setup ## all tests, with coverage of scripts/
 	@scripts/tools/test.sh $(BIN)
 
 test-unit: setup ## the unit tests alone
-	@$(BIN)/pytest -q tests/unit
+	@$(BIN)/pytest -q -n auto tests/unit scripts
 
 test-workflow: setup ## the workflow tests alone
-	@$(BIN)/pytest -q -m workflow
+	@$(BIN)/pytest -q -n auto -m workflow
 
 bench: setup ## what a job costs: ratios of script: and shell: rules
 	@$(BIN)/python benchmarks/job_start.py
