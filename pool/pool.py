@@ -1,0 +1,331 @@
+"""A real HTCondor pool on one machine, in containers: a central manager, an access point, execute nodes.
+
+``python -m pool.pool up|status|shell|run|down``, behind the make targets of these names. compose.yaml is the
+description; this drives it with Docker where a Docker engine answers, else with podman, and does what compose can't: the
+base image where no registry is reached, the signing key, more nodes, the environment on the shared folder, readiness.
+
+Everything that a pool leaves lies in ``.pool/NAME/``.
+"""
+
+import argparse
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import yaml
+
+from scripts.shared.errors import UserError
+from scripts.shared.files import sha256_file, write_text
+
+ROOT = Path(__file__).resolve().parents[1]
+COMPOSE = ROOT / "pool" / "compose.yaml"
+BASE = "docker.io/library/debian:trixie-slim"
+PODMAN_PACKAGES = ("podman", "runc", "netavark", "aardvark-dns", "iptables", "nftables")
+PROJECT = "/shared/project"
+CHECKOUT = ("config", "data", "profiles", "scripts", "workflow", "environment.yml", "requirements.lock")
+READY_SECONDS = 90
+
+
+def say(text: str) -> None:
+    """Print a line at once."""
+    print(f"pool: {text}", flush=True)
+
+
+# --- the container engine -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A container engine and its compose command."""
+
+    command: str
+    compose: list[str]
+    environment: dict[str, str]
+
+    def run(self, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+        """Run an engine command, such as ``run("ps")``."""
+        return self._call([self.command, *arguments], options)
+
+    def run_compose(self, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+        """Run a compose command."""
+        return self._call([*self.compose, *arguments], options)
+
+    def _call(self, command: list[str], options: dict[str, object]) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | self.environment | dict(options.pop("environment", {}))  # type: ignore[call-overload]
+        return subprocess.run(command, env=environment, text=True, **options)  # type: ignore[call-overload,no-any-return]
+
+
+def find_engine(folder: Path) -> Engine:
+    """Return Docker where its engine answers, else podman, installed where that can be done.
+
+    Raises
+    ------
+    UserError
+        Where there is no engine and none can be installed.
+    """
+    if shutil.which("docker") and _succeeds(["docker", "info"]) and _succeeds(["docker", "compose", "version"]):
+        return Engine("docker", ["docker", "compose"], {"DOCKER_BUILDKIT": "1"})
+    if not shutil.which("podman"):
+        _install(PODMAN_PACKAGES)
+    containers = folder / "containers.conf"
+    write_text(containers, containers_conf())
+    environment = {"CONTAINERS_CONF": str(containers), "PODMAN_COMPOSE_WARNING_LOGS": "false"}
+    return Engine("podman", [sys.executable, "-m", "podman_compose"], environment)
+
+
+def containers_conf() -> str:
+    """Return podman's settings for this machine.
+
+    runc, since podman's default runtime refuses hybrid cgroups; limits no higher than this machine's own, since a root
+    without CAP_SYS_RESOURCE can't raise them.
+    """
+    import resource
+
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    processes = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    files = min(files, 1 << 20) if files != resource.RLIM_INFINITY else 1 << 20
+    processes = min(processes, 32768) if processes != resource.RLIM_INFINITY else 32768
+    runtime = '[engine]\nruntime = "runc"\n' if shutil.which("runc") else ""
+    return f'{runtime}[containers]\ndefault_ulimits = ["nofile={files}:{files}", "nproc={processes}:{processes}"]\n'
+
+
+def _install(packages: tuple[str, ...]) -> None:
+    words = " ".join(packages)
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise UserError(f"no container engine was found; install one, such as: sudo apt-get install {words}")
+    say(f"installing {words}")
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(["apt-get", "update", "-q"], check=False, **quiet)  # type: ignore[call-overload]
+    done = subprocess.run(["apt-get", "install", "-q", "-y", *packages], env=environment, check=False, **quiet)  # type: ignore[call-overload]
+    if done.returncode:
+        raise UserError(f"the packages {words} could not be installed; install them by hand and run again")
+
+
+def _succeeds(command: list[str]) -> bool:
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    return done.returncode == 0
+
+
+# --- the pool -----------------------------------------------------------------------------------------------------
+
+
+class Pool:
+    """One pool by its name; another name is another pool on the same machine."""
+
+    def __init__(self, name: str, nodes: int = 2) -> None:
+        self.name = name
+        self.nodes = nodes
+        self.folder = ROOT / ".pool" / name
+        self.shared = self.folder / "shared"
+        self.key = self.folder / "signing-key"
+        self.override = self.folder / "nodes.yaml"
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The container engine."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return find_engine(self.folder)
+
+    @property
+    def hosts(self) -> list[str]:
+        """The services of this pool."""
+        return ["cm", "ap", *(f"ep{n}" for n in range(1, self.nodes + 1))]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What compose.yaml takes from its environment."""
+        image = "loan-pool-node:" + sha256_file(ROOT / "pool" / "Containerfile")[:12]
+        return {"POOL_KEY": str(self.key), "POOL_SHARED": str(self.shared), "POOL_IMAGE": image}
+
+    def compose(self, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+        """Run compose for this pool."""
+        files = ["-f", str(COMPOSE), *(["-f", str(self.override)] if self.override.exists() else [])]
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "check": False} | options
+        return self.engine.run_compose("-p", self.name, *files, *arguments, environment=self.environment, **options)
+
+    def execute(
+        self, host: str, *command: str, user: str = "root", interactive: bool = False, check: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command on a host."""
+        flags = ["-it"] if interactive else []
+        output = {} if interactive else {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return self.engine.run("exec", *flags, "-u", user, self.container(host), *command, check=check, **output)
+
+    def container(self, host: str) -> str:
+        """Return the name of a host's container; compose and podman-compose join the parts differently."""
+        joint = "-" if self.engine.command == "docker" else "_"
+        return f"{self.name}{joint}{host}{joint}1"
+
+    # --- up and down ---
+
+    def up(self) -> None:
+        """Start the pool and wait until it takes jobs; where it runs already, only look."""
+        self.prepare()
+        started = time.monotonic()
+        done = self.compose("up", "-d", "--no-build", *self.hosts)
+        if done.returncode:
+            raise UserError(f"the containers could not be started: {done.stdout.strip()[-600:]}")
+        self.wait_until_ready()
+        say(f"ready after {time.monotonic() - started:.0f} s: {', '.join(self.hosts)}; shared folder: {self.shared}")
+
+    def prepare(self) -> None:
+        """Make the key, the shared folder, the image and the environment, each where it is missing."""
+        self.shared.mkdir(parents=True, exist_ok=True)
+        self.shared.chmod(0o777)
+        if not self.key.exists():
+            self.key.touch(mode=0o600)
+            self.key.write_bytes(secrets.token_bytes(32))
+        more = {f"ep{n}": self._node(n) for n in range(3, self.nodes + 1)}
+        if more:
+            write_text(self.override, yaml.safe_dump({"services": more}))
+        self.build_image()
+        self.build_environment()
+
+    def _node(self, number: int) -> dict[str, object]:
+        description = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]["ep2"]
+        volumes = [f"{self.key}:/run/pool/signing-key:ro", f"{self.shared}:/shared"]
+        image = self.environment["POOL_IMAGE"]
+        return description | {"hostname": f"ep{number}", "image": image, "volumes": volumes, "build": str(COMPOSE.parent)}
+
+    def build_image(self) -> None:
+        """Build the image of a host, once for each Containerfile."""
+        image = self.environment["POOL_IMAGE"]
+        if self.engine.run("image", "inspect", image, capture_output=True, check=False).returncode == 0:
+            return
+        say("building the image of a host (about half a minute, once)")
+        self.find_base()
+        network = ["--network", "host"]
+        done = self.engine.run("build", *network, "-t", image, str(COMPOSE.parent), capture_output=True, check=False)
+        if done.returncode:
+            raise UserError(f"the image could not be built: {done.stderr.strip()[-600:]}")
+
+    def find_base(self) -> None:
+        """Have the base image: by a registry, or else made from the distribution's packages."""
+        if self.engine.run("image", "inspect", BASE, capture_output=True, check=False).returncode == 0:
+            return
+        if self.engine.run("pull", "-q", BASE, capture_output=True, check=False).returncode == 0:
+            return
+        say("no image registry can be reached; the base is made from the distribution's packages")
+        if not shutil.which("mmdebstrap"):
+            _install(("mmdebstrap",))
+        archive = self.folder / "base.tar"
+        command = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates", "trixie", str(archive)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise UserError(f"mmdebstrap could not make the base image: {done.stderr.strip()[-600:]}")
+        self.engine.run("import", str(archive), BASE, capture_output=True, check=True)
+        archive.unlink()
+
+    def build_environment(self) -> None:
+        """Build the Python environment on the shared folder, with the hosts' own Python, once for each lock."""
+        target = self.shared / "environments" / sha256_file(ROOT / "requirements.lock")[:12]
+        if not (target / "installed-lock").exists():
+            say("building the Python environment on the shared folder (about half a minute, once)")
+            inside = f"/shared/environments/{target.name}"
+            command = ["run", "--rm", "--network", "host", "--entrypoint", "/src/scripts/tools/setup_env.sh"]
+            command += ["-v", f"{self.shared}:/shared", "-v", f"{ROOT}:/src:ro"]
+            for name, value in os.environ.items():  # how this machine reaches its package index
+                if name.startswith("PIP_") or name.lower() in ("http_proxy", "https_proxy", "no_proxy"):
+                    command += ["-e", name]
+                    if name == "PIP_CERT":
+                        command += ["-v", f"{value}:{value}:ro"]
+            done = self.engine.run(*command, self.environment["POOL_IMAGE"], inside, capture_output=True, check=False)
+            if done.returncode:
+                raise UserError(f"the environment could not be built: {(done.stdout + done.stderr).strip()[-600:]}")
+        link = self.shared / "environment"
+        if not link.is_symlink() or link.resolve() != target.resolve():
+            link.unlink(missing_ok=True)
+            link.symlink_to(f"environments/{target.name}")
+
+    def wait_until_ready(self) -> None:
+        """Wait until the access point and all execute nodes are in the pool.
+
+        Raises
+        ------
+        UserError
+            Where they aren't in time; says which are.
+        """
+        end = time.monotonic() + READY_SECONDS
+        wanted = {host for host in self.hosts if host.startswith("ep")}
+        found: set[str] = set()
+        while time.monotonic() < end:
+            slots = self.execute("ap", "condor_status", "-af", "Machine", user="submit")
+            found = {line.split(".")[0] for line in slots.stdout.split()} & wanted if slots.returncode == 0 else set()
+            queue = self.execute("ap", "condor_q", "-totals", user="submit")
+            if found == wanted and queue.returncode == 0:
+                return
+            time.sleep(0.5)
+        raise UserError(
+            f"after {READY_SECONDS} s, {', '.join(sorted(found)) or 'no execute node'} of {', '.join(sorted(wanted))} "
+            f"is in the pool; look at: make pool-status"
+        )
+
+    def down(self) -> None:
+        """Stop the pool and remove all that it left, the shared folder included."""
+        if self.folder.exists():
+            self.compose("down", "-v", "-t", "3")
+            shutil.rmtree(self.folder)
+        say(f"{self.name} is gone")
+
+    # --- use ---
+
+    def status(self) -> None:
+        """Print the hosts, the slots and the queue."""
+        print(self.compose("ps").stdout)
+        for command in (["condor_status"], ["condor_q", "-all", "-nobatch"]):
+            print(self.execute("ap", *command, user="submit").stdout)
+
+    def shell(self) -> int:
+        """Open a shell on the access point, as the submitting user, in the project."""
+        self.sync()
+        return self.execute("ap", "bash", "-c", f"cd {PROJECT} && exec bash", user="submit", interactive=True).returncode
+
+    def sync(self) -> None:
+        """Copy the checkout to the shared folder, as a user would; results there stay."""
+        project = self.shared / "project"
+        for name in CHECKOUT:
+            source, target = ROOT / name, project / name
+            if source.is_dir():
+                shutil.rmtree(target, ignore_errors=True)
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                target.parent.mkdir(exist_ok=True)
+                shutil.copy2(source, target)
+        self.execute("ap", "chown", "-R", "submit:submit", PROJECT, check=True)
+
+    def run(self, arguments: list[str]) -> int:
+        """Run the workflow on the pool, as the user would by hand on the access point."""
+        self.sync()
+        command = f"cd {PROJECT} && exec /shared/environment/bin/snakemake --profile profiles/htcondor"
+        return self.engine.run(
+            "exec", "-u", "submit", self.container("ap"), "bash", "-c", f'{command} "$@"', "snakemake", *arguments, check=False
+        ).returncode
+
+
+def main() -> int:
+    """Do what is asked; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("action", choices=["up", "status", "shell", "run", "down"])
+    parser.add_argument("--name", default="loan-pool", help="another name is another pool")
+    parser.add_argument("--nodes", type=int, default=2, help="execute nodes")
+    options, rest = parser.parse_known_args()
+    pool = Pool(options.name, options.nodes)
+    try:
+        if options.action == "run":
+            pool.up()
+            return pool.run(rest)
+        return getattr(pool, options.action)() or 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
