@@ -5,9 +5,12 @@ SHELL := /bin/sh
 CONFIG ?=
 VENV ?= .venv
 BIN := $(VENV)/bin
-SNAKEMAKE := $(BIN)/snakemake --profile profiles/local $(if $(CONFIG),--configfile $(CONFIG))
+NODES ?= 2
+POOL ?= loan-pool
+POOL_OPTIONS := --name $(POOL) --nodes $(NODES)
 
-.PHONY: help setup run report dag schema sample docs lint format test test-unit test-workflow bench lock clean
+.PHONY: help setup run report dag schema sample docs lint format test test-unit test-workflow test-pool bench lock clean \
+	pool-up pool-run pool-status pool-shell pool-down
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -33,6 +36,21 @@ sample: setup ## make the shipped sample again (same bytes: the seed is fixed)
 docs: setup ## write config/README.md and the JSON schema from scripts/shared/config.py
 	@$(BIN)/python -m scripts.tools.config_docs
 
+pool-up: setup ## start a real HTCondor pool in containers: make pool-up [NODES=2] [POOL=loan-pool]
+	@$(BIN)/python -m pool.pool up $(POOL_OPTIONS)
+
+pool-run: setup ## run the whole workflow on the pool: snakemake --profile htcondor
+	@$(BIN)/python -m pool.pool run $(POOL_OPTIONS) $(if $(CONFIG),--configfile $(CONFIG))
+
+pool-status: setup ## hosts, slots and queue of the pool
+	@$(BIN)/python -m pool.pool status $(POOL_OPTIONS)
+
+pool-shell: setup ## a shell on the access point, as the submitting user
+	@$(BIN)/python -m pool.pool shell $(POOL_OPTIONS)
+
+pool-down: setup ## stop the pool and remove all that it left
+	@$(BIN)/python -m pool.pool down $(POOL_OPTIONS)
+
 lint: setup ## ruff, snakefmt, snakemake --lint, mypy
 	@scripts/tools/lint.sh $(BIN)
 
@@ -47,6 +65,9 @@ test-unit: setup ## the unit tests alone
 
 test-workflow: setup ## the workflow tests alone
 	@$(BIN)/pytest -q -n auto -m workflow
+
+test-pool: setup ## the pool tests alone: real HTCondor in containers
+	@$(BIN)/pytest -q -m pool
 
 bench: setup ## what a job costs: ratios of script: and shell: rules
 	@$(BIN)/python benchmarks/job_start.py

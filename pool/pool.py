@@ -1,14 +1,15 @@
 """A real HTCondor pool on one machine, in containers: a central manager, an access point, execute nodes.
 
 ``python -m pool.pool up|status|shell|run|down``, behind the make targets of these names. compose.yaml is the
-description; this drives it with Docker where a Docker engine answers, else with podman, and does what compose can't: the
-base image where no registry is reached, the signing key, more nodes, the environment on the shared folder, readiness.
+description; this drives it with Docker where a Docker engine answers, else with podman, and does what compose can't:
+the base image where no registry is reached, the signing key, more nodes, the environment on the shared folder.
 
 Everything that a pool leaves lies in ``.pool/NAME/``.
 """
 
 import argparse
 import os
+import resource
 import secrets
 import shutil
 import subprocess
@@ -21,7 +22,7 @@ from pathlib import Path
 import yaml
 
 from scripts.shared.errors import UserError
-from scripts.shared.files import sha256_file, write_text
+from scripts.shared.files import sha256_file, sha256_text, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = ROOT / "pool" / "compose.yaml"
@@ -40,6 +41,9 @@ def say(text: str) -> None:
 # --- the container engine -----------------------------------------------------------------------------------------
 
 
+Done = subprocess.CompletedProcess[str]
+
+
 @dataclass(frozen=True)
 class Engine:
     """A container engine and its compose command."""
@@ -48,17 +52,26 @@ class Engine:
     compose: list[str]
     environment: dict[str, str]
 
-    def run(self, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-        """Run an engine command, such as ``run("ps")``."""
-        return self._call([self.command, *arguments], options)
+    def run(self, *arguments: str, show: bool = False) -> Done:
+        """Run an engine command, such as ``run("ps")``; keep what it prints, or show it."""
+        return _call([self.command, *arguments], self.environment, show)
 
-    def run_compose(self, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-        """Run a compose command."""
-        return self._call([*self.compose, *arguments], options)
+    def run_compose(self, *arguments: str, environment: dict[str, str]) -> Done:
+        """Run a compose command; keep what it prints."""
+        return _call([*self.compose, *arguments], self.environment | environment)
 
-    def _call(self, command: list[str], options: dict[str, object]) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | self.environment | dict(options.pop("environment", {}))  # type: ignore[call-overload]
-        return subprocess.run(command, env=environment, text=True, **options)  # type: ignore[call-overload,no-any-return]
+
+def _call(command: list[str], environment: dict[str, str] | None = None, show: bool = False) -> Done:
+    """Run a command; where it isn't shown, standard output and error are kept together."""
+    output = None if show else subprocess.PIPE
+    return subprocess.run(
+        command,
+        env=os.environ | (environment or {}),
+        stdout=output,
+        stderr=None if show else subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
 
 
 def find_engine(folder: Path) -> Engine:
@@ -69,7 +82,8 @@ def find_engine(folder: Path) -> Engine:
     UserError
         Where there is no engine and none can be installed.
     """
-    if shutil.which("docker") and _succeeds(["docker", "info"]) and _succeeds(["docker", "compose", "version"]):
+    docker = (["docker", "info"], ["docker", "compose", "version"])
+    if shutil.which("docker") and all(_call(question).returncode == 0 for question in docker):
         return Engine("docker", ["docker", "compose"], {"DOCKER_BUILDKIT": "1"})
     if not shutil.which("podman"):
         _install(PODMAN_PACKAGES)
@@ -85,8 +99,6 @@ def containers_conf() -> str:
     runc, since podman's default runtime refuses hybrid cgroups; limits no higher than this machine's own, since a root
     without CAP_SYS_RESOURCE can't raise them.
     """
-    import resource
-
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     processes = resource.getrlimit(resource.RLIMIT_NPROC)[1]
     files = min(files, 1 << 20) if files != resource.RLIM_INFINITY else 1 << 20
@@ -100,17 +112,10 @@ def _install(packages: tuple[str, ...]) -> None:
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise UserError(f"no container engine was found; install one, such as: sudo apt-get install {words}")
     say(f"installing {words}")
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run(["apt-get", "update", "-q"], check=False, **quiet)  # type: ignore[call-overload]
-    done = subprocess.run(["apt-get", "install", "-q", "-y", *packages], env=environment, check=False, **quiet)  # type: ignore[call-overload]
+    _call(["apt-get", "update", "-q"])
+    done = _call(["apt-get", "install", "-q", "-y", *packages], {"DEBIAN_FRONTEND": "noninteractive"})
     if done.returncode:
         raise UserError(f"the packages {words} could not be installed; install them by hand and run again")
-
-
-def _succeeds(command: list[str]) -> bool:
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-    return done.returncode == 0
 
 
 # --- the pool -----------------------------------------------------------------------------------------------------
@@ -141,22 +146,30 @@ class Pool:
     @property
     def environment(self) -> dict[str, str]:
         """What compose.yaml takes from its environment."""
-        image = "loan-pool-node:" + sha256_file(ROOT / "pool" / "Containerfile")[:12]
+        image = "loan-pool-node:" + self._image_tag()
         return {"POOL_KEY": str(self.key), "POOL_SHARED": str(self.shared), "POOL_IMAGE": image}
 
-    def compose(self, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    def _image_tag(self) -> str:
+        """Return a tag that changes with anything that goes into the image."""
+        files = sorted(
+            p for p in COMPOSE.parent.rglob("*") if p.suffix == ".conf" or p.name in ("Containerfile", "start-host")
+        )
+        return sha256_text("".join(sha256_file(path) for path in files))[:12]
+
+    def compose(self, *arguments: str) -> Done:
         """Run compose for this pool."""
         files = ["-f", str(COMPOSE), *(["-f", str(self.override)] if self.override.exists() else [])]
-        options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "check": False} | options
-        return self.engine.run_compose("-p", self.name, *files, *arguments, environment=self.environment, **options)
+        return self.engine.run_compose("-p", self.name, *files, *arguments, environment=self.environment)
 
-    def execute(
-        self, host: str, *command: str, user: str = "root", interactive: bool = False, check: bool = False
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command on a host."""
-        flags = ["-it"] if interactive else []
-        output = {} if interactive else {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return self.engine.run("exec", *flags, "-u", user, self.container(host), *command, check=check, **output)
+    def execute(self, host: str, *command: str, user: str = "root") -> Done:
+        """Run a command on a host and keep what it prints."""
+        return self.engine.run("exec", "-u", user, self.container(host), *command)
+
+    def on_access_point(self, script: str, *arguments: str) -> int:
+        """Run a shell line in the project as the submitting user, shown as it runs; return its exit code."""
+        terminal = ["-it"] if sys.stdin.isatty() and sys.stdout.isatty() else []
+        line = ["bash", "-c", f"cd {PROJECT} && {script}", "bash", *arguments]
+        return self.engine.run("exec", *terminal, "-u", "submit", self.container("ap"), *line, show=True).returncode
 
     def container(self, host: str) -> str:
         """Return the name of a host's container; compose and podman-compose join the parts differently."""
@@ -169,9 +182,7 @@ class Pool:
         """Start the pool and wait until it takes jobs; where it runs already, only look."""
         self.prepare()
         started = time.monotonic()
-        done = self.compose("up", "-d", "--no-build", *self.hosts)
-        if done.returncode:
-            raise UserError(f"the containers could not be started: {done.stdout.strip()[-600:]}")
+        _expect(self.compose("up", "-d", "--no-build", *self.hosts), "the containers could not be started")
         self.wait_until_ready()
         say(f"ready after {time.monotonic() - started:.0f} s: {', '.join(self.hosts)}; shared folder: {self.shared}")
 
@@ -192,35 +203,36 @@ class Pool:
         description = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]["ep2"]
         volumes = [f"{self.key}:/run/pool/signing-key:ro", f"{self.shared}:/shared"]
         image = self.environment["POOL_IMAGE"]
-        return description | {"hostname": f"ep{number}", "image": image, "volumes": volumes, "build": str(COMPOSE.parent)}
+        return description | {
+            "hostname": f"ep{number}",
+            "image": image,
+            "volumes": volumes,
+            "build": str(COMPOSE.parent),
+        }
 
     def build_image(self) -> None:
         """Build the image of a host, once for each Containerfile."""
         image = self.environment["POOL_IMAGE"]
-        if self.engine.run("image", "inspect", image, capture_output=True, check=False).returncode == 0:
+        if self.engine.run("image", "inspect", image).returncode == 0:
             return
         say("building the image of a host (about half a minute, once)")
         self.find_base()
-        network = ["--network", "host"]
-        done = self.engine.run("build", *network, "-t", image, str(COMPOSE.parent), capture_output=True, check=False)
-        if done.returncode:
-            raise UserError(f"the image could not be built: {done.stderr.strip()[-600:]}")
+        done = self.engine.run("build", "--network", "host", "-t", image, str(COMPOSE.parent))
+        _expect(done, "the image could not be built")
 
     def find_base(self) -> None:
         """Have the base image: by a registry, or else made from the distribution's packages."""
-        if self.engine.run("image", "inspect", BASE, capture_output=True, check=False).returncode == 0:
+        if self.engine.run("image", "inspect", BASE).returncode == 0:
             return
-        if self.engine.run("pull", "-q", BASE, capture_output=True, check=False).returncode == 0:
+        if self.engine.run("pull", "-q", BASE).returncode == 0:
             return
         say("no image registry can be reached; the base is made from the distribution's packages")
         if not shutil.which("mmdebstrap"):
             _install(("mmdebstrap",))
         archive = self.folder / "base.tar"
         command = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates", "trixie", str(archive)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise UserError(f"mmdebstrap could not make the base image: {done.stderr.strip()[-600:]}")
-        self.engine.run("import", str(archive), BASE, capture_output=True, check=True)
+        _expect(_call(command), "mmdebstrap could not make the base image")
+        _expect(self.engine.run("import", str(archive), BASE), "the base image could not be imported")
         archive.unlink()
 
     def build_environment(self) -> None:
@@ -236,9 +248,9 @@ class Pool:
                     command += ["-e", name]
                     if name == "PIP_CERT":
                         command += ["-v", f"{value}:{value}:ro"]
-            done = self.engine.run(*command, self.environment["POOL_IMAGE"], inside, capture_output=True, check=False)
-            if done.returncode:
-                raise UserError(f"the environment could not be built: {(done.stdout + done.stderr).strip()[-600:]}")
+            _expect(
+                self.engine.run(*command, self.environment["POOL_IMAGE"], inside), "the environment could not be built"
+            )
         link = self.shared / "environment"
         if not link.is_symlink() or link.resolve() != target.resolve():
             link.unlink(missing_ok=True)
@@ -285,28 +297,31 @@ class Pool:
     def shell(self) -> int:
         """Open a shell on the access point, as the submitting user, in the project."""
         self.sync()
-        return self.execute("ap", "bash", "-c", f"cd {PROJECT} && exec bash", user="submit", interactive=True).returncode
+        return self.on_access_point("exec bash")
+
+    def run(self, arguments: list[str]) -> int:
+        """Run the workflow on the pool, as the user would by hand on the access point."""
+        self.sync()
+        return self.on_access_point('exec /shared/environment/bin/snakemake --profile htcondor "$@"', *arguments)
 
     def sync(self) -> None:
         """Copy the checkout to the shared folder, as a user would; results there stay."""
         project = self.shared / "project"
+        project.mkdir(exist_ok=True)
         for name in CHECKOUT:
             source, target = ROOT / name, project / name
             if source.is_dir():
                 shutil.rmtree(target, ignore_errors=True)
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
             else:
-                target.parent.mkdir(exist_ok=True)
                 shutil.copy2(source, target)
-        self.execute("ap", "chown", "-R", "submit:submit", PROJECT, check=True)
+        _expect(self.execute("ap", "chown", "-R", "submit:submit", PROJECT), "the project could not be handed over")
 
-    def run(self, arguments: list[str]) -> int:
-        """Run the workflow on the pool, as the user would by hand on the access point."""
-        self.sync()
-        command = f"cd {PROJECT} && exec /shared/environment/bin/snakemake --profile profiles/htcondor"
-        return self.engine.run(
-            "exec", "-u", "submit", self.container("ap"), "bash", "-c", f'{command} "$@"', "snakemake", *arguments, check=False
-        ).returncode
+
+def _expect(done: Done, otherwise: str) -> None:
+    """Raise a UserError with the end of what a command printed, where it failed."""
+    if done.returncode:
+        raise UserError(f"{otherwise}: {done.stdout.strip()[-600:]}")
 
 
 def main() -> int:
@@ -321,10 +336,13 @@ def main() -> int:
         if options.action == "run":
             pool.up()
             return pool.run(rest)
-        return getattr(pool, options.action)() or 0
+        if options.action == "shell":
+            return pool.shell()
+        {"up": pool.up, "status": pool.status, "down": pool.down}[options.action]()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    return 0
 
 
 if __name__ == "__main__":
