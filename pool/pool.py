@@ -200,14 +200,12 @@ class Pool:
         self.build_environment()
 
     def _node(self, number: int) -> dict[str, object]:
-        description = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]["ep2"]
-        volumes = [f"{self.key}:/run/pool/signing-key:ro", f"{self.shared}:/shared"]
-        image = self.environment["POOL_IMAGE"]
-        return description | {
+        return {
+            **yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]["ep2"],
             "hostname": f"ep{number}",
-            "image": image,
-            "volumes": volumes,
+            "image": self.environment["POOL_IMAGE"],
             "build": str(COMPOSE.parent),
+            "volumes": [f"{self.key}:/run/pool/signing-key:ro", f"{self.shared}:/shared"],
         }
 
     def build_image(self) -> None:
