@@ -47,7 +47,7 @@ def as_json(value):
 def step(module, arguments):
     """The shell line of a step.
 
-    It starts a second faster than a `script:` would (benchmarks/job_start.py). `exec` makes the step a child of
+    It starts faster than a `script:` would (benchmarks/job_start.py). `exec` makes the step a child of
     Snakemake itself, so that it ends when Snakemake is killed.
     """
     return f"exec python -m scripts.step {module} --log {{log:q}} --threads {{threads}} {arguments}"
