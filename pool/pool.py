@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +27,8 @@ from scripts.shared.files import sha256_file, sha256_text, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = ROOT / "pool" / "compose.yaml"
-BASE = "docker.io/library/debian:trixie-slim"
+BASE = "debian:trixie-slim"  # as the Containerfile has it
+SHORT_NAMES = Path("/etc/containers/registries.conf.d/shortnames.conf")
 PODMAN_PACKAGES = ("podman", "runc", "netavark", "aardvark-dns", "iptables", "nftables")
 PROJECT = "/shared/project"
 CHECKOUT = ("config", "data", "profiles", "scripts", "workflow", "environment.yml", "requirements.lock")
@@ -116,6 +118,13 @@ def _install(packages: tuple[str, ...]) -> None:
     done = _call(["apt-get", "install", "-q", "-y", *packages], {"DEBIAN_FRONTEND": "noninteractive"})
     if done.returncode:
         raise UserError(f"the packages {words} could not be installed; install them by hand and run again")
+
+
+def full_name(image: str) -> str:
+    """Return the name that podman's table of short names gives an image, so that ``FROM`` finds what is imported."""
+    name, _, tag = image.partition(":")
+    aliases = tomllib.loads(SHORT_NAMES.read_text())["aliases"] if SHORT_NAMES.exists() else {}
+    return f"{aliases.get(name, f'localhost/{name}')}:{tag}"
 
 
 # --- the pool -----------------------------------------------------------------------------------------------------
@@ -230,7 +239,7 @@ class Pool:
         archive = self.folder / "base.tar"
         command = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates", "trixie", str(archive)]
         _expect(_call(command), "mmdebstrap could not make the base image")
-        _expect(self.engine.run("import", str(archive), BASE), "the base image could not be imported")
+        _expect(self.engine.run("import", str(archive), full_name(BASE)), "the base image could not be imported")
         archive.unlink()
 
     def build_environment(self) -> None:
