@@ -15,6 +15,18 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("workflow", "scripts", "config", "data", "profiles", "requirements.lock", "environment.yml")
 
+# The jobs of a run from nothing on the sample.
+EVERYTHING = {
+    "preprocess": 1,
+    "split": 1,
+    "train_lr": 1,
+    "train_dt": 1,
+    "evaluate": 2,
+    "compare": 1,
+    "select": 1,
+    "predict": 2,
+}
+
 
 def pytest_collection_modifyitems(items):
     for item in items:

@@ -7,16 +7,8 @@ import shutil
 import pyarrow.parquet
 import pytest
 
-EVERYTHING = {
-    "preprocess": 1,
-    "split": 1,
-    "train_lr": 1,
-    "train_dt": 1,
-    "evaluate": 2,
-    "compare": 1,
-    "select": 1,
-    "predict": 2,
-}
+from tests.workflow.conftest import EVERYTHING
+
 FROM_EVALUATE = {"evaluate": 2, "compare": 1, "select": 1, "predict": 2}
 FROM_SELECT = {"select": 1, "predict": 2}
 
