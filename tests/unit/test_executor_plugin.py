@@ -71,7 +71,9 @@ def test_arguments_in_htcondors_syntax(words, expected):
     assert description.arguments(words) == expected
 
 
-@pytest.mark.parametrize("words", [["$(x)", "$HOME", "100$", "$$", "$ENV(HOME)"], ["a b", "it's", '"'], ["é ü", "", "-n"]])
+@pytest.mark.parametrize(
+    "words", [["$(x)", "$HOME", "100$", "$$", "$ENV(HOME)"], ["a b", "it's", '"'], ["é ü", "", "-n"]]
+)
 def test_htcondor_expands_arguments_to_the_words_that_were_meant(words):
     """HTCondor's own parser undoes the macros; what is left is its quoting, undone here by its rules."""
     text = Submit({"arguments": description.arguments(words)}).expand("arguments")
@@ -96,7 +98,9 @@ def _split(text):
     return [*words, *([word] if word or started else [])]
 
 
-@pytest.mark.parametrize(("word", "message"), [("a\nb", "line break"), ("$$(Arch)", "attribute"), ("$$ENV(x)", "attribute")])
+@pytest.mark.parametrize(
+    ("word", "message"), [("a\nb", "line break"), ("$$(Arch)", "attribute"), ("$$ENV(x)", "attribute")]
+)
 def test_what_the_syntax_cannot_carry_is_refused(word, message):
     with pytest.raises(ValueError, match=message):
         description.arguments([word])
