@@ -13,7 +13,7 @@ POOL_OPTIONS := --name $(POOL) --nodes $(NODES)
 	install-profile pool-up pool-run pool-status pool-shell pool-down
 
 help: ## show the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 setup: ## build the environment in .venv from requirements.lock
 	@scripts/tools/setup_env.sh $(VENV)
