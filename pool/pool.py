@@ -304,6 +304,9 @@ class Pool:
             found = {line.split(".")[0] for line in slots.stdout.split()} & wanted if slots.returncode == 0 else set()
             queue = self.execute("ap", "condor_q", "-totals", user="submit")
             if found == wanted and queue.returncode == 0:
+                # The schedd and the negotiator meet before there are jobs: where each calls the other for the first
+                # time at once, both wait for 20 s.
+                self.execute("ap", "condor_reschedule")
                 return
             time.sleep(0.5)
         raise UserError(

@@ -138,7 +138,7 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
 
     def _keep_submit_rate(self) -> None:
         """Wait where the last submission was a moment ago."""
-        # Snakemake's own --max-jobs-per-timespan starts a timer at each turn of its scheduler, which starts the next turn.
+        # Snakemake's own --max-jobs-per-timespan starts a timer at each turn of its scheduler, which starts a turn.
         pause = self._last_submission + 1 / (self._settings.submit_rate or 20) - time.monotonic()
         if pause > 0:
             time.sleep(pause)

@@ -40,12 +40,13 @@ PASSED_ON = (
 def arguments(words: Sequence[str]) -> str:
     r"""Return words as HTCondor's ``arguments`` in its new syntax.
 
-    Source: the manual page of condor_submit, "arguments". ``$`` begins a macro there, so it is spelled out.
+    Source: the manual page of condor_submit, "arguments". ``$(`` and ``$NAME(`` begin a macro, so that ``$`` is
+    spelled out.
 
     Raises
     ------
     ValueError
-        Where a word holds a line break, which the syntax can't carry.
+        Where a word holds a line break or ``$$(``, which the syntax can't carry.
 
     Examples
     --------
@@ -55,8 +56,10 @@ def arguments(words: Sequence[str]) -> str:
     for word in words:
         if "\n" in word or "\r" in word:
             raise ValueError(f"HTCondor's arguments can't hold the line break in {word!r}")
-    quoted = (_quote(word) for word in words)
-    return '"' + " ".join(quoted).replace('"', '""').replace("$", "$(DOLLAR)") + '"'
+        if re.search(r"\$\$\w*\(", word):
+            raise ValueError(f"HTCondor would put an attribute of the machine in place of $$(…) in {word!r}")
+    quoted = " ".join(_quote(word) for word in words).replace('"', '""')
+    return '"' + re.sub(r"\$(?=\w*\()", "$(DOLLAR)", quoted) + '"'
 
 
 def _quote(word: str) -> str:

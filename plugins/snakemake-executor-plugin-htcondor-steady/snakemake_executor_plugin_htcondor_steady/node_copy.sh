@@ -15,22 +15,21 @@ if ! mkdir -p "$mine" || [ -L "$mine" ] || [ ! -O "$mine" ]; then
     exit 1
 fi
 
+# One large file crosses a network file system faster than twenty thousand small ones.
+fill() {
+    if [ -f "$environment.tar" ]; then tar -xf "$environment.tar" -C "$1"; else cp -a "$environment/." "$1"; fi
+}
+
+# Called where a failure has an answer, so `set -e` is off in here.
 make_copy() {
+    flock 9 || return
     [ ! -f "$copy/complete" ] || return 0
-    mkdir "$copy.$$"
-    # One large file crosses a network file system faster than twenty thousand small ones.
-    if [ -f "$environment.tar" ]; then
-        tar -xf "$environment.tar" -C "$copy.$$"
-    else
-        cp -a "$environment/." "$copy.$$"
-    fi
-    touch "$copy.$$/complete"
-    mv -T "$copy.$$" "$copy"
+    mkdir "$copy.$$" && fill "$copy.$$" && touch "$copy.$$/complete" && mv -T "$copy.$$" "$copy" || return
     # Copies of former environments, unused for a month.
     find "$mine" -mindepth 1 -maxdepth 1 -type d -mtime +30 -exec rm -rf {} +
 }
 
-if [ ! -f "$copy/complete" ] && ! (flock 9 && set -e && make_copy) 9>"$mine/lock"; then
+if [ ! -f "$copy/complete" ] && ! make_copy 9>"$mine/lock"; then
     echo "node copy: $environment could not be copied to $mine on $(uname -n), so it runs from the shared folder" >&2
     rm -rf "$copy.$$"
     exec "$environment/bin/python" "$@"
