@@ -203,7 +203,8 @@ class Pool:
         say(f"ready after {time.monotonic() - started:.0f} s: {', '.join(self.hosts)}; shared folder: {self.shared}")
 
     def prepare(self) -> None:
-        """Make the key, the shared folder, the image and the environment, each where it is missing."""
+        """Make the image, the key, the shared folder and the environment, each where it is missing."""
+        self.build_image()
         self.shared.mkdir(parents=True, exist_ok=True)
         self.shared.chmod(0o777)
         if not self.key.exists():
@@ -212,7 +213,6 @@ class Pool:
         more = {f"ep{n}": self._node(n) for n in range(3, self.nodes + 1)}
         if more:
             write_text(self.override, yaml.safe_dump({"services": more}))
-        self.build_image()
         self.build_environment()
 
     def _node(self, number: int) -> dict[str, object]:
