@@ -40,6 +40,7 @@ __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 LOOK_SECONDS = 0.1  # how often the size of the event log is looked at: one stat on the access point
 COMPARE_SECONDS = 20.0  # how often the schedd is asked whether an event was missed
 GONE_SECONDS = 300.0  # for how long a new run waits until the jobs of a killed one are gone
+START_SECONDS = 60.0  # for how long a run waits for a schedd before its first job: there may be none on this host
 KEPT_EVENT_LOGS = 10
 
 
@@ -112,7 +113,7 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
     def _remove_orphans(self) -> None:
         constraint = f"{FOLDER} == {description.string(self._folder)} && {RUN} != {description.string(self._run)}"
         try:
-            jobs = self._queue.look(constraint, ["ClusterId"])
+            jobs = self._queue.look_patiently(constraint, ["ClusterId"], START_SECONDS)
             if jobs:
                 numbers = ", ".join(str(job["ClusterId"]) for job in jobs)
                 self.logger.warning(f"An earlier run of this folder left jobs in the queue; removing them: {numbers}")
