@@ -17,7 +17,7 @@ from scripts.shared.errors import UserError
 
 LOGS = Path("results/logs/driver")
 STEM = "snakemake-mgmt-"
-FOLDER = "SnakemakeDriverFolder"
+LOG = "SnakemakeDriverLog"  # the attribute that names the file with what a driver prints
 # Snakemake 9 with this workflow takes some 250 MB; a thousand jobs add little.
 MEMORY_MB = 1024
 # So often a driver is started at most when it keeps being killed; restarts of the access point are not limited.
@@ -35,7 +35,7 @@ IDLE, RUNNING, REMOVED, COMPLETED, HELD, TRANSFERRING, SUSPENDED = range(1, 8)
 STATES = {IDLE: "idle", RUNNING: "running", REMOVED: "being removed", HELD: "held", SUSPENDED: "suspended"}
 
 ATTRIBUTES = (
-    *("ClusterId", "JobStatus", "Owner", "Iwd", "Out", "Err", "NumJobStarts", FOLDER),
+    *("ClusterId", "JobStatus", "Iwd", "Err", "NumJobStarts", LOG),
     *("ExitCode", "ExitBySignal", "ExitSignal", "HoldReason", "RemoveReason", "EnteredCurrentStatus"),
 )
 
@@ -81,7 +81,7 @@ def describe(python: str, folder: Path, arguments: Sequence[str], environment: M
         "+OtherJobRemoveRequirements": '"SnakemakeDriverId =?= $(ClusterId)"',
         # Success or failure ends it; killed by a signal, it is started again and resumes.
         "on_exit_remove": f"(ExitBySignal =?= False && ExitCode =!= {AGAIN}) || NumJobStarts >= {STARTS}",
-        f"+{FOLDER}": _literal(classad2.quote(str(folder))),
+        f"+{LOG}": f'"{stem}.out"',
     }
 
 
@@ -171,8 +171,8 @@ def _sentence(error: Exception) -> str:
 
 def drivers_of(folder: Path) -> str:
     """Return the constraint that finds the drivers of a working folder, HTCondor's own included."""
-    own, theirs = f"{FOLDER} =!= undefined", f'regexp("^{STEM}", JobBatchName)'
-    return f"JobUniverse == 12 && Iwd =?= {classad2.quote(str(folder))} && ({own} || {theirs})"
+    # HTCondor's own name their batch in a way that leaves it undefined, so both are known by their event log.
+    return f'JobUniverse == 12 && Iwd =?= {classad2.quote(str(folder))} && regexp("/{STEM}[0-9]+[.]log$", UserLog)'
 
 
 def jobs_of(folder: Path) -> str:
@@ -182,10 +182,8 @@ def jobs_of(folder: Path) -> str:
 
 def log_of(ad: Ad) -> Path:
     """Return the file with what a driver prints, whether `make submit` or ``htcondor snake submit`` started it."""
-    folder = Path(ad["Iwd"])
-    if FOLDER in ad:
-        return folder / LOGS / f"{STEM}{ad['ClusterId']}.out"
-    return folder / str(ad["Err"])  # there, Snakemake's own words go to the standard error
+    # Of HTCondor's own, Snakemake's words are in the standard error.
+    return Path(ad["Iwd"]) / str(ad.get(LOG) or ad["Err"])
 
 
 # --- what came of it, and what is going on ---------------------------------------------------------------------------
