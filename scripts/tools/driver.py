@@ -16,8 +16,8 @@ from pathlib import Path
 
 from scripts.shared.driver_job import AGAIN
 from scripts.shared.errors import UserError
-from scripts.shared.ownership import record_owner
-from scripts.tools.run import failures, release_stale_lock, summary
+from scripts.shared.ownership import record_owner, release_stale_lock
+from scripts.tools.run import failures, refuse_held_lock, summary
 
 GRACE_SECONDS = 60
 STOPPED = 130
@@ -88,10 +88,12 @@ def drive(command: list[str], driver: Driver) -> int:
     started = time.time()
     say(f"started on {socket.gethostname()}, process {os.getpid()}")
     try:
-        release_stale_lock(command)
+        refuse_held_lock()
     except UserError as error:
         print(f"error: {error}", flush=True)
         return 1
+    if owner := release_stale_lock():
+        say(f"{owner} was ended before it was done; its lock is removed and the run resumes")
     # Snakemake notes itself when its first job starts; killed before that, this note tells that its lock is stale.
     record_owner()
     code = driver.run(command) if not driver.told else STOPPED

@@ -1,14 +1,17 @@
 """One real HTCondor pool for all tests of this folder: a central manager, an access point, two execute nodes."""
 
+import contextlib
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 import yaml
 
 from pool.pool import Pool
+from scripts.shared.errors import UserError
 from tests.pool.harness import LOCAL, Project, boosting
 
 
@@ -33,17 +36,22 @@ def pool(request):
         return
     pool = Pool(f"test-pool-{os.getpid()}")
     try:
-        pool.up()
+        try:
+            pool.up()
+        except UserError as error:
+            pytest.exit(f"the pool tests can't run: {error}", returncode=1)
         pool.sync()
         yield pool
     finally:
-        pool.down()
+        with contextlib.suppress(UserError):  # no engine: then there is nothing to take down, and the reason is told
+            pool.down()
 
 
 @pytest.fixture
 def project(pool, request):
     """A project of the test's own, with two models that train for a few seconds each; no job of it is left behind."""
-    name = re.sub(r"\W+", "-", request.node.name).strip("-")
+    # A number, since a pool that is used again remembers the jobs of an earlier session.
+    name = re.sub(r"\W+", "-", request.node.name).strip("-") + f"-{time.time_ns() // 10**9}"
     project = Project(pool, name, models={"lr": boosting(2500), "dt": boosting(2400)})
     yield project
     project.shell("condor_rm -constraint 'SnakemakeWorkdir == \"'$PWD'\"'")

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 # Every job parses this file again, on whichever host it runs: so each finds the project's modules, and the Python that
 # runs Snakemake also runs the steps.
@@ -16,8 +17,13 @@ sys.path.insert(0, str(ROOT))
 from scripts.shared.code_hash import code_hash
 from scripts.shared.errors import UserError
 from scripts.shared.files import sha256_file, write_json
-from scripts.shared.ownership import record_owner
+from scripts.shared.ownership import record_owner, release_stale_lock
 from scripts.shared.plan import make_plan
+
+# A killed run leaves Snakemake's lock behind. Its owner is provably dead, so the next run goes on without being asked; a lock
+# whose owner lives, or can't be checked from here, stays Snakemake's affair.
+if workflow.is_main_process and (owner := release_stale_lock()):
+    logger.warning(f"{owner} was ended before it was done; its lock is removed and the run resumes.")
 
 try:
     PLAN = make_plan(config)
