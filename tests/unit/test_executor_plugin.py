@@ -120,6 +120,11 @@ def test_own_attributes_and_submit_commands():
     assert description.own_attributes(resources) == {"+Team": r'"the \"A\" team"', "+Level": 3, "a.b": '"x"'}
 
 
+def test_requests_that_are_no_numbers_yet_are_left_out():
+    assert description.requests({"mem_mb": "<TBD>", "disk_mb": 3}) == {"request_disk": "3072"}
+    assert description.requests({}) == {}
+
+
 # --- holds ---
 
 

@@ -64,11 +64,10 @@ def step(module, arguments):
 
 
 def requests(memory_per_input=4.0):
-    """What a job asks for, from one definition for both worlds.
+    """What a job asks for, here and on the pool.
 
-    `mem_mb` is Snakemake's own; the HTCondor executor reads `htcondor_request_mem_mb`. Both grow with the size of the
-    input, in steps, and double with each attempt. In steps, since HTCondor matches jobs of equal requests at once, and a
-    slot that one of them leaves serves the next without a negotiation.
+    Both grow with the size of the input, and double with each attempt. In steps, since HTCondor matches jobs of equal
+    requests at once, and a slot that one of them leaves serves the next without a negotiation.
     """
 
     def in_steps(least, needed, attempt):
@@ -80,12 +79,7 @@ def requests(memory_per_input=4.0):
     def disk_mb(wildcards, input, attempt):
         return in_steps(CONFIG.resources.disk_mb, 2 * input.size_mb, attempt)
 
-    return {
-        "mem_mb": mem_mb,
-        "disk_mb": disk_mb,
-        "htcondor_request_mem_mb": mem_mb,
-        "htcondor_request_disk_mb": disk_mb,
-    }
+    return {"mem_mb": mem_mb, "disk_mb": disk_mb}
 
 
 onstart:

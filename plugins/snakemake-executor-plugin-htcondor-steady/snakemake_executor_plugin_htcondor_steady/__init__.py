@@ -182,6 +182,8 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         if parts:
             submit["environment"] = " ".join(parts)
         self._handle_explicit_unit_resources(job, submit)
+        for name, value in description.requests(job.resources).items():
+            submit.setdefault(name, value)
         return description.own_attributes(job.resources) | submit
 
     # --- watching ---

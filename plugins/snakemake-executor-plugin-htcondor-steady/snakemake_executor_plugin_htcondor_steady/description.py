@@ -98,6 +98,22 @@ def command(line: str, python: str, wrapper: str | None = None) -> list[str]:
     return [python, *words[start:]]
 
 
+def requests(resources: Mapping[str, Any]) -> dict[str, str]:
+    """Return memory and disk as Snakemake's own resources name them, `mem_mb` and `disk_mb`.
+
+    So a rule says it once, for every executor. HTCondor takes a number without a unit as MB of memory, and KB of disk.
+
+    >>> requests({"mem_mb": 1000, "disk_mb": 2, "tmpdir": "/tmp"})
+    {'request_memory': '1000', 'request_disk': '2048'}
+    """
+    found = {}
+    if isinstance(memory := resources.get("mem_mb"), int):
+        found["request_memory"] = str(memory)
+    if isinstance(disk := resources.get("disk_mb"), int):
+        found["request_disk"] = str(disk * 1024)
+    return found
+
+
 def own_attributes(resources: Mapping[str, Any]) -> dict[str, Any]:
     """Return what resources named ``classad_NAME`` and ``htcondor_submit_NAME`` add to a submit description.
 
