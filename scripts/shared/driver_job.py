@@ -210,7 +210,7 @@ def outcome(ad: Ad) -> Outcome:
         return Outcome(1, f"killed by {signal} at each of {ad.get('NumJobStarts')} starts; make submit resumes")
     code = int(ad.get("ExitCode", 1))
     if code:
-        return Outcome(code, f"failed with exit code {code}; what is mended, make submit resumes")
+        return Outcome(code, f"failed with exit code {code}; once that is mended, make submit resumes")
     return Outcome(0, "done")
 
 
