@@ -88,7 +88,7 @@ class Project:
             if run.process.poll() is None:
                 run.signal("KILL")
                 run.wait(20)
-        self.shell("condor_rm -constraint 'SnakemakeWorkdir == \"'$PWD'\"'")
+        self.shell("condor_rm -constraint 'SnakemakeWorkdir == \"'$PWD'\" || Iwd == \"'$PWD'\"'")  # its driver, too
 
     def checksums(self) -> dict[str, str]:
         """Return the checksum of each file of data, metrics and predictions."""

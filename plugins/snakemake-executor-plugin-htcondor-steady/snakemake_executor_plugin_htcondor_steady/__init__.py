@@ -32,7 +32,7 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
-from . import description, holds
+from . import description, holds, local_universe
 from .queue import FOLDER, HELD, RUN, STATUS, Queue, QueueError
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
@@ -105,10 +105,31 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         self._submissions = 0
         self._last_submission = 0.0
         self._node_copy = _node_copy_words(settings.node_copy) if settings.node_copy else []
+        self._driver = self._join_own_job()
         if self.workflow.execution_settings.lock:
             # Snakemake's lock on the folder is ours, so whoever submitted these jobs is gone.
             self._remove_orphans()
         self._ready.set()
+
+    def _join_own_job(self) -> int | None:
+        """Where Snakemake is a job itself: have its jobs removed together with it, and return its number."""
+        ad = local_universe.own_job(os.environ)
+        if ad is None:
+            return None
+        number = int(ad["ClusterId"])
+        if local_universe.WITH_IT not in ad:
+            try:
+                constraint = description.string(local_universe.removed_with(number))
+                self._queue.edit(f"{number}.0", local_universe.WITH_IT, constraint)
+            except QueueError as error:
+                self.logger.warning(
+                    f"Jobs may outlive HTCondor job {number}.0, their driver, when it is removed: {error}"
+                )
+        deployment = self.workflow.deployment_settings
+        if local_universe.lies_in_scratch(deployment.apptainer_prefix, os.environ):
+            # HTCondor sets APPTAINER_CACHEDIR to that folder; a job would try to make it on its own host.
+            deployment.apptainer_prefix = None
+        return number
 
     def _remove_orphans(self) -> None:
         constraint = f"{FOLDER} == {description.string(self._folder)} && {RUN} != {description.string(self._run)}"
@@ -171,9 +192,8 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             f"+{RUN}": description.string(self._run),
             f"+{FOLDER}": description.string(self._folder),
         }
-        if driver := os.environ.get("SNAKEMAKE_DRIVER_ID"):
-            # The driver is a job itself; HTCondor removes what carries its number together with it.
-            submit["+SnakemakeDriverId"] = str(int(driver))
+        if self._driver is not None:
+            submit["+SnakemakeDriverId"] = str(self._driver)
         if self._settings.accounting_group:
             submit["accounting_group"] = self._settings.accounting_group
         for name in description.PASSED_ON:

@@ -116,6 +116,19 @@ class Queue:
         except Exception as error:
             raise QueueError(_words(error)) from error
 
+    def edit(self, job: str, attribute: str, value: str) -> None:
+        """Set an attribute of a job in the queue.
+
+        Raises
+        ------
+        QueueError
+            Where the schedd doesn't answer, or refuses.
+        """
+        try:
+            htcondor.Schedd().edit([job], attribute, value)
+        except Exception as error:
+            raise QueueError(_words(error)) from error
+
     def remove(self, constraint: str, gone_within: float | None = None) -> None:
         """Remove the jobs that meet a constraint.
 
