@@ -9,7 +9,7 @@ NODES ?= 2
 POOL ?= loan-pool
 POOL_OPTIONS := --name $(POOL) --nodes $(NODES)
 
-.PHONY: help setup run report dag schema sample docs lint format test test-unit test-workflow test-pool bench lock clean \
+.PHONY: help setup run report dag schema sample docs lint format test test-unit test-workflow test-pool bench bench-dagman lock clean \
 	pool-up pool-run pool-status pool-shell pool-down
 
 help: ## show the targets
@@ -71,6 +71,9 @@ test-pool: setup ## the pool tests alone: real HTCondor in containers
 
 bench: setup ## what a job costs: ratios of script: and shell: rules
 	@$(BIN)/python benchmarks/job_start.py
+
+bench-dagman: setup ## our workflow against the same steps under DAGMan, on a pool of its own (some 10 minutes)
+	@$(BIN)/python -m benchmarks.dagman
 
 lock: ## renew requirements.lock and environment.yml from pyproject.toml (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url \
