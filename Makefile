@@ -9,11 +9,11 @@ NODES ?= 2
 POOL ?= loan-pool
 POOL_OPTIONS := --name $(POOL) --nodes $(NODES)
 
-.PHONY: help setup run report dag schema sample docs lint format test test-unit test-workflow test-pool bench bench-dagman lock clean \
-	pool-up pool-run pool-status pool-shell pool-down
+.PHONY: help setup run report dag schema sample docs lint format test test-unit test-workflow test-pool bench bench-dagman lock \
+	clean install-profile pool-up pool-run pool-status pool-shell pool-down
 
 help: ## show the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 setup: ## build the environment in .venv from requirements.lock
 	@scripts/tools/setup_env.sh $(VENV)
@@ -35,6 +35,9 @@ sample: setup ## make the shipped sample again (same bytes: the seed is fixed)
 
 docs: setup ## write config/README.md and the JSON schema from scripts/shared/config.py
 	@$(BIN)/python -m scripts.tools.config_docs
+
+install-profile: ## make `snakemake --profile htcondor` find profiles/htcondor
+	@scripts/tools/install_profile.sh
 
 pool-up: setup ## start a real HTCondor pool in containers: make pool-up [NODES=2] [POOL=loan-pool]
 	@$(BIN)/python -m pool.pool up $(POOL_OPTIONS)

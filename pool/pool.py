@@ -31,7 +31,13 @@ BASE = "debian:trixie-slim"  # as the Containerfile has it
 SHORT_NAMES = Path("/etc/containers/registries.conf.d/shortnames.conf")
 PODMAN_PACKAGES = ("podman", "runc", "netavark", "aardvark-dns", "iptables", "nftables")
 PROJECT = "/shared/project"
-CHECKOUT = ("config", "data", "profiles", "scripts", "workflow", "environment.yml", "requirements.lock")
+CHECKOUT = (
+    *("config", "data", "plugins", "profiles", "scripts", "workflow"),
+    *("Makefile", "environment.yml", "requirements.lock"),
+)
+SETUP = ROOT / "scripts" / "tools" / "setup_env.sh"
+# Environments, built once for each lock, that outlive the pools which they were built in.
+ARCHIVES = ROOT / ".pool" / "environments"
 READY_SECONDS = 90
 
 
@@ -243,25 +249,44 @@ class Pool:
         archive.unlink()
 
     def build_environment(self) -> None:
-        """Build the Python environment on the shared folder, with the hosts' own Python, once for each lock."""
-        target = self.shared / "environments" / sha256_file(ROOT / "requirements.lock")[:12]
+        """Have the Python environment on the shared folder, for this lock; kept as an archive for the next pool.
+
+        The archive lies beside it, too: nodes that run from a copy of their own unpack it.
+        """
+        name = _call([str(SETUP), "-", "--checksum"]).stdout[:12]
+        archive, target = ARCHIVES / f"{name}.tar", self.shared / "environments" / name
+        target.parent.mkdir(exist_ok=True)
+        if not archive.exists():
+            self._build_environment(target, archive)
         if not (target / "installed-lock").exists():
-            say("building the Python environment on the shared folder (about half a minute, once)")
-            inside = f"/shared/environments/{target.name}"
-            command = ["run", "--rm", "--network", "host", "--entrypoint", "/src/scripts/tools/setup_env.sh"]
-            command += ["-v", f"{self.shared}:/shared", "-v", f"{ROOT}:/src:ro"]
-            for name, value in os.environ.items():  # how this machine reaches its package index
-                if name.startswith("PIP_") or name.lower() in ("http_proxy", "https_proxy", "no_proxy"):
-                    command += ["-e", name]
-                    if name == "PIP_CERT":
-                        command += ["-v", f"{value}:{value}:ro"]
-            _expect(
-                self.engine.run(*command, self.environment["POOL_IMAGE"], inside), "the environment could not be built"
-            )
+            target.mkdir(exist_ok=True)
+            _expect(_call(["tar", "-xf", str(archive), "-C", str(target)]), "the environment could not be unpacked")
+        if not (beside := target.with_name(archive.name)).exists():
+            beside.hardlink_to(archive)
         link = self.shared / "environment"
         if not link.is_symlink() or link.resolve() != target.resolve():
             link.unlink(missing_ok=True)
             link.symlink_to(f"environments/{target.name}")
+
+    def _build_environment(self, target: Path, archive: Path) -> None:
+        """Build the environment in a host's image, with the hosts' own Python, and archive it."""
+        say("building the Python environment on the shared folder (about a minute, once)")
+        command = ["run", "--rm", "--network", "host", "--entrypoint", f"/src/{SETUP.relative_to(ROOT)}"]
+        command += ["-v", f"{self.shared}:/shared", "-v", f"{ROOT}:/src:ro"]
+        for name, value in os.environ.items():  # how this machine reaches its package index
+            if name.startswith("PIP_") or name.lower() in ("http_proxy", "https_proxy", "no_proxy"):
+                command += ["-e", name]
+                if name == "PIP_CERT":
+                    command += ["-v", f"{value}:{value}:ro"]
+        inside = f"/shared/environments/{target.name}"
+        done = self.engine.run(*command, self.environment["POOL_IMAGE"], inside)
+        _expect(done, "the environment could not be built")
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        new = archive.with_suffix(f".{os.getpid()}")
+        _expect(_call(["tar", "-cf", str(new), "-C", str(target), "."]), "the environment could not be archived")
+        for old in ARCHIVES.glob("*.tar"):
+            old.unlink()
+        new.rename(archive)
 
     def wait_until_ready(self) -> None:
         """Wait until the access point and all execute nodes are in the pool.
@@ -279,6 +304,9 @@ class Pool:
             found = {line.split(".")[0] for line in slots.stdout.split()} & wanted if slots.returncode == 0 else set()
             queue = self.execute("ap", "condor_q", "-totals", user="submit")
             if found == wanted and queue.returncode == 0:
+                # The schedd and the negotiator meet before there are jobs: where each calls the other for the first
+                # time at once, both wait for 20 s.
+                self.execute("ap", "condor_reschedule")
                 return
             time.sleep(0.5)
         raise UserError(

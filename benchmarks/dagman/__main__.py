@@ -31,6 +31,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks.dagman.timeline import (
+    EVENT_KINDS,
     LOG_AFTER,
     OUR_PARENTS,
     STRETCHES,
@@ -58,7 +59,6 @@ SETTINGS = (
     "NEGOTIATOR_INTERVAL",
 )
 FINISHED = re.compile(r"^Finished jobid: (\d+) ")
-TARGET = re.compile(r"--target-jobs\W+(\w+):(?:\w+=(\w+))?")
 SNAKEMAKE = "exec /shared/environment/bin/snakemake --profile htcondor"
 
 
@@ -156,7 +156,7 @@ class Bench:
         nodes = read_nodes(log)
         if not (folder / "predictions.csv").exists():
             raise UserError(f"DAGMan's run left no predictions; see {folder}/loan.dag.dagman.out")
-        return run, [Job(nodes[cluster], **times) for cluster, times in read_events(log).items()]
+        return run, [Job(nodes[n], *(times[kind] for kind in EVENT_KINDS)) for n, times in read_events(log).items()]
 
     def ours(self) -> tuple[Run, list[Job]]:
         """Run the workflow."""
@@ -167,27 +167,26 @@ class Bench:
 
     def read_jobs(self, run: Run) -> list[Job]:
         """Return our jobs' times, from what timeline.py names; the queue's history says which job is which rule's."""
-        attributes = "ClusterId,JobBatchName,UserLog,Args"
+        attributes = "ClusterId,SnakemakeJobId,JobDescription,Iwd,UserLog"
         query = f"condor_history -constraint 'QDate >= {int(run.started)}' -attributes {attributes} -json"
         done = self.pool.execute("ap", "bash", "-c", query, user="submit")
         finished = {}
         for moment, line in run.lines:
             if match := FINISHED.match(line):
-                finished[match[1]] = moment
+                finished[int(match[1])] = moment
         jobs = []
         for entry in json.loads(done.stdout):
-            target = TARGET.search(entry["Args"])
-            if not target:
-                raise UserError(f"no target job in the arguments of job {entry['ClusterId']}: {entry['Args']}")
-            rule, wildcard = target.groups()
-            log = self.pool.shared / Path(entry["UserLog"]).relative_to("/shared")
-            job = Job(f"{rule}_{wildcard}" if rule == "evaluate" else rule, **read_events(log)[entry["ClusterId"]])
+            rule, _, wildcard = entry["JobDescription"].partition(", ")
+            wildcard = wildcard.partition("=")[2]
+            log = self.pool.shared / (Path(entry["Iwd"]) / entry["UserLog"]).relative_to("/shared")
+            times = read_events(log)[entry["ClusterId"]]
+            job = Job(f"{rule}_{wildcard}" if rule == "evaluate" else rule, *(times[kind] for kind in EVENT_KINDS))
             stem = f"{rule}/{wildcard or rule}"
             born = self.pool.execute("ap", "stat", "--format=%.W", f"{PROJECT}/results/logs/{stem}.log")
             benchmark = (self.project / f"results/benchmarks/{stem}.tsv").read_text(encoding="utf-8").splitlines()
             job.step_start = float(born.stdout) - LOG_AFTER
             job.step_end = job.step_start + float(benchmark[1].split("\t")[0])
-            job.noticed = finished[entry["JobBatchName"].rsplit("-", 1)[1]]
+            job.noticed = finished[entry["SnakemakeJobId"]]
             jobs.append(job)
         return jobs
 
@@ -233,10 +232,9 @@ def table(jobs: list[Job], family: Parents, run: Run, title: str) -> None:
     for job in sorted(jobs, key=lambda job: job.submit):
         mark = "* " if job in path else "  "
         print(f"{mark}{job.name:12}" + "".join(f"{job.stretches[name]:12.2f}" for name in STRETCHES))
-    sums = {name: sum(job.stretches[name] for job in path) for name in STRETCHES}
-    print(
-        f"{'sum of *':14}" + "".join(f"{sums[name]:12.2f}" for name in STRETCHES) + f"   and after the last {rest:.2f}"
-    )
+    sums = [sum(job.stretches[name] for job in path) for name in STRETCHES]
+    print(f"{'sum of *':14}" + "".join(f"{seconds:12.2f}" for seconds in sums))
+    print(f"and from the last job's end to the end of the command: {rest:.2f}")
 
 
 def say(text: str) -> None:

@@ -24,7 +24,8 @@ from pathlib import Path
 
 Parents = dict[str, tuple[str, ...]]
 EVENT = re.compile(r"^(000|001|005) \((\d+)\.000\.000\) (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+)Z ", re.MULTILINE)
-EVENT_NAMES = {"000": "submit", "001": "execute", "005": "terminated"}
+EVENT_KINDS = {"submit": "000", "execute": "001", "terminated": "005"}
+EVENT_NAMES = {number: kind for kind, number in EVENT_KINDS.items()}
 NODE = re.compile(r"^000 \((\d+)\..*\n    DAG Node: (\S+)", re.MULTILINE)
 OUR_PARENTS: Parents = {
     "preprocess": (),

@@ -1,17 +1,24 @@
 #!/bin/sh
 # Build the Python environment in .venv from requirements.lock; do nothing where it is already up to date.
 # Usage: setup_env.sh [folder]    (PYTHON=/path/to/python3 chooses the interpreter)
+#        setup_env.sh FOLDER --checksum    prints what an up-to-date environment has noted
 set -eu
 venv=${1:-.venv}
 root=$(cd "$(dirname "$0")/../.." && pwd)
 lock=$root/requirements.lock
+plugins=$root/plugins
 
 fail() {
     echo "setup: $*" >&2
     exit 1
 }
 
-checksum=$(sha256sum "$lock" | cut -d' ' -f1)
+# One checksum for the lock and the plugins of our own, whatever folder they lie in.
+checksum=$(LC_ALL=C cat "$lock" "$plugins"/*/pyproject.toml "$plugins"/*/*/*.py "$plugins"/*/*/*.sh | sha256sum | cut -d' ' -f1)
+if [ "${2:-}" = --checksum ]; then
+    echo "$checksum"
+    exit 0
+fi
 version() { "$1" -c 'import sys; print(sys.version)' 2>/dev/null | tr '\n' ' '; }
 
 # Up to date: the same lock, and a Python that still runs (and is the one that was asked for).
@@ -54,6 +61,10 @@ echo "setup: installing the locked packages into $venv (about a minute, once)"
 "$python" -m venv --clear "$venv" || fail "could not create $venv; see above."
 "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r "$lock" ||
     fail "pip could not install requirements.lock; see its message above (is a package index reachable?)."
+for plugin in "$plugins"/*/; do
+    "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --no-index --no-build-isolation "$plugin" ||
+        fail "pip could not install $plugin; see its message above."
+done
 
 # The HTCondor bindings warn on every import where no pool is configured. A laptop needs no pool, so exactly this
 # message is silenced for this environment; every other warning still shows.

@@ -1,6 +1,7 @@
 """One real HTCondor pool for all tests of this folder: a central manager, an access point, two execute nodes."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,11 @@ import pytest
 import yaml
 
 from pool.pool import Pool
+from tests.pool.harness import LOCAL, Project, boosting
+
+
+def pytest_addoption(parser):
+    parser.addoption("--pool", help="name of a pool that is up already, to be used and left up")
 
 
 def pytest_collection_modifyitems(items):
@@ -17,14 +23,39 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def pool():
+def pool(request):
     """A pool of its own name, so that it meets no other on this machine; taken down in the end, whatever happens."""
+    if name := request.config.getoption("--pool"):
+        pool = Pool(name)
+        pool.up()
+        pool.sync()  # the image's profile link leads there
+        yield pool
+        return
     pool = Pool(f"test-pool-{os.getpid()}")
     try:
         pool.up()
+        pool.sync()
         yield pool
     finally:
         pool.down()
+
+
+@pytest.fixture
+def project(pool, request):
+    """A project of the test's own, with two models that train for a few seconds each; no job of it is left behind."""
+    name = re.sub(r"\W+", "-", request.node.name).strip("-")
+    project = Project(pool, name, models={"lr": boosting(2500), "dt": boosting(2400)})
+    yield project
+    project.shell("condor_rm -constraint 'SnakemakeWorkdir == \"'$PWD'\"'")
+
+
+@pytest.fixture(scope="session")
+def expected(pool):
+    """The checksums of the same work without a pool, by the local profile on the access point."""
+    project = Project(pool, "expected", models={"lr": boosting(2500), "dt": boosting(2400)})
+    done = project.run(command=LOCAL)
+    assert done.returncode == 0, done.stdout[-3000:]
+    return project.checksums()
 
 
 SNAKEMAKE = "cd /shared/project && /shared/environment/bin/snakemake --profile htcondor --configfile busy.yaml"
@@ -36,7 +67,6 @@ def busy_run(pool):
 
     Training takes longer than a negotiation cycle, and there are more application files than slots.
     """
-    pool.sync()
     project = pool.shared / "project"
     config = yaml.safe_load((project / "config" / "config.yaml").read_text())
     boosting = {

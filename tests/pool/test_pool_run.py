@@ -18,7 +18,7 @@ def history(pool):
 def test_every_rule_ran_as_a_job_on_an_execute_node(pool, busy_run):
     assert busy_run.returncode == 0, busy_run.stdout[-3000:]
     jobs = history(pool)
-    assert sorted({job["JobBatchName"].rsplit("-", 1)[0] for job in jobs}) == sorted(JOBS)
+    assert sorted({job["SnakemakeRule"] for job in jobs}) == sorted(JOBS)
     assert len(jobs) == 16
     for job in jobs:
         assert job["ExitCode"] == 0
@@ -28,7 +28,7 @@ def test_every_rule_ran_as_a_job_on_an_execute_node(pool, busy_run):
 
 
 def test_both_models_trained_at_the_same_time_on_different_nodes(pool, busy_run):
-    jobs = {job["JobBatchName"].rsplit("-", 1)[0]: job for job in history(pool)}
+    jobs = {job["SnakemakeRule"]: job for job in history(pool)}
     lr, dt = jobs["train_lr"], jobs["train_dt"]
     assert lr["LastRemoteHost"].split("@")[1] != dt["LastRemoteHost"].split("@")[1]
     assert lr["JobStartDate"] <= dt["CompletionDate"]
@@ -36,7 +36,7 @@ def test_both_models_trained_at_the_same_time_on_different_nodes(pool, busy_run)
 
 
 def test_prediction_files_spread_over_the_nodes(pool, busy_run):
-    hosts = {job["LastRemoteHost"] for job in history(pool) if job["JobBatchName"].startswith("predict-")}
+    hosts = {job["LastRemoteHost"] for job in history(pool) if job["SnakemakeRule"] == "predict"}
     assert {host.split("@")[1] for host in hosts} == {"ep1", "ep2"}
 
 

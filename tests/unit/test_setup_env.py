@@ -79,8 +79,25 @@ def test_nothing_is_done_where_the_environment_is_up_to_date(bare, tmp_path):
     venv = tmp_path / "venv"
     (venv / "bin").mkdir(parents=True)
     (venv / "bin" / "python").symlink_to(sys.executable)
-    lock = SETUP.parents[2] / "requirements.lock"
-    checksum = subprocess.run(["sha256sum", lock], capture_output=True, text=True, check=True).stdout.split()[0]
-    (venv / "installed-lock").write_text(f"{checksum}\n")
+    checksum = subprocess.run([SETUP, "-", "--checksum"], capture_output=True, text=True, check=True).stdout
+    (venv / "installed-lock").write_text(checksum)
     done = bare()
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_checksum_follows_the_lock_and_the_plugins(tmp_path):
+    root = SETUP.parents[2]
+    (tmp_path / "scripts" / "tools").mkdir(parents=True)
+    shutil.copy2(SETUP, tmp_path / "scripts" / "tools")
+    shutil.copy2(root / "requirements.lock", tmp_path)
+    shutil.copytree(root / "plugins", tmp_path / "plugins", ignore=shutil.ignore_patterns("__pycache__"))
+    copy = tmp_path / "scripts" / "tools" / SETUP.name
+
+    def checksum(script):
+        return subprocess.run([script, "-", "--checksum"], capture_output=True, text=True, check=True).stdout
+
+    before = checksum(copy)
+    assert before == checksum(SETUP)
+    with next((tmp_path / "plugins").rglob("queue.py")).open("a") as file:
+        file.write("# changed\n")
+    assert checksum(copy) != before

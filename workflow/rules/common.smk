@@ -1,5 +1,6 @@
 # What the rules share: the validated config, the files of this run, and what a job asks for.
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -38,6 +39,9 @@ ENVIRONMENT = str(ROOT / "environment.yml")
 # so that a change reruns exactly the rules that it concerns.
 FROZEN_CONFIG = "results/config.json"
 
+# Requests are multiples of this; and what Python takes with a step's libraries imported, before any data.
+STEP_MB, IMPORTS_MB = 500, 300
+
 
 def as_json(value):
     """Sorted, so that equal values are equal texts to Snakemake."""
@@ -57,14 +61,18 @@ def requests(memory_per_input=4.0):
     """What a job asks for, from one definition for both worlds.
 
     `mem_mb` is Snakemake's own; the HTCondor executor reads `htcondor_request_mem_mb`. Both grow with the size of the
-    input and double with each attempt.
+    input, in steps, and double with each attempt. In steps, since HTCondor matches jobs of equal requests at once, and a
+    slot that one of them leaves serves the next without a negotiation.
     """
 
+    def in_steps(least, needed, attempt):
+        return max(least, math.ceil(needed / STEP_MB) * STEP_MB) * 2 ** (attempt - 1)
+
     def mem_mb(wildcards, input, attempt):
-        return int((CONFIG.resources.mem_mb + memory_per_input * input.size_mb) * 2 ** (attempt - 1))
+        return in_steps(CONFIG.resources.mem_mb, IMPORTS_MB + memory_per_input * input.size_mb, attempt)
 
     def disk_mb(wildcards, input, attempt):
-        return int((CONFIG.resources.disk_mb + 2 * input.size_mb) * 2 ** (attempt - 1))
+        return in_steps(CONFIG.resources.disk_mb, 2 * input.size_mb, attempt)
 
     return {
         "mem_mb": mem_mb,

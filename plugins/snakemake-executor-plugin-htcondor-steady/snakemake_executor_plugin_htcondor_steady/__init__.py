@@ -1,0 +1,383 @@
+"""Snakemake's HTCondor executor, made steady.
+
+It builds on `snakemake_executor_plugin_htcondor` and keeps how that reads the event log. What it does itself:
+
+- each run has an event log of its own, so that no run believes the events of an earlier one, also where a rebuilt pool
+  numbers its jobs from 1 again;
+- the status thread starts to look when the executor is set up, survives a log that can't be read, and ends the run with
+  an error where it dies itself; now and then it compares with the schedd, for events that were never written;
+- a submission is tried again while the schedd is away, and never made twice;
+- all jobs of a run are removed with it, and those that a killed run left behind before the next one starts;
+- a job held for memory asks for more; another hold fails at once with its reason; a person's hold is waited for;
+- arguments arrive as they were meant, and HTCondor's output lies beside the rule's own log.
+"""
+
+import asyncio
+import importlib.metadata
+import os
+import sys
+import threading
+import time
+import uuid
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Optional
+
+from snakemake_executor_plugin_htcondor import Executor as HTCondorExecutor
+from snakemake_executor_plugin_htcondor import JobState, JobStatus, common_settings
+from snakemake_interface_common.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
+from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
+
+from . import description, holds
+from .queue import FOLDER, HELD, RUN, STATUS, Queue, QueueError
+
+__all__ = ["Executor", "ExecutorSettings", "common_settings"]
+
+LOOK_SECONDS = 0.1  # how often the size of the event log is looked at: one stat on the access point
+COMPARE_SECONDS = 20.0  # how often the schedd is asked whether an event was missed
+GONE_SECONDS = 300.0  # for how long a new run waits until the jobs of a killed one are gone
+KEPT_EVENT_LOGS = 10
+
+
+@dataclass
+class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]
+    """What a profile may say, each as ``htcondor-steady-NAME``; `Optional`, as the plugin interface reads the types."""
+
+    logs: Optional[str] = field(
+        default="logs",
+        metadata={"help": "Folder for the run's event logs, and for HTCondor's output of jobs without a log file."},
+    )
+    batch_name: Optional[str] = field(
+        default="snakemake",
+        metadata={"help": "First part of the batch name that condor_q shows; the rule is the second."},
+    )
+    accounting_group: Optional[str] = field(
+        default=None, metadata={"help": "Accounting group of all jobs, where the pool has groups."}
+    )
+    held_timeout: Optional[int] = field(
+        default=14400,
+        metadata={"help": "Seconds to wait for a person who held a job; other holds are never waited for."},
+    )
+    patience: Optional[int] = field(
+        default=600, metadata={"help": "Seconds for which a schedd that doesn't answer is asked again."}
+    )
+    submit_rate: Optional[int] = field(default=20, metadata={"help": "Most submissions a second."})
+    node_copy: Optional[str] = field(
+        default=None,
+        metadata={"help": "Folder on each node's own disk, for a copy of the Python environment that jobs run from."},
+    )
+
+
+class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no type hints
+    """Submits jobs, watches them, and leaves none behind."""
+
+    def __init__(self, workflow: Any, logger: Any) -> None:
+        self._ready = threading.Event()  # the parent starts its status thread before it calls __post_init__
+        self.active_jobs: list[SubmittedJobInfo] = []
+        super().__init__(workflow, logger)
+
+    def __post_init__(self) -> None:
+        """Set up the run, and clear what a killed run left in the queue."""
+        settings = self.workflow.executor_settings
+        if not self.workflow.storage_settings.shared_fs_usage:
+            raise WorkflowError(
+                "executor htcondor-steady needs a shared file system; without one, use executor htcondor"
+            )
+        self._settings: ExecutorSettings = settings
+        self._logs = Path(settings.logs or ".")
+        settings.jobdir, settings.shared_fs_prefixes = str(self._logs), None  # what the parent wants to find
+        super().__post_init__()
+        self._run = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._folder = str(Path.cwd().resolve())
+        self._unified_log_file = str(_new_event_log(self._logs / "htcondor", self._run))
+        self._queue = Queue(self.logger.warning, settings.patience or 0)
+        self._constraint = f"{RUN} == {description.string(self._run)}"
+        self._settled: set[int] = set()
+        self._said_to_wait: set[int] = set()
+        self._missing: dict[int, int] = {}
+        self._log_failures = 0
+        self._compared = time.monotonic()
+        self._submissions = 0
+        self._last_submission = 0.0
+        self._node_copy = _node_copy_words(settings.node_copy) if settings.node_copy else []
+        if self.workflow.execution_settings.lock:
+            # Snakemake's lock on the folder is ours, so whoever submitted these jobs is gone.
+            self._remove_orphans()
+        self._ready.set()
+
+    def _remove_orphans(self) -> None:
+        constraint = f"{FOLDER} == {description.string(self._folder)} && {RUN} != {description.string(self._run)}"
+        try:
+            jobs = self._queue.look(constraint, ["ClusterId"])
+            if jobs:
+                numbers = ", ".join(str(job["ClusterId"]) for job in jobs)
+                self.logger.warning(f"An earlier run of this folder left jobs in the queue; removing them: {numbers}")
+            self._queue.remove(constraint, gone_within=GONE_SECONDS)
+        except QueueError as error:
+            raise WorkflowError(
+                f"HTCondor's queue can't be looked through for jobs of an earlier run: {error}"
+            ) from None
+
+    # --- submission ---
+
+    def run_job(self, job: JobExecutorInterface) -> None:
+        """Submit a job."""
+        self._keep_submit_rate()
+        self._submissions += 1
+        key = f"{self._run}/{self._submissions}"
+        try:
+            cluster = self._queue.submit(self._describe(job), key)
+        except (QueueError, ValueError) as error:
+            raise WorkflowError(f"Job {job.jobid} ({job.name}) could not be submitted: {error}") from None
+        self.logger.info(f"Job {job.jobid} ({_title(job)}) is HTCondor job {cluster}.0.")
+        self.report_job_submission(SubmittedJobInfo(job=job, external_jobid=cluster))
+
+    def _keep_submit_rate(self) -> None:
+        """Wait where the last submission was a moment ago."""
+        # Snakemake's own --max-jobs-per-timespan starts a timer at each turn of its scheduler, which starts a turn.
+        pause = self._last_submission + 1 / (self._settings.submit_rate or 20) - time.monotonic()
+        if pause > 0:
+            time.sleep(pause)
+        self._last_submission = time.monotonic()
+
+    def _describe(self, job: JobExecutorInterface) -> dict[str, Any]:
+        """Return the submit description of a job."""
+        wildcards = {} if job.is_group() else dict(job.wildcards_dict)
+        log = [] if job.is_group() else [str(path) for path in job.log]
+        output, error = description.files_for(job.name, log, wildcards, job.attempt, self._logs)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        wrapper = job.resources.get("job_wrapper")
+        words = description.command(self.format_job_exec(job), sys.executable, wrapper)
+        if self._node_copy and words[0] == sys.executable:
+            words = [*self._node_copy, *words[1:]]
+        submit: dict[str, Any] = {
+            "executable": words[0],
+            "arguments": description.arguments(words[1:]),
+            "log": self._unified_log_file,
+            "output": str(output),
+            "error": str(error),
+            "request_cpus": str(job.threads),
+            "getenv": False,
+            "batch_name": f"{self._settings.batch_name}/{job.name}",
+            "description": _title(job),
+            "+SnakemakeRule": description.string(job.name),
+            "+SnakemakeJobId": str(job.jobid),
+            "+SnakemakeAttempt": str(job.attempt),
+            f"+{RUN}": description.string(self._run),
+            f"+{FOLDER}": description.string(self._folder),
+        }
+        if driver := os.environ.get("SNAKEMAKE_DRIVER_ID"):
+            # The driver is a job itself; HTCondor removes what carries its number together with it.
+            submit["+SnakemakeDriverId"] = str(int(driver))
+        if self._settings.accounting_group:
+            submit["accounting_group"] = self._settings.accounting_group
+        for name in description.PASSED_ON:
+            self._set_resources(submit, job, name)
+        parts = [self._format_htcondor_environment(self.envvars())] if self.envvars() else []
+        parts += [str(job.resources.get("environment"))] if job.resources.get("environment") else []
+        if parts:
+            submit["environment"] = " ".join(parts)
+        self._handle_explicit_unit_resources(job, submit)
+        return description.own_attributes(job.resources) | submit
+
+    # --- watching ---
+
+    def _wait_thread(self) -> None:
+        """Watch the jobs until the run is over; where that fails, end the run with an error."""
+        self._ready.wait()
+        try:
+            asyncio.run(self._wait_for_jobs())
+        except BaseException as error:
+            self._end_run(error)
+
+    def _end_run(self, error: BaseException) -> None:
+        self.logger.error(f"The thread that watches the HTCondor jobs has died ({error!r}); the run ends.")
+        self._remove_jobs()
+        while self.workflow.scheduler is None:  # it is made after its executor
+            time.sleep(LOOK_SECONDS)
+        self.workflow.scheduler.executor_error_callback(
+            WorkflowError(f"The thread that watches the HTCondor jobs has died: {error!r}. Run again to resume.")
+        )
+
+    async def _wait_for_jobs(self) -> None:
+        while True:
+            with self.lock:
+                if not self.wait:
+                    return
+                active = list(self.active_jobs)
+            async for _ in self.check_active_jobs(active):
+                pass
+            with self.lock:
+                self.active_jobs = [info for info in self.active_jobs if info.external_jobid not in self._settled]
+            await self.sleep()
+
+    async def sleep(self) -> None:
+        """Wait for the next event, at most for the seconds between two status checks."""
+        seconds = self.workflow.remote_execution_settings.seconds_between_status_checks
+        size = _size(self._unified_log_file)
+        end = time.monotonic() + seconds
+        while self.wait and time.monotonic() < end and _size(self._unified_log_file) == size:
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def check_active_jobs(self, active_jobs: list[SubmittedJobInfo]) -> AsyncGenerator[SubmittedJobInfo, None]:
+        """Read new events and report what they mean; yield the jobs that go on."""
+        self._read_events()
+        if time.monotonic() - self._compared > COMPARE_SECONDS:
+            self._compared = time.monotonic()
+            self._compare_with_schedd(active_jobs)
+        for info in active_jobs:
+            state = self._job_current_states.setdefault(info.external_jobid, JobState())
+            if self._event_logs.get(info.external_jobid):
+                state = self._read_job_events(info.external_jobid) or state
+            if self._report_and_resolve_job_state(info, state) is not None:
+                yield info
+
+    def _read_events(self) -> None:
+        try:
+            self._drain_unified_log()
+            self._log_failures = 0
+        except Exception as error:  # such as half an event, on a disk that is full
+            self._log_failures += 1
+            if self._log_failures == 1:
+                self.logger.warning(f"{self._unified_log_file} can't be read ({error}); the schedd is asked instead.")
+            self._unified_event_log_reader = None
+            self._compared = min(self._compared, time.monotonic() - COMPARE_SECONDS + 2)
+
+    def _compare_with_schedd(self, active_jobs: list[SubmittedJobInfo]) -> None:
+        """Correct what an event that was never written, or could not be read, left wrong."""
+        if not active_jobs:
+            return
+        try:
+            queued = {int(ad["ClusterId"]): ad for ad in self._queue.look(self._constraint, STATUS)}
+            for info in active_jobs:
+                cluster = info.external_jobid
+                state = self._job_current_states.get(cluster)
+                if state and (state.status.is_terminal() or self._event_logs.get(cluster)):
+                    continue
+                if cluster in queued:
+                    self._missing.pop(cluster, None)
+                    self._job_current_states[cluster] = _state(queued[cluster])
+                    continue
+                self._missing[cluster] = self._missing.get(cluster, 0) + 1
+                if self._missing[cluster] > 1:  # its last events had twenty seconds to arrive
+                    self._job_current_states[cluster] = self._last_state(cluster)
+        except QueueError as error:
+            self.logger.debug(f"The schedd doesn't answer: {error}")
+
+    def _last_state(self, cluster: int) -> JobState:
+        found = self._queue.history(f"ClusterId == {cluster} && {self._constraint}", STATUS, match=1)
+        if found:
+            return _state(found[0])
+        self.logger.warning(
+            f"HTCondor job {cluster}.0 is neither in the queue nor in the history; it counts as removed."
+        )
+        return JobState(status=JobStatus.REMOVED)
+
+    def _report_and_resolve_job_state(
+        self, current_job: SubmittedJobInfo, job_state: JobState
+    ) -> SubmittedJobInfo | None:
+        cluster = current_job.external_jobid
+        if cluster in self._settled:
+            return None
+        if job_state.status == JobStatus.HELD:
+            goes_on = self._handle_hold(current_job, job_state)
+        else:
+            self._said_to_wait.discard(cluster)
+            goes_on = super()._report_and_resolve_job_state(current_job, job_state) is not None
+        if goes_on:
+            return current_job
+        self._settled.add(cluster)
+        return None
+
+    def _handle_hold(self, info: SubmittedJobInfo, state: JobState) -> bool:
+        """Do what a hold calls for; return whether the job goes on."""
+        try:
+            ads = self._queue.look(f"ClusterId == {info.external_jobid}", [*holds.ATTRIBUTES, "JobStatus"])
+        except QueueError:
+            return True  # told at the next look
+        if ads and ads[0]["JobStatus"] != HELD:
+            return True  # released in the meantime
+        hold = holds.judge(ads[0] if ads else {"HoldReason": state.hold_reason})
+        name = f"Job {info.job.jobid} ({_title(info.job)}), HTCondor job {info.external_jobid}.0"
+        if hold.action == "wait" and time.time() - (state.held_since or time.time()) < (
+            self._settings.held_timeout or 0
+        ):
+            if info.external_jobid not in self._said_to_wait:
+                self._said_to_wait.add(info.external_jobid)
+                self.logger.warning(f"{name}: {hold.sentence}.")
+            return True
+        if hold.action == "retry":
+            more = info.job.restart_times > info.job.attempt - 1
+            hold = holds.Hold("retry", f"{hold.sentence}; " + ("retried with more" if more else "no retry is left"))
+        else:
+            # Another attempt would be held for the same reason.
+            info.job.attempt = info.job.restart_times + 1
+        self._remove_jobs(f"ClusterId == {info.external_jobid}")
+        self.logger.error(f"{name}: {hold.sentence}.")
+        self.report_job_error(info, msg=f"{hold.sentence}. ")
+        self._cleanup_job_tracking(info.external_jobid)
+        return False
+
+    # --- the end ---
+
+    def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
+        """Remove all jobs of this run, also one that is being checked or submitted at this moment."""
+        self._remove_jobs()
+
+    def _remove_jobs(self, constraint: str | None = None) -> None:
+        try:
+            self._queue.remove(constraint or self._constraint)
+        except QueueError as error:
+            self.logger.error(f"{error}. Remove them by: condor_rm -constraint '{constraint or self._constraint}'")
+
+
+def _title(job: JobExecutorInterface) -> str:
+    """Return a job's rule and wildcards, as condor_q shows it."""
+    wildcards = {} if job.is_group() else dict(job.wildcards_dict)
+    return ", ".join([str(job.name), *(f"{key}={value}" for key, value in wildcards.items())])
+
+
+def _state(ad: Mapping[str, Any]) -> JobState:
+    """Return the state that a job's ClassAd tells; status codes as in HTCondor's manual, "Job status codes"."""
+    status = {1: "IDLE", 2: "RUNNING", 3: "REMOVED", 4: "COMPLETED", 5: "HELD", 6: "TRANSFERRING", 7: "SUSPENDED"}
+    return JobState(
+        status=JobStatus[status[int(ad["JobStatus"])]],
+        exit_code=ad.get("ExitCode"),
+        exit_by_signal=bool(ad.get("ExitBySignal", False)),
+        exit_signal=ad.get("ExitSignal"),
+        hold_reason=ad.get("HoldReason"),
+        held_since=float(ad["EnteredCurrentStatus"]) if "EnteredCurrentStatus" in ad else time.time(),
+    )
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return -1
+
+
+def _new_event_log(folder: Path, run: str) -> Path:
+    """Return where this run's event log goes, and remove the oldest of former ones; their names sort by time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in sorted(folder.glob("*.log"))[: -(KEPT_EVENT_LOGS - 1)]:
+        old.unlink(missing_ok=True)
+    return folder / f"{run}.log"
+
+
+def _node_copy_words(folder: str) -> list[str]:
+    """Return the command that starts Python from a node's own copy of this environment."""
+    script = Path(__file__).with_name("node_copy.sh")
+    return ["/bin/sh", str(script), str(Path(sys.prefix).resolve()), folder, _environment_name()]
+
+
+def _environment_name() -> str:
+    """Return a name that changes with the environment: by its lock's checksum where it has noted one."""
+    noted = Path(sys.prefix) / "installed-lock"
+    versions = sorted(f"{d.metadata['Name']}=={d.version}" for d in importlib.metadata.distributions())
+    text = noted.read_text() if noted.exists() else "\n".join(versions)
+    return sha256(f"{sys.version}\n{text}".encode()).hexdigest()[:16]

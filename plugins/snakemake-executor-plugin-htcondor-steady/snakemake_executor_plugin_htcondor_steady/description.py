@@ -1,0 +1,131 @@
+"""From a Snakemake job to HTCondor's submit description: pure functions.
+
+The words of a command reach the job as they are, spaces and quotes included. (The executor that this one builds on
+strips single quotes from a shell line and hands over the rest, so a file name with a space falls apart.)
+"""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+# What a rule's resources may say in HTCondor's own words; the numeric requests come from the executor itself.
+PASSED_ON = (
+    "getenv",
+    "stream_output",
+    "stream_error",
+    "input",
+    "rank",
+    "request_disk",
+    "request_memory",
+    "requirements",
+    "request_gpus",
+    "require_gpus",
+    "gpus_minimum_capability",
+    "gpus_minimum_memory",
+    "gpus_minimum_runtime",
+    "cuda_version",
+    "max_retries",
+    "allowed_execute_duration",
+    "allowed_job_duration",
+    "retry_until",
+    "universe",
+    "container_image",
+    "accounting_group",
+    "accounting_group_user",
+)
+
+
+def arguments(words: Sequence[str]) -> str:
+    r"""Return words as HTCondor's ``arguments`` in its new syntax.
+
+    Source: the manual page of condor_submit, "arguments". ``$(`` and ``$NAME(`` begin a macro, so that ``$`` is
+    spelled out.
+
+    Raises
+    ------
+    ValueError
+        Where a word holds a line break or ``$$(``, which the syntax can't carry.
+
+    Examples
+    --------
+    >>> arguments(["-m", "snakemake", "results/a b.csv", "it's"])
+    '"-m snakemake \'results/a b.csv\' \'it\'\'s\'"'
+    """
+    for word in words:
+        if "\n" in word or "\r" in word:
+            raise ValueError(f"HTCondor's arguments can't hold the line break in {word!r}")
+        if re.search(r"\$\$\w*\(", word):
+            raise ValueError(f"HTCondor would put an attribute of the machine in place of $$(…) in {word!r}")
+    quoted = " ".join(_quote(word) for word in words).replace('"', '""')
+    return '"' + re.sub(r"\$(?=\w*\()", "$(DOLLAR)", quoted) + '"'
+
+
+def _quote(word: str) -> str:
+    if word and not re.search(r"[\s']", word):
+        return word
+    return "'" + word.replace("'", "''") + "'"
+
+
+def string(text: str) -> str:
+    r"""Return a text as a ClassAd string literal.
+
+    >>> string('C:\\a "b"')
+    '"C:\\\\a \\"b\\""'
+    """
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def command(line: str, python: str, wrapper: str | None = None) -> list[str]:
+    """Return the words of the shell line that Snakemake makes for a job.
+
+    Parameters
+    ----------
+    line
+        ``PYTHON -m snakemake …``, quoted for a shell; with a command before it, joined by ``&&``, it needs a shell.
+    python
+        The interpreter that is to run it.
+    wrapper
+        A script that is started with Snakemake's own arguments instead (resource ``job_wrapper``).
+    """
+    words = shlex.split(line)
+    if "&&" in words:
+        return ["/bin/sh", "-c", line]
+    start = words.index("-m")
+    if wrapper:
+        return [wrapper, *words[start + 2 :]]
+    return [python, *words[start:]]
+
+
+def own_attributes(resources: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what resources named ``classad_NAME`` and ``htcondor_submit_NAME`` add to a submit description.
+
+    A text becomes a ClassAd string; ``__`` in a submit command stands for a dot.
+    """
+    found: dict[str, Any] = {}
+    for key, value in resources.items():
+        literal = string(value) if isinstance(value, str) else value
+        if key.startswith("classad_"):
+            found["+" + key.removeprefix("classad_")] = literal
+        elif key.startswith("htcondor_submit_"):
+            found[key.removeprefix("htcondor_submit_").replace("__", ".")] = literal
+    return found
+
+
+def files_for(
+    rule: str, log: Sequence[str], wildcards: Mapping[str, str], attempt: int, logs: Path
+) -> tuple[Path, Path]:
+    """Return where HTCondor's output and error of a job go: beside the rule's own log, one pair an attempt.
+
+    >>> [str(path) for path in files_for("fit", ["logs/fit/a.log"], {}, 2, Path("logs"))]
+    ['logs/fit/a.htcondor-2.out', 'logs/fit/a.htcondor-2.err']
+    >>> [str(path) for path in files_for("fit", [], {"model": "x/y"}, 1, Path("logs"))][0]
+    'logs/fit/x_y.htcondor-1.out'
+    """
+    if log:
+        stem = Path(log[0]).with_suffix("")
+    else:
+        name = "-".join(wildcards.values()) or rule
+        stem = logs / rule / name.replace("/", "_")
+    return Path(f"{stem}.htcondor-{attempt}.out"), Path(f"{stem}.htcondor-{attempt}.err")

@@ -1,0 +1,52 @@
+"""What a held job means for the run: pure functions on its ClassAd.
+
+Codes: HTCondor's manual, "Hold reason codes" (job ClassAd attribute HoldReasonCode).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# What the schedd is asked about a held job.
+ATTRIBUTES = ("HoldReason", "HoldReasonCode", "HoldReasonSubCode", "MemoryUsage", "RequestMemory")
+
+USER_REQUEST = 1  # condor_hold: a person means to go on, by condor_release
+OUT_OF_RESOURCES = 34  # cgroups stopped the job at its memory limit
+POLICIES = (3, 26, 37)  # the job's, the access point's, the execute node's own policy
+
+
+@dataclass(frozen=True)
+class Hold:
+    """What follows from a hold.
+
+    Attributes
+    ----------
+    action
+        ``retry`` with more memory, ``fail`` at once (another attempt would be held again), or ``wait`` for a person.
+    sentence
+        What happened, in words.
+    """
+
+    action: str
+    sentence: str
+
+
+def judge(ad: Mapping[str, Any]) -> Hold:
+    """Tell what a hold means.
+
+    Parameters
+    ----------
+    ad
+        The attributes of the job that are named in `ATTRIBUTES`, as far as they are known.
+    """
+    code, reason = ad.get("HoldReasonCode"), ad.get("HoldReason") or "no reason is given"
+    if code == USER_REQUEST:
+        return Hold("wait", f"held by a person ({reason}); condor_release lets it go on, condor_rm ends it")
+    if code == OUT_OF_RESOURCES or (code in POLICIES and _above_request(ad)):
+        return Hold("retry", f"out of memory, the request was {ad.get('RequestMemory', '?')} MB ({reason})")
+    return Hold("fail", f"held: {reason} (hold code {code}, subcode {ad.get('HoldReasonSubCode')})")
+
+
+def _above_request(ad: Mapping[str, Any]) -> bool:
+    used, asked = ad.get("MemoryUsage"), ad.get("RequestMemory")
+    return isinstance(used, int | float) and isinstance(asked, int | float) and used > asked

@@ -1,0 +1,144 @@
+"""What the pool tests share: a project for each test, runs that go on beside the test, and the pool's ClassAds."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from pool.pool import CHECKOUT, ROOT, Pool
+
+SNAKEMAKE = "/shared/environment/bin/snakemake --profile htcondor"
+LOCAL = "/shared/environment/bin/snakemake --profile profiles/local"
+RESULTS = ("data", "metrics", "predictions", "selection.json")
+
+
+def wait_until(condition: Callable[[], object], seconds: float, what: str) -> object:
+    """Return the first true answer; fail with what was waited for."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if answer := condition():
+            return answer
+        time.sleep(0.3)
+    raise AssertionError(f"after {seconds} s: not {what}")
+
+
+def boosting(iterations: int) -> dict[str, object]:
+    """A model whose training takes about a second for each 250 iterations on the sample."""
+    return {
+        "estimator": "sklearn.ensemble.HistGradientBoostingClassifier",
+        "params": {"max_iter": iterations, "early_stopping": False},
+        "complexity": 1,
+    }
+
+
+class Project:
+    """A copy of the checkout on the shared folder, as a user has it, below /shared/NAME."""
+
+    def __init__(self, pool: Pool, name: str, models: dict[str, object] | None = None) -> None:
+        self.pool = pool
+        self.path = pool.shared / name
+        self.inside = f"/shared/{name}"
+        self.path.mkdir(parents=True)
+        for entry in CHECKOUT:
+            source = ROOT / entry
+            if source.is_dir():
+                shutil.copytree(source, self.path / entry, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy2(source, self.path / entry)
+        if models:
+            self.configure(models=models)
+        self.own()
+
+    def own(self) -> None:
+        """Hand the folder to the submitting user."""
+        done = self.pool.execute("ap", "chown", "-R", "submit:submit", self.inside)
+        assert done.returncode == 0, done.stdout
+
+    def configure(self, **changes: object) -> None:
+        """Change keys of config/config.yaml at the top level."""
+        path = self.path / "config" / "config.yaml"
+        config = yaml.safe_load(path.read_text())
+        path.write_text(yaml.safe_dump(config | changes))
+
+    def shell(self, line: str, user: str = "submit") -> subprocess.CompletedProcess[str]:
+        """Run a shell line in the project on the access point."""
+        return self.pool.execute("ap", "bash", "-c", f"cd '{self.inside}' && {line}", user=user)
+
+    def run(self, arguments: str = "", command: str = SNAKEMAKE) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake on the access point to its end, at most two minutes."""
+        return self.shell(f"timeout -s INT 120 {command} {arguments}")
+
+    def start(self, arguments: str = "", command: str = SNAKEMAKE) -> "Run":
+        """Start Snakemake on the access point and go on."""
+        return Run(self, f"{command} {arguments}")
+
+    def checksums(self) -> dict[str, str]:
+        """Return the checksum of each file of data, metrics and predictions."""
+        results = self.path / "results"
+        found = [p for name in RESULTS for p in [results / name, *(results / name).rglob("*")] if p.is_file()]
+        return {str(p.relative_to(results)): hashlib.sha256(p.read_bytes()).hexdigest() for p in found}
+
+    def queue(self, constraint: str = "true") -> list[dict[str, object]]:
+        """Return the ClassAds of this project's jobs that are in the queue."""
+        return self._ads("condor_q", "-all", constraint)
+
+    def history(self, constraint: str = "true") -> list[dict[str, object]]:
+        """Return the ClassAds of this project's jobs that have left the queue, oldest first."""
+        return self._ads("condor_history", "", constraint)[::-1]
+
+    def _ads(self, command: str, option: str, constraint: str) -> list[dict[str, object]]:
+        own = f'SnakemakeWorkdir == "{self.inside}"'
+        words = [command, *([option] if option else []), "-json", "-constraint", f"{own} && ({constraint})"]
+        done = self.pool.execute("ap", *words, user="submit")
+        if done.returncode:
+            return []  # the schedd is being restarted
+        return json.loads(done.stdout) if done.stdout.strip().startswith("[") else []
+
+    def running(self, rule: str = "") -> list[dict[str, object]]:
+        """Return the jobs that run on a node, of one rule or of all."""
+        return self.queue("JobStatus == 2" + (f' && SnakemakeRule == "{rule}"' if rule else ""))
+
+
+class Run:
+    """Snakemake on the access point, beside the test; what it prints is in `output`."""
+
+    def __init__(self, project: Project, line: str) -> None:
+        self.project = project
+        self.file = project.path / f"run-{time.monotonic_ns()}.txt"
+        shell = f"cd '{project.inside}' && echo $$ >'{self._inside}.pid' && exec {line} >'{self._inside}' 2>&1"
+        engine, container = project.pool.engine, project.pool.container("ap")
+        command = [engine.command, "exec", "-u", "submit", container, "bash", "-c", shell]
+        self.process = subprocess.Popen(command, env=os.environ | engine.environment)
+
+    @property
+    def _inside(self) -> str:
+        return f"{self.project.inside}/{self.file.name}"
+
+    @property
+    def output(self) -> str:
+        """What Snakemake has printed so far."""
+        return self.file.read_text(errors="replace") if self.file.exists() else ""
+
+    def signal(self, name: str) -> None:
+        """Send a signal to Snakemake."""
+        pid = Path(f"{self.file}.pid").read_text().strip()
+        done = self.project.pool.execute("ap", "kill", f"-{name}", pid)
+        assert done.returncode == 0, done.stdout
+
+    def wait(self, seconds: float = 110) -> int:
+        """Wait until Snakemake ends; return its exit code."""
+        try:
+            return self.process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the run did not end in {seconds} s:\n{self.output[-3000:]}") from None
+
+    def wait_for(self, pattern: str, seconds: float = 60) -> None:
+        """Wait until Snakemake has printed what a pattern matches."""
+        wait_until(lambda: re.search(pattern, self.output), seconds, f"printed {pattern!r}:\n{self.output[-2000:]}")

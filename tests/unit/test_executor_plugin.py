@@ -1,0 +1,223 @@
+"""The executor plugin's pure parts, and its script that runs Python from a node's own copy of the environment."""
+
+import doctest
+import os
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import snakemake_executor_plugin_htcondor_steady as plugin
+import yaml
+from htcondor2 import Submit
+from packaging.requirements import Requirement
+from snakemake_executor_plugin_htcondor import JobStatus
+from snakemake_executor_plugin_htcondor_steady import description, holds
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "plugins" / "snakemake-executor-plugin-htcondor-steady"
+
+
+def test_the_installed_plugin_is_the_one_of_this_checkout():
+    installed = Path(plugin.__file__).parent
+    for path in (SOURCE / "snakemake_executor_plugin_htcondor_steady").glob("*.*"):
+        assert (installed / path.name).read_bytes() == path.read_bytes(), f"{path.name}: run make setup"
+
+
+def test_the_ranges_of_the_plugin_allow_what_the_lock_holds():
+    project = tomllib.loads((SOURCE / "pyproject.toml").read_text())
+    lock = (ROOT / "requirements.lock").read_text()
+    pins = dict(line.split(" ")[0].split("==") for line in lock.splitlines() if "==" in line.split(" ")[0])
+    for text in project["project"]["dependencies"] + project["build-system"]["requires"]:
+        wanted = Requirement(text)
+        assert wanted.specifier.contains(pins[wanted.name.replace("_", "-")]), text
+
+
+def test_the_profile_names_only_settings_that_exist():
+    profile = (ROOT / "profiles" / "htcondor" / "config.yaml").read_text()
+    uncommented = profile.replace("# htcondor-steady", "htcondor-steady")
+    named = {
+        k.removeprefix("htcondor-steady-").replace("-", "_") for k in yaml.safe_load(uncommented) if "steady-" in k
+    }
+    assert named <= set(plugin.ExecutorSettings.__dataclass_fields__)
+    assert {"logs", "node_copy", "accounting_group", "held_timeout", "patience"} <= named
+
+
+def test_examples_in_docstrings():
+    failed, tried = doctest.testmod(description)
+    assert failed == 0
+    assert tried >= 4
+
+
+# --- arguments ---
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["a", "b"], '"a b"'),
+        (["a b"], "\"'a b'\""),
+        ([""], "\"''\""),
+        (["it's"], "\"'it''s'\""),
+        (['say "x"'], '"\'say ""x""\'"'),
+        (["$(HOME)"], '"$(DOLLAR)(HOME)"'),
+        (["naïve é.csv"], "\"'naïve é.csv'\""),
+        (["a\tb"], "\"'a\tb'\""),
+    ],
+)
+def test_arguments_in_htcondors_syntax(words, expected):
+    assert description.arguments(words) == expected
+
+
+@pytest.mark.parametrize(
+    "words", [["$(x)", "$HOME", "100$", "$$", "$ENV(HOME)"], ["a b", "it's", '"'], ["é ü", "", "-n"]]
+)
+def test_htcondor_expands_arguments_to_the_words_that_were_meant(words):
+    """HTCondor's own parser undoes the macros; what is left is its quoting, undone here by its rules."""
+    text = Submit({"arguments": description.arguments(words)}).expand("arguments")
+    inner = text.strip()[1:-1].replace('""', '"')
+    assert _split(inner) == words
+
+
+def _split(text):
+    words, word, quoted, started = [], "", False, False
+    position = 0
+    while position < len(text):
+        letter = text[position]
+        if letter == "'" and quoted and text[position + 1 : position + 2] == "'":
+            word, position = word + "'", position + 1
+        elif letter == "'":
+            quoted, started = not quoted, True
+        elif letter.isspace() and not quoted:
+            words, word, started = [*words, *([word] if word or started else [])], "", False
+        else:
+            word += letter
+        position += 1
+    return [*words, *([word] if word or started else [])]
+
+
+@pytest.mark.parametrize(
+    ("word", "message"), [("a\nb", "line break"), ("$$(Arch)", "attribute"), ("$$ENV(x)", "attribute")]
+)
+def test_what_the_syntax_cannot_carry_is_refused(word, message):
+    with pytest.raises(ValueError, match=message):
+        description.arguments([word])
+
+
+def test_the_command_of_a_job():
+    line = shlex.join(["/env/bin/python", "-m", "snakemake", "--snakefile", "my flow/Snakefile", "--cores", "1"])
+    expected = ["/own/python", "-m", "snakemake", "--snakefile", "my flow/Snakefile", "--cores", "1"]
+    assert description.command(line, "/own/python") == expected
+    wrapped = description.command(line, "/own/python", wrapper="scripts/wrapper.sh")
+    assert wrapped == ["scripts/wrapper.sh", "--snakefile", "my flow/Snakefile", "--cores", "1"]
+    assert description.command(f"module load x && {line}", "/own/python")[:2] == ["/bin/sh", "-c"]
+
+
+def test_own_attributes_and_submit_commands():
+    resources = {"mem_mb": 5, "classad_Team": 'the "A" team', "classad_Level": 3, "htcondor_submit_a__b": "x"}
+    assert description.own_attributes(resources) == {"+Team": r'"the \"A\" team"', "+Level": 3, "a.b": '"x"'}
+
+
+# --- holds ---
+
+
+@pytest.mark.parametrize(
+    ("ad", "action", "words"),
+    [
+        ({"HoldReasonCode": 34, "HoldReason": "over limit", "RequestMemory": 200}, "retry", "the request was 200 MB"),
+        ({"HoldReasonCode": 26, "MemoryUsage": 300, "RequestMemory": 200}, "retry", "out of memory"),
+        (
+            {"HoldReasonCode": 26, "MemoryUsage": 100, "RequestMemory": 200, "HoldReason": "too long"},
+            "fail",
+            "too long",
+        ),
+        ({"HoldReasonCode": 26, "HoldReason": "disk"}, "fail", "hold code 26"),
+        ({"HoldReasonCode": 1, "HoldReason": "via condor_hold"}, "wait", "condor_release"),
+        ({"HoldReasonCode": 6, "HoldReasonSubCode": 2, "HoldReason": "no such file"}, "fail", "code 6, subcode 2"),
+        ({}, "fail", "no reason is given"),
+    ],
+)
+def test_what_a_hold_calls_for(ad, action, words):
+    hold = holds.judge(ad)
+    assert hold.action == action
+    assert words in hold.sentence
+
+
+# --- state and files of a run ---
+
+
+def test_a_classad_tells_the_state():
+    state = plugin._state({"JobStatus": 4, "ExitCode": 3})
+    assert (state.status, state.exit_code, state.exit_by_signal) == (JobStatus.COMPLETED, 3, False)
+    held = plugin._state({"JobStatus": 5, "HoldReason": "x", "EnteredCurrentStatus": 17})
+    assert (held.status, held.hold_reason, held.held_since) == (JobStatus.HELD, "x", 17.0)
+
+
+def test_ten_event_logs_are_kept_and_the_oldest_go(tmp_path):
+    names = [f"202611{day:02}T000000-1-x" for day in range(1, 15)]
+    for name in names:
+        plugin._new_event_log(tmp_path, name).touch()
+    assert sorted(path.stem for path in tmp_path.iterdir()) == names[-10:]
+
+
+# --- a node's own copy of the environment ---
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """A small environment whose python tells from where it runs."""
+    python = tmp_path / "env" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "$0" "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / "disk").mkdir()
+    return tmp_path / "env"
+
+
+def node_copy(environment, *arguments, disk=None, **options):
+    script = SOURCE / "snakemake_executor_plugin_htcondor_steady" / "node_copy.sh"
+    command = ["/bin/sh", script, environment, disk or environment.parent / "disk", "abc", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def test_jobs_run_from_the_copy_and_only_the_first_makes_it(environment):
+    copy = environment.parent / "disk" / f"environments-{os.getuid()}" / "abc"
+    started = [node_copy(environment, "-m", "a b") for _ in range(8)]
+    outputs = {process.communicate() for process in started}
+    assert outputs == {(f"{copy}/bin/python -m a b\n", "")}
+    assert sorted(path.name for path in copy.parent.iterdir()) == ["abc", "lock"]
+    assert copy.parent.stat().st_mode & 0o777 == 0o700
+    (environment / "bin" / "python").unlink()  # the shared folder is not asked again
+    assert node_copy(environment, "x").communicate()[0] == f"{copy}/bin/python x\n"
+
+
+def test_the_archive_beside_the_environment_is_taken_where_there_is_one(environment):
+    subprocess.run(["tar", "-cf", f"{environment}.tar", "-C", environment, "."], check=True)
+    (environment / "not-in-the-archive").touch()
+    assert node_copy(environment, "x").communicate()[1] == ""
+    copy = environment.parent / "disk" / f"environments-{os.getuid()}" / "abc"
+    assert not (copy / "not-in-the-archive").exists()
+
+
+def test_a_copy_that_cannot_be_made_is_said_and_the_job_runs_from_the_shared_folder(environment):
+    Path(f"{environment}.tar").write_text("no archive")
+    output, errors = node_copy(environment, "x").communicate()
+    assert output == f"{environment}/bin/python x\n"
+    assert "could not be copied" in errors
+    assert [p.name for p in (environment.parent / "disk" / f"environments-{os.getuid()}").iterdir()] == ["lock"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a folder that belongs to someone else")
+def test_a_folder_that_someone_else_prepared_is_refused(environment):
+    trap = environment.parent / "disk" / f"environments-{os.getuid()}" / "abc"
+    (trap / "bin").mkdir(parents=True)
+    (trap / "bin" / "python").symlink_to(sys.executable)
+    (trap / "complete").touch()
+    os.chown(trap.parent, 12345, 12345)
+    process = node_copy(environment, "-c", "print('trapped')")
+    output, errors = process.communicate()
+    assert process.returncode == 1
+    assert output == ""
+    assert "is not a folder of" in errors
