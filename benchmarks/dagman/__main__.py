@@ -31,7 +31,6 @@ from pathlib import Path
 import yaml
 
 from benchmarks.dagman.timeline import (
-    EVENT_KINDS,
     LOG_AFTER,
     OUR_PARENTS,
     STRETCHES,
@@ -156,7 +155,7 @@ class Bench:
         nodes = read_nodes(log)
         if not (folder / "predictions.csv").exists():
             raise UserError(f"DAGMan's run left no predictions; see {folder}/loan.dag.dagman.out")
-        return run, [Job(nodes[n], *(times[kind] for kind in EVENT_KINDS)) for n, times in read_events(log).items()]
+        return run, [Job.at(nodes[cluster], times) for cluster, times in read_events(log).items()]
 
     def ours(self) -> tuple[Run, list[Job]]:
         """Run the workflow."""
@@ -179,8 +178,8 @@ class Bench:
             rule, _, wildcard = entry["JobDescription"].partition(", ")
             wildcard = wildcard.partition("=")[2]
             log = self.pool.shared / (Path(entry["Iwd"]) / entry["UserLog"]).relative_to("/shared")
-            times = read_events(log)[entry["ClusterId"]]
-            job = Job(f"{rule}_{wildcard}" if rule == "evaluate" else rule, *(times[kind] for kind in EVENT_KINDS))
+            name = f"{rule}_{wildcard}" if rule == "evaluate" else rule
+            job = Job.at(name, read_events(log)[entry["ClusterId"]])
             stem = f"{rule}/{wildcard or rule}"
             born = self.pool.execute("ap", "stat", "--format=%.W", f"{PROJECT}/results/logs/{stem}.log")
             benchmark = (self.project / f"results/benchmarks/{stem}.tsv").read_text(encoding="utf-8").splitlines()

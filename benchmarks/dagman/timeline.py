@@ -24,8 +24,7 @@ from pathlib import Path
 
 Parents = dict[str, tuple[str, ...]]
 EVENT = re.compile(r"^(000|001|005) \((\d+)\.000\.000\) (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+)Z ", re.MULTILINE)
-EVENT_KINDS = {"submit": "000", "execute": "001", "terminated": "005"}
-EVENT_NAMES = {number: kind for kind, number in EVENT_KINDS.items()}
+EVENT_NAMES = {"000": "submit", "001": "execute", "005": "terminated"}
 NODE = re.compile(r"^000 \((\d+)\..*\n    DAG Node: (\S+)", re.MULTILINE)
 OUR_PARENTS: Parents = {
     "preprocess": (),
@@ -54,6 +53,11 @@ class Job:
     step_end: float | None = None
     noticed: float | None = None
     stretches: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def at(cls, name: str, times: dict[str, float]) -> "Job":
+        """Return a job with the times of its events."""
+        return cls(name, times["submit"], times["execute"], times["terminated"])
 
     @property
     def done(self) -> float:
