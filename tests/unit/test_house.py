@@ -103,7 +103,7 @@ def test_rule_module_log_and_benchmark_share_a_stem():
         assert f'"results/benchmarks/{stem}/' in text
         module = "select_model" if name == "select" else name  # scripts/select.py would hide Python's own select
         assert re.search(rf'step\(\s*"{module}"', text), name
-        assert f'code_hash("{module}")' in text
+        assert f'code_of("{module}")' in text
         assert (ROOT / "scripts" / f"{module}.py").exists()
 
 
