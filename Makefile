@@ -10,7 +10,7 @@ POOL ?= loan-pool
 POOL_OPTIONS := --name $(POOL) --nodes $(NODES)
 
 .PHONY: help setup run report dag schema sample docs lint format test test-unit test-workflow test-pool bench bench-dagman lock \
-	clean install-profile pool-up pool-run pool-status pool-shell pool-down
+	clean install-profile pool-up pool-run pool-status pool-shell pool-down pool-purge
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -53,6 +53,9 @@ pool-shell: setup ## a shell on the access point, as the submitting user
 
 pool-down: setup ## stop the pool and remove all that it left
 	@$(BIN)/python -m pool.pool down $(POOL_OPTIONS)
+
+pool-purge: setup ## pool-down, and remove the image and the environment that the next start would use
+	@$(BIN)/python -m pool.pool purge $(POOL_OPTIONS)
 
 lint: setup ## ruff, snakefmt, snakemake --lint, mypy
 	@scripts/tools/lint.sh $(BIN)

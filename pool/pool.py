@@ -1,6 +1,6 @@
 """A real HTCondor pool on one machine, in containers: a central manager, an access point, execute nodes.
 
-``python -m pool.pool up|status|shell|run|down``, behind the make targets of these names. compose.yaml is the
+``python -m pool.pool up|status|shell|run|down|purge``, behind the make targets of these names. compose.yaml is the
 description; this drives it with Docker where a Docker engine answers, else with podman, and does what compose can't:
 the base image where no registry is reached, the signing key, more nodes, the environment on the shared folder.
 
@@ -27,6 +27,7 @@ from scripts.shared.files import sha256_file, sha256_text, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = ROOT / "pool" / "compose.yaml"
+IMAGE = "loan-pool-node"
 BASE = "debian:trixie-slim"  # as the Containerfile has it
 SHORT_NAMES = Path("/etc/containers/registries.conf.d/shortnames.conf")
 PODMAN_PACKAGES = ("podman", "runc", "netavark", "aardvark-dns", "iptables", "nftables")
@@ -95,6 +96,7 @@ def find_engine(folder: Path) -> Engine:
         return Engine("docker", ["docker", "compose"], {"DOCKER_BUILDKIT": "1"})
     if not shutil.which("podman"):
         _install(PODMAN_PACKAGES)
+    folder.mkdir(parents=True, exist_ok=True)
     containers = folder / "containers.conf"
     write_text(containers, containers_conf())
     environment = {"CONTAINERS_CONF": str(containers), "PODMAN_COMPOSE_WARNING_LOGS": "false"}
@@ -150,7 +152,6 @@ class Pool:
     @cached_property
     def engine(self) -> Engine:
         """The container engine."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         return find_engine(self.folder)
 
     @property
@@ -161,7 +162,7 @@ class Pool:
     @property
     def environment(self) -> dict[str, str]:
         """What compose.yaml takes from its environment."""
-        image = "loan-pool-node:" + self._image_tag()
+        image = f"{IMAGE}:{self._image_tag()}"
         return {"POOL_KEY": str(self.key), "POOL_SHARED": str(self.shared), "POOL_IMAGE": image}
 
     def _image_tag(self) -> str:
@@ -202,7 +203,8 @@ class Pool:
         say(f"ready after {time.monotonic() - started:.0f} s: {', '.join(self.hosts)}; shared folder: {self.shared}")
 
     def prepare(self) -> None:
-        """Make the key, the shared folder, the image and the environment, each where it is missing."""
+        """Make the image, the key, the shared folder and the environment, each where it is missing."""
+        self.build_image()
         self.shared.mkdir(parents=True, exist_ok=True)
         self.shared.chmod(0o777)
         if not self.key.exists():
@@ -211,7 +213,6 @@ class Pool:
         more = {f"ep{n}": self._node(n) for n in range(3, self.nodes + 1)}
         if more:
             write_text(self.override, yaml.safe_dump({"services": more}))
-        self.build_image()
         self.build_environment()
 
     def _node(self, number: int) -> dict[str, object]:
@@ -321,6 +322,25 @@ class Pool:
             shutil.rmtree(self.folder)
         say(f"{self.name} is gone")
 
+    def purge(self) -> None:
+        """Stop the pool, and remove what the next one would have started from: images and environments.
+
+        Raises
+        ------
+        UserError
+            Where another pool still runs on the image.
+        """
+        self.down()
+        self.folder.mkdir(parents=True, exist_ok=True)  # for the engine's settings
+        images = self.engine.run("images", "-q", IMAGE).stdout.split()
+        if images:
+            _expect(
+                self.engine.run("rmi", *dict.fromkeys(images)), "the image is in use; take down the other pools first"
+            )
+        shutil.rmtree(ARCHIVES, ignore_errors=True)
+        shutil.rmtree(self.folder)
+        say("the image and the environment are gone, too")
+
     # --- use ---
 
     def status(self) -> None:
@@ -362,7 +382,7 @@ def _expect(done: Done, otherwise: str) -> None:
 def main() -> int:
     """Do what is asked; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("action", choices=["up", "status", "shell", "run", "down"])
+    parser.add_argument("action", choices=["up", "status", "shell", "run", "down", "purge"])
     parser.add_argument("--name", default="loan-pool", help="another name is another pool")
     parser.add_argument("--nodes", type=int, default=2, help="execute nodes")
     options, rest = parser.parse_known_args()
@@ -373,7 +393,7 @@ def main() -> int:
             return pool.run(rest)
         if options.action == "shell":
             return pool.shell()
-        {"up": pool.up, "status": pool.status, "down": pool.down}[options.action]()
+        {"up": pool.up, "status": pool.status, "down": pool.down, "purge": pool.purge}[options.action]()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

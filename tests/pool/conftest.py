@@ -1,5 +1,6 @@
 """One real HTCondor pool for all tests of this folder: a central manager, an access point, two execute nodes."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from pool.pool import Pool
+from scripts.shared.errors import UserError
 from tests.pool.harness import LOCAL, Project, boosting
 
 
@@ -33,11 +35,15 @@ def pool(request):
         return
     pool = Pool(f"test-pool-{os.getpid()}")
     try:
-        pool.up()
+        try:
+            pool.up()
+        except UserError as error:
+            pytest.exit(f"the pool tests can't run: {error}", returncode=1)
         pool.sync()
         yield pool
     finally:
-        pool.down()
+        with contextlib.suppress(UserError):  # no engine: then there is nothing to take down, and the reason is told
+            pool.down()
 
 
 @pytest.fixture

@@ -45,6 +45,7 @@ class Project:
         self.pool = pool
         self.path = pool.shared / name
         self.inside = f"/shared/{name}"
+        shutil.rmtree(self.path, ignore_errors=True)  # of an earlier session, with --pool
         self.path.mkdir(parents=True)
         for entry in CHECKOUT:
             source = ROOT / entry

@@ -132,10 +132,3 @@ def public_definitions(node):
                 yield child
             if isinstance(child, ast.ClassDef):
                 yield from public_definitions(child)
-
-
-def test_every_target_that_the_readme_names_is_in_the_makefile():
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]:
-        for target in re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(), re.MULTILINE):
-            assert target in targets, f"{page.name} names make {target}"
