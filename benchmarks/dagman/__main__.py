@@ -172,7 +172,7 @@ class Bench:
         finished = {}
         for moment, line in run.lines:
             if match := FINISHED.match(line):
-                finished[int(match[1])] = moment
+                finished[match[1]] = moment
         jobs = []
         for entry in json.loads(done.stdout):
             rule, _, wildcard = entry["JobDescription"].partition(", ")
@@ -262,7 +262,7 @@ def compare_small(bench: Bench) -> None:
     say(f"\n{SMALL_JOBS} small jobs on the pool's four slots")
     dagman = bench.small_dagman().seconds
     ours = bench.small_ours("").seconds
-    grouped = bench.small_ours(f"--group-components small={GROUP} --cores 1").seconds
+    grouped = bench.small_ours(f"--groups touch=small --group-components small={GROUP} --cores 1").seconds
     for name, seconds in (("DAGMan", dagman), ("ours", ours), (f"ours in groups of {GROUP}", grouped)):
         say(f"{name:24}{seconds:7.1f} s, {seconds / SMALL_JOBS:.2f} s a job, ratio {seconds / dagman:.2f}")
 

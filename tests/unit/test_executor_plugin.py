@@ -51,6 +51,16 @@ def test_examples_in_docstrings():
     assert tried >= 4
 
 
+def test_a_rule_without_requests_of_its_own_has_those_of_the_profile():
+    profile = yaml.safe_load((ROOT / "profiles" / "htcondor" / "config.yaml").read_text())
+    defaults = dict(text.split("=") for text in profile["default-resources"])
+    assert description.own_requests(defaults) == {"request_memory": "1000", "request_disk": "1024000"}
+
+
+def test_requests_that_nobody_made_are_left_to_the_pool():
+    assert description.own_requests({"mem_mb": 0}) == {}
+
+
 # --- arguments ---
 
 

@@ -172,7 +172,7 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             "batch_name": f"{self._settings.batch_name}/{job.name}",
             "description": _title(job),
             "+SnakemakeRule": description.string(job.name),
-            "+SnakemakeJobId": str(job.jobid),
+            "+SnakemakeJobId": description.string(str(job.jobid)),  # a number, or of a group a UUID
             "+SnakemakeAttempt": str(job.attempt),
             f"+{RUN}": description.string(self._run),
             f"+{FOLDER}": description.string(self._folder),
@@ -182,6 +182,8 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             submit["+SnakemakeDriverId"] = str(int(driver))
         if self._settings.accounting_group:
             submit["accounting_group"] = self._settings.accounting_group
+        # Snakemake's own requests hold where a rule makes none of HTCondor's; a group's are what it needs at once.
+        submit |= description.own_requests(job.resources)
         for name in description.PASSED_ON:
             self._set_resources(submit, job, name)
         parts = [self._format_htcondor_environment(self.envvars())] if self.envvars() else []

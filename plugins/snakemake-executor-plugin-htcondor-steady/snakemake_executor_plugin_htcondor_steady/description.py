@@ -98,6 +98,16 @@ def command(line: str, python: str, wrapper: str | None = None) -> list[str]:
     return [python, *words[start:]]
 
 
+def own_requests(resources: Mapping[str, Any]) -> dict[str, str]:
+    """Return the submit commands that follow from Snakemake's `mem_mb` and `disk_mb`.
+
+    >>> own_requests({"mem_mb": 1500, "disk_mb": 1000})
+    {'request_memory': '1500', 'request_disk': '1024000'}
+    """
+    units = {"mem_mb": ("request_memory", 1), "disk_mb": ("request_disk", 1024)}  # HTCondor counts disk in KiB
+    return {units[key][0]: str(int(resources[key]) * units[key][1]) for key in units if resources.get(key)}
+
+
 def own_attributes(resources: Mapping[str, Any]) -> dict[str, Any]:
     """Return what resources named ``classad_NAME`` and ``htcondor_submit_NAME`` add to a submit description.
 
