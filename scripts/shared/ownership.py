@@ -4,6 +4,7 @@ Each run notes its process beside the lock. A later run can then tell a killed o
 one. Only the Snakefile and the driver use this.
 """
 
+import fcntl
 import getpass
 import os
 import socket
@@ -53,6 +54,25 @@ def lock_state() -> tuple[Literal["free", "stale", "held", "unknown"], Owner | N
     if owner.host != socket.gethostname():
         return "unknown", owner
     return ("held" if _lives(owner) else "stale"), owner
+
+
+def release_stale_lock() -> Owner | None:
+    """Remove the lock of a run that was killed, and return its owner; leave any other lock alone.
+
+    Two runs may start at once and both see the stale lock. The first one to get here removes it together with the note
+    of its owner, so that the second finds either nothing, or the new lock of the first with no note yet: "unknown".
+    """
+    if lock_state()[0] != "stale":
+        return None
+    with OWNER.with_suffix(".lock").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        state, owner = lock_state()
+        if state != "stale":
+            return None
+        OWNER.unlink()
+        for lock in LOCKS.iterdir():
+            lock.unlink()
+    return owner
 
 
 def _lives(owner: Owner) -> bool:

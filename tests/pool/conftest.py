@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,8 @@ def pool(request):
 @pytest.fixture
 def project(pool, request):
     """A project of the test's own, with two models that train for a few seconds each; no job of it is left behind."""
-    name = re.sub(r"\W+", "-", request.node.name).strip("-")
+    # A number, since a pool that is used again remembers the jobs of an earlier session.
+    name = re.sub(r"\W+", "-", request.node.name).strip("-") + f"-{time.time_ns() // 10**9}"
     project = Project(pool, name, models={"lr": boosting(2500), "dt": boosting(2400)})
     yield project
     project.shell("condor_rm -constraint 'SnakemakeWorkdir == \"'$PWD'\"'")

@@ -51,16 +51,6 @@ def test_examples_in_docstrings():
     assert tried >= 4
 
 
-def test_a_rule_without_requests_of_its_own_has_those_of_the_profile():
-    profile = yaml.safe_load((ROOT / "profiles" / "htcondor" / "config.yaml").read_text())
-    defaults = dict(text.split("=") for text in profile["default-resources"])
-    assert description.own_requests(defaults) == {"request_memory": "1000", "request_disk": "1024000"}
-
-
-def test_requests_that_nobody_made_are_left_to_the_pool():
-    assert description.own_requests({"mem_mb": 0}) == {}
-
-
 # --- arguments ---
 
 
@@ -128,6 +118,11 @@ def test_the_command_of_a_job():
 def test_own_attributes_and_submit_commands():
     resources = {"mem_mb": 5, "classad_Team": 'the "A" team', "classad_Level": 3, "htcondor_submit_a__b": "x"}
     assert description.own_attributes(resources) == {"+Team": r'"the \"A\" team"', "+Level": 3, "a.b": '"x"'}
+
+
+def test_requests_that_are_no_numbers_yet_are_left_out():
+    assert description.requests({"mem_mb": "<TBD>", "disk_mb": 3}) == {"request_disk": "3072"}
+    assert description.requests({}) == {}
 
 
 # --- holds ---

@@ -12,7 +12,7 @@ from builders import write
 
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, write_json
-from scripts.shared.ownership import LOCKS, OWNER, Owner, lock_state, record_owner
+from scripts.shared.ownership import LOCKS, OWNER, Owner, lock_state, record_owner, release_stale_lock
 
 
 @pytest.fixture(autouse=True)
@@ -110,3 +110,45 @@ def test_a_damaged_note_is_said():
     write(OWNER, "{")
     with pytest.raises(UserError, match=r"owner\.json is not valid JSON"):
         lock_state()
+
+
+# --- a stale lock is removed, and no other ---
+
+
+def make_stale(child):
+    record_owner()
+    lock()
+    change_note(pid=child.pid, started=psutil.Process(child.pid).create_time())
+    child.kill()
+    child.wait()
+
+
+def test_the_lock_of_a_killed_run_is_removed_with_its_note(child):
+    make_stale(child)
+    assert release_stale_lock().pid == child.pid
+    assert lock_state() == ("free", None)
+    assert not OWNER.exists()
+
+
+def test_whoever_comes_second_leaves_the_new_lock_of_the_first_alone(child):
+    make_stale(child)
+    release_stale_lock()
+    lock()  # the first one goes on, and has not left its note yet
+    assert release_stale_lock() is None
+    assert lock_state() == ("unknown", None)
+
+
+@pytest.mark.parametrize("changes", [{}, {"host": "elsewhere"}])
+def test_a_lock_whose_owner_lives_or_is_elsewhere_stays(changes):
+    record_owner()
+    lock()
+    change_note(**changes)
+    before = lock_state()
+    assert before[0] in ("held", "unknown")
+    assert release_stale_lock() is None
+    assert lock_state() == before
+
+
+def test_nothing_is_made_where_there_is_nothing():
+    assert release_stale_lock() is None
+    assert not OWNER.parent.exists()

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 # Every job parses this file again, on whichever host it runs: so each finds the project's modules, and the Python that
 # runs Snakemake also runs the steps.
@@ -20,8 +21,13 @@ atexit.register(gc.freeze)
 from scripts.shared.code_hash import code_hash
 from scripts.shared.errors import UserError
 from scripts.shared.files import sha256_file, write_json
-from scripts.shared.ownership import record_owner
+from scripts.shared.ownership import record_owner, release_stale_lock
 from scripts.shared.plan import make_plan
+
+# A killed run leaves Snakemake's lock behind. Its owner is provably dead, so the next run goes on without being asked; a lock
+# whose owner lives, or can't be checked from here, stays Snakemake's affair.
+if workflow.is_main_process and (owner := release_stale_lock()):
+    logger.warning(f"{owner} was ended before it was done; its lock is removed and the run resumes.")
 
 try:
     PLAN = make_plan(config)
@@ -67,11 +73,10 @@ def step(module, arguments):
 
 
 def requests(memory_per_input=4.0):
-    """What a job asks for, from one definition for both worlds.
+    """What a job asks for, here and on the pool.
 
-    `mem_mb` is Snakemake's own; the HTCondor executor reads `htcondor_request_mem_mb`. Both grow with the size of the
-    input, in steps, and double with each attempt. In steps, since HTCondor matches jobs of equal requests at once, and a
-    slot that one of them leaves serves the next without a negotiation.
+    Both grow with the size of the input, and double with each attempt. In steps, since HTCondor matches jobs of equal
+    requests at once, and a slot that one of them leaves serves the next without a negotiation.
     """
 
     def in_steps(least, needed, attempt):
@@ -83,12 +88,7 @@ def requests(memory_per_input=4.0):
     def disk_mb(wildcards, input, attempt):
         return in_steps(CONFIG.resources.disk_mb, 2 * input.size_mb, attempt)
 
-    return {
-        "mem_mb": mem_mb,
-        "disk_mb": disk_mb,
-        "htcondor_request_mem_mb": mem_mb,
-        "htcondor_request_disk_mb": disk_mb,
-    }
+    return {"mem_mb": mem_mb, "disk_mb": disk_mb}
 
 
 onstart:

@@ -182,8 +182,6 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             submit["+SnakemakeDriverId"] = str(int(driver))
         if self._settings.accounting_group:
             submit["accounting_group"] = self._settings.accounting_group
-        # Snakemake's own requests hold where a rule makes none of HTCondor's; a group's are what it needs at once.
-        submit |= description.own_requests(job.resources)
         for name in description.PASSED_ON:
             self._set_resources(submit, job, name)
         parts = [self._format_htcondor_environment(self.envvars())] if self.envvars() else []
@@ -191,6 +189,8 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         if parts:
             submit["environment"] = " ".join(parts)
         self._handle_explicit_unit_resources(job, submit)
+        for name, value in description.requests(job.resources).items():
+            submit.setdefault(name, value)
         return description.own_attributes(job.resources) | submit
 
     # --- watching ---

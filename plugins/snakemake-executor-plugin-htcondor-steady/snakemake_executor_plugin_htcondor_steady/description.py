@@ -98,14 +98,20 @@ def command(line: str, python: str, wrapper: str | None = None) -> list[str]:
     return [python, *words[start:]]
 
 
-def own_requests(resources: Mapping[str, Any]) -> dict[str, str]:
-    """Return the submit commands that follow from Snakemake's `mem_mb` and `disk_mb`.
+def requests(resources: Mapping[str, Any]) -> dict[str, str]:
+    """Return memory and disk as Snakemake's own resources name them, `mem_mb` and `disk_mb`.
 
-    >>> own_requests({"mem_mb": 1500, "disk_mb": 1000})
-    {'request_memory': '1500', 'request_disk': '1024000'}
+    So a rule says it once, for every executor. HTCondor takes a number without a unit as MB of memory, and KB of disk.
+
+    >>> requests({"mem_mb": 1000, "disk_mb": 2, "tmpdir": "/tmp"})
+    {'request_memory': '1000', 'request_disk': '2048'}
     """
-    units = {"mem_mb": ("request_memory", 1), "disk_mb": ("request_disk", 1024)}  # HTCondor counts disk in KiB
-    return {units[key][0]: str(int(resources[key]) * units[key][1]) for key in units if resources.get(key)}
+    found = {}
+    if isinstance(memory := resources.get("mem_mb"), int):
+        found["request_memory"] = str(memory)
+    if isinstance(disk := resources.get("disk_mb"), int):
+        found["request_disk"] = str(disk * 1024)
+    return found
 
 
 def own_attributes(resources: Mapping[str, Any]) -> dict[str, Any]:

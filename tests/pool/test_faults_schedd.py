@@ -1,0 +1,65 @@
+"""The schedd stops answering: in the middle of a run, and at the moment of a submission."""
+
+import time
+
+from tests.pool.harness import wait_until
+
+JOBS = [
+    "compare",
+    "evaluate",
+    "evaluate",
+    "predict",
+    "predict",
+    "preprocess",
+    "select",
+    "split",
+    "train_dt",
+    "train_lr",
+]
+
+
+def schedd(project, signal):
+    done = project.pool.execute("ap", "pkill", f"-{signal}", "-x", "condor_schedd")
+    assert done.returncode == 0, done.stdout
+
+
+def assert_each_job_was_submitted_once(project):
+    jobs = project.history()
+    assert sorted(job["SnakemakeRule"] for job in jobs) == JOBS
+    assert {job["ExitCode"] for job in jobs} == {0}
+    assert len({job["SnakemakeSubmission"] for job in jobs}) == len(JOBS)
+
+
+def test_it_is_killed_while_jobs_run(project, expected):
+    run = project.start()
+    wait_until(lambda: len(project.running()) == 2, 60, "both models train")
+    schedd(project, "KILL")
+    assert run.wait(100) == 0, run.output[-3000:]
+    assert_each_job_was_submitted_once(project)
+    assert project.checksums() == expected
+
+
+def test_it_dies_with_a_submission_in_its_hands(project, expected):
+    """Stopped, it takes the connection and never answers; then it is killed, and HTCondor's master starts it again."""
+    schedd(project, "STOP")
+    run = project.start()
+    run.wait_for("preprocess", 30)
+    time.sleep(3)
+    schedd(project, "KILL")
+    assert run.wait(110) == 0, run.output[-3000:]
+    assert "trying again" in run.output
+    assert_each_job_was_submitted_once(project)
+    assert project.checksums() == expected
+
+
+def test_it_is_killed_again_and_again(project, expected):
+    """At instants that fall on submissions, too: a stage takes two or three seconds here."""
+    run = project.start()
+    for _ in range(3):
+        time.sleep(4)
+        if run.process.poll() is None:
+            schedd(project, "KILL")
+            wait_until(lambda: project.shell("condor_q -totals").returncode == 0, 60, "the schedd is back")
+    assert run.wait(110) == 0, run.output[-3000:]
+    assert_each_job_was_submitted_once(project)
+    assert project.checksums() == expected
