@@ -158,6 +158,13 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         self.logger.info(f"Job {job.jobid} ({_title(job)}) is HTCondor job {cluster}.0.")
         self.report_job_submission(SubmittedJobInfo(job=job, external_jobid=cluster))
 
+    def get_job_args(self, job: JobExecutorInterface, **kwargs: Any) -> str:
+        """Return what Snakemake is told within the job."""
+        arguments = str(super().get_job_args(job, **kwargs))
+        # Its scheduler starts a timer of a second whenever it has started a job, and Python waits for that: a job of
+        # less would take a second. A group has jobs that wait for a core, and turns of no pause would take one.
+        return arguments if job.is_group() else f"{arguments} --max-jobs-per-timespan 1/0s"
+
     def _keep_submit_rate(self) -> None:
         """Wait where the last submission was a moment ago."""
         # Snakemake's own --max-jobs-per-timespan starts a timer at each turn of its scheduler, which starts a turn.
@@ -187,7 +194,7 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             "batch_name": f"{self._settings.batch_name}/{job.name}",
             "description": _title(job),
             "+SnakemakeRule": description.string(job.name),
-            "+SnakemakeJobId": str(job.jobid),
+            "+SnakemakeJobId": description.string(str(job.jobid)),  # a number, or of a group a UUID
             "+SnakemakeAttempt": str(job.attempt),
             f"+{RUN}": description.string(self._run),
             f"+{FOLDER}": description.string(self._folder),
@@ -346,6 +353,14 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         return False
 
     # --- the end ---
+
+    def shutdown(self) -> None:
+        """Stop watching, as all is done."""
+        super().shutdown()
+        # Each turn of Snakemake's scheduler leaves a timer of a second, for which Python would wait.
+        for thread in threading.enumerate():
+            if isinstance(thread, threading.Timer):
+                thread.cancel()
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
         """Remove all jobs of this run, also one that is being checked or submitted at this moment."""
