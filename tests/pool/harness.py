@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import time
@@ -27,6 +28,11 @@ def wait_until(condition: Callable[[], object], seconds: float, what: str) -> ob
             return answer
         time.sleep(0.3)
     raise AssertionError(f"after {seconds} s: not {what}")
+
+
+def literal(text: str) -> str:
+    """Return a text as a ClassAd string."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def boosting(iterations: int) -> dict[str, object]:
@@ -71,7 +77,7 @@ class Project:
 
     def shell(self, line: str, user: str = "submit") -> subprocess.CompletedProcess[str]:
         """Run a shell line in the project on the access point."""
-        return self.pool.execute("ap", "bash", "-c", f"cd '{self.inside}' && {line}", user=user)
+        return self.pool.execute("ap", "bash", "-c", f"cd {shlex.quote(self.inside)} && {line}", user=user)
 
     def run(self, arguments: str = "", command: str = SNAKEMAKE) -> subprocess.CompletedProcess[str]:
         """Run Snakemake on the access point to its end, at most two minutes."""
@@ -82,13 +88,23 @@ class Project:
         self.runs.append(Run(self, f"{command} {arguments}"))
         return self.runs[-1]
 
+    def patched(self, code: str) -> str:
+        """Return the line that starts Snakemake with Python code that runs before it, on the access point alone."""
+        folder = self.path / "patches"
+        folder.mkdir(exist_ok=True)
+        (folder / "sitecustomize.py").write_text(code)
+        return f"env PYTHONPATH={shlex.quote(self.inside)}/patches {SNAKEMAKE}"
+
     def end(self) -> None:
         """End what a failed test has left running, and remove its jobs."""
         for run in self.runs:
             if run.process.poll() is None:
                 run.signal("KILL")
                 run.wait(20)
-        self.shell("condor_rm -constraint 'SnakemakeWorkdir == \"'$PWD'\" || Iwd == \"'$PWD'\"'")  # its driver, too
+        folder = literal(self.inside)
+        self.pool.execute(
+            "ap", "condor_rm", "-constraint", f"SnakemakeWorkdir == {folder} || Iwd == {folder}", user="submit"
+        )
 
     def checksums(self) -> dict[str, str]:
         """Return the checksum of each file of data, metrics and predictions."""
@@ -105,7 +121,7 @@ class Project:
         return self._ads("condor_history", "", constraint)[::-1]
 
     def _ads(self, command: str, option: str, constraint: str) -> list[dict[str, object]]:
-        own = f'SnakemakeWorkdir == "{self.inside}"'
+        own = f"SnakemakeWorkdir == {literal(self.inside)}"
         words = [command, *([option] if option else []), "-json", "-constraint", f"{own} && ({constraint})"]
         done = self.pool.execute("ap", *words, user="submit")
         if done.returncode:
@@ -123,14 +139,12 @@ class Run:
     def __init__(self, project: Project, line: str) -> None:
         self.project = project
         self.file = project.path / f"run-{time.monotonic_ns()}.txt"
-        shell = f"cd '{project.inside}' && echo $$ >'{self._inside}.pid' && exec {line} >'{self._inside}' 2>&1"
+        shell = (
+            f"cd {shlex.quote(project.inside)} && echo $$ >{self.file.name}.pid && exec {line} >{self.file.name} 2>&1"
+        )
         engine, container = project.pool.engine, project.pool.container("ap")
         command = [engine.command, "exec", "-u", "submit", container, "bash", "-c", shell]
         self.process = subprocess.Popen(command, env=os.environ | engine.environment)
-
-    @property
-    def _inside(self) -> str:
-        return f"{self.project.inside}/{self.file.name}"
 
     @property
     def output(self) -> str:

@@ -1,7 +1,5 @@
 """A rerun never hangs, and never believes what an earlier run's events say."""
 
-import json
-
 from tests.pool.harness import SNAKEMAKE
 
 SLOW_FOLDERS = """
@@ -20,22 +18,10 @@ plugin.Executor._read_events = die
 """
 
 
-def patched(project, code):
-    """Return the line that starts Snakemake with code that runs before it, on the access point alone."""
-    folder = project.path / "patches"
-    folder.mkdir(exist_ok=True)
-    (folder / "sitecustomize.py").write_text(code)
-    return f"env PYTHONPATH={project.inside}/patches {SNAKEMAKE}"
-
-
-def comparison(project):
-    return json.loads((project.path / "results" / "selection.json").read_text())
-
-
 def test_ten_reruns_in_one_folder_with_the_pool_rebuilt_among_them(project):
     """Each rerun has a job to run: `compare`, whose HTCondor number comes round again on a rebuilt pool."""
     project.configure(models={"dt": {"estimator": "sklearn.tree.DecisionTreeClassifier", "complexity": 1}})
-    slow = patched(project, SLOW_FOLDERS)
+    slow = project.patched(SLOW_FOLDERS)
     first = project.run()
     assert first.returncode == 0, first.stdout[-3000:]
     before = project.checksums()
@@ -56,7 +42,7 @@ def test_ten_reruns_in_one_folder_with_the_pool_rebuilt_among_them(project):
 
 
 def test_a_status_thread_that_dies_ends_the_run_with_an_error(project):
-    done = project.run(command=patched(project, DYING_THREAD))
+    done = project.run(command=project.patched(DYING_THREAD))
     assert done.returncode == 1
     assert "The thread that watches the HTCondor jobs has died" in done.stdout
     assert "injected by the test" in done.stdout

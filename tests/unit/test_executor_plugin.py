@@ -116,6 +116,26 @@ def test_the_command_of_a_job():
     assert description.command(f"module load x && {line}", "/own/python")[:2] == ["/bin/sh", "-c"]
 
 
+@pytest.mark.parametrize("name", ["it's", 'a "b"', "it's \"b\"", "back\\slash", "a\tb", "$HOME é", "a, b", "plain"])
+@pytest.mark.parametrize("quote", [repr, shlex.quote])
+def test_words_arrive_as_meant_by_either_of_snakemakes_ways_to_quote(name, quote):
+    """It quotes texts as Python does, paths as a shell does, and base64 or numbers not at all."""
+    line = f"/env/bin/python -m snakemake --snakefile {quote('/x y/' + name)} --target-jobs {quote('fit:a=' + name)} --cores 1"
+    expected = ["-m", "snakemake", "--snakefile", "/x y/" + name, "--target-jobs", "fit:a=" + name, "--cores", "1"]
+    assert description.command(line, "/own/python")[1:] == expected
+
+
+def test_no_text_is_taken_for_a_macro():
+    text = "$(x) $ENV(HOME) 100$ $HOME"
+    assert Submit({"output": description.verbatim(text)}).expand("output") == text
+
+
+def test_a_comma_in_a_wildcard_is_refused():
+    description.check_wildcards([{}, {"a": "x y", "n": 1}])
+    with pytest.raises(ValueError, match="can't hand over the comma in application 'a, b'; rename the file"):
+        description.check_wildcards([{"model": "lr"}, {"application": "a, b"}])
+
+
 def test_own_attributes_and_submit_commands():
     resources = {"mem_mb": 5, "classad_Team": 'the "A" team', "classad_Level": 3, "htcondor_submit_a__b": "x"}
     assert description.own_attributes(resources) == {"+Team": r'"the \"A\" team"', "+Level": 3, "a.b": '"x"'}

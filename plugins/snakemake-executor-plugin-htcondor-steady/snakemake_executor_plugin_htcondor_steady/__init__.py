@@ -13,6 +13,7 @@ It builds on `snakemake_executor_plugin_htcondor` and keeps how that reads the e
 """
 
 import asyncio
+import getpass
 import importlib.metadata
 import os
 import sys
@@ -153,8 +154,14 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         key = f"{self._run}/{self._submissions}"
         try:
             cluster = self._queue.submit(self._describe(job), key)
-        except (QueueError, ValueError) as error:
-            raise WorkflowError(f"Job {job.jobid} ({job.name}) could not be submitted: {error}") from None
+        except QueueError as error:
+            raise WorkflowError(f"Job {job.jobid} ({_title(job)}) could not be submitted: {error}") from None
+        except ValueError as error:  # a name that can't be handed over: this job alone fails, and would again
+            sentence = f"Job {job.jobid} ({_title(job)}) can't run on the pool: {error}"
+            self.logger.error(f"{sentence}.")
+            job.attempt = job.restart_times + 1
+            self.report_job_error(SubmittedJobInfo(job=job), msg=f"{sentence}. ")
+            return
         self.logger.info(f"Job {job.jobid} ({_title(job)}) is HTCondor job {cluster}.0.")
         self.report_job_submission(SubmittedJobInfo(job=job, external_jobid=cluster))
 
@@ -174,7 +181,14 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         self._last_submission = time.monotonic()
 
     def _describe(self, job: JobExecutorInterface) -> dict[str, Any]:
-        """Return the submit description of a job."""
+        """Return the submit description of a job.
+
+        Raises
+        ------
+        ValueError
+            Where a name in it can't be handed over.
+        """
+        description.check_wildcards([spec.wildcards_dict for spec in job.get_target_spec()])
         wildcards = {} if job.is_group() else dict(job.wildcards_dict)
         log = [] if job.is_group() else [str(path) for path in job.log]
         output, error = description.files_for(job.name, log, wildcards, job.attempt, self._logs)
@@ -187,17 +201,17 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             "executable": words[0],
             "arguments": description.arguments(words[1:]),
             "log": self._unified_log_file,
-            "output": str(output),
-            "error": str(error),
+            "output": description.verbatim(str(output)),
+            "error": description.verbatim(str(error)),
             "request_cpus": str(job.threads),
             "getenv": False,
             "batch_name": f"{self._settings.batch_name}/{job.name}",
-            "description": _title(job),
+            "description": description.verbatim(_title(job)),
             "+SnakemakeRule": description.string(job.name),
             "+SnakemakeJobId": description.string(str(job.jobid)),  # a number, or of a group a UUID
             "+SnakemakeAttempt": str(job.attempt),
             f"+{RUN}": description.string(self._run),
-            f"+{FOLDER}": description.string(self._folder),
+            f"+{FOLDER}": description.verbatim(description.string(self._folder)),
         }
         if self._driver is not None:
             submit["+SnakemakeDriverId"] = str(self._driver)
@@ -205,6 +219,9 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             submit["accounting_group"] = self._settings.accounting_group
         for name in description.PASSED_ON:
             self._set_resources(submit, job, name)
+        if "accounting_group" in submit:
+            # The bindings leave the user's part empty where condor_submit takes the user's name.
+            submit.setdefault("accounting_group_user", getpass.getuser())
         parts = [self._format_htcondor_environment(self.envvars())] if self.envvars() else []
         parts += [str(job.resources.get("environment"))] if job.resources.get("environment") else []
         if parts:

@@ -4,9 +4,10 @@ The words of a command reach the job as they are, spaces and quotes included. (T
 strips single quotes from a shell line and hands over the rest, so a file name with a space falls apart.)
 """
 
+import ast
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ PASSED_ON = (
     "accounting_group_user",
 )
 
+# A word of Snakemake's shell line that it has quoted by Python's `repr`, as it does with texts; paths it quotes for a shell.
+PYTHON_TEXT = re.compile(r"""(?<!\S)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?!\S)""")
+
 
 def arguments(words: Sequence[str]) -> str:
     r"""Return words as HTCondor's ``arguments`` in its new syntax.
@@ -59,13 +63,22 @@ def arguments(words: Sequence[str]) -> str:
         if re.search(r"\$\$\w*\(", word):
             raise ValueError(f"HTCondor would put an attribute of the machine in place of $$(…) in {word!r}")
     quoted = " ".join(_quote(word) for word in words).replace('"', '""')
-    return '"' + re.sub(r"\$(?=\w*\()", "$(DOLLAR)", quoted) + '"'
+    return '"' + verbatim(quoted) + '"'
 
 
 def _quote(word: str) -> str:
     if word and not re.search(r"[\s']", word):
         return word
     return "'" + word.replace("'", "''") + "'"
+
+
+def verbatim(text: str) -> str:
+    """Return a text so that HTCondor finds no macro in it: a value of any submit command.
+
+    >>> verbatim("100$ $HOME $(x) $ENV(y)")
+    '100$ $HOME $(DOLLAR)(x) $(DOLLAR)ENV(y)'
+    """
+    return re.sub(r"\$(?=\w*\()", "$(DOLLAR)", text)
 
 
 def string(text: str) -> str:
@@ -83,12 +96,13 @@ def command(line: str, python: str, wrapper: str | None = None) -> list[str]:
     Parameters
     ----------
     line
-        ``PYTHON -m snakemake …``, quoted for a shell; with a command before it, joined by ``&&``, it needs a shell.
+        ``PYTHON -m snakemake …``, quoted as Snakemake does; with a command before it, joined by ``&&``, it needs a shell.
     python
         The interpreter that is to run it.
     wrapper
         A script that is started with Snakemake's own arguments instead (resource ``job_wrapper``).
     """
+    line = PYTHON_TEXT.sub(_as_shell_word, line)
     words = shlex.split(line)
     if "&&" in words:
         return ["/bin/sh", "-c", line]
@@ -96,6 +110,30 @@ def command(line: str, python: str, wrapper: str | None = None) -> list[str]:
     if wrapper:
         return [wrapper, *words[start + 2 :]]
     return [python, *words[start:]]
+
+
+def _as_shell_word(match: re.Match[str]) -> str:
+    word = match[0]
+    try:
+        text = ast.literal_eval(word)
+    except (SyntaxError, ValueError):
+        return word
+    # Only what Python itself would write; a shell's word may look alike, but then reads the same.
+    return shlex.quote(text) if repr(text) == word else word
+
+
+def check_wildcards(wildcards: Iterable[Mapping[str, Any]]) -> None:
+    """Refuse what Snakemake itself can't hand over to a job: it splits ``RULE:NAME=VALUE,…`` at each comma.
+
+    Raises
+    ------
+    ValueError
+        Where a wildcard's value holds a comma.
+    """
+    for names in wildcards:
+        for name, value in names.items():
+            if "," in str(value):
+                raise ValueError(f"Snakemake can't hand over the comma in {name} {value!r}; rename the file")
 
 
 def requests(resources: Mapping[str, Any]) -> dict[str, str]:

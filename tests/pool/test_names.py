@@ -1,0 +1,79 @@
+"""Names: of files and folders that a shell or HTCondor reads otherwise, and those by which people find their jobs."""
+
+import shutil
+import time
+
+import pytest
+
+from tests.pool.harness import Project, wait_until
+
+FOLDER = 'it\'s $HOME & a "b" (ünï) $(X)'
+FILES = ('it\'s $HOME "ünï" $(X).csv', "back\\slash; & 日本 [a] *.csv")
+TREE = {"dt": {"estimator": "sklearn.tree.DecisionTreeClassifier", "complexity": 1}}
+
+
+@pytest.fixture
+def odd(pool):
+    """A project with odd names, in a folder of an odd name."""
+    project = Project(pool, f"{FOLDER} {time.time_ns() // 10**9}", models=TREE)
+    (project.path / "data/sample/applications/january.csv").unlink()
+    for file in FILES:
+        add(project, file)
+    yield project
+    project.end()
+
+
+def add(project, file):
+    sample = project.path / "data/sample/applications"
+    shutil.copy(sample / "february.csv", sample / file)
+    project.own()
+
+
+def test_files_and_folders_may_have_any_name(odd):
+    done = odd.run()
+    assert done.returncode == 0, done.stdout[-3000:]
+    found = odd.checksums()
+    for file in FILES:
+        assert found[f"predictions/{file}"] == found["predictions/february.csv"]
+        assert (odd.path / "results/logs/predict" / file).with_suffix(".htcondor-1.err").exists()
+
+    # One that Snakemake can't hand over to a job: told in words, and it alone fails.
+    add(odd, "a, b.csv")
+    add(odd, "and another.csv")
+    done = odd.run()
+    assert done.returncode == 1
+    assert "can't run on the pool: Snakemake can't hand over the comma in application 'a, b'; rename the file." in (
+        done.stdout
+    )
+    assert "predictions/and another.csv" in odd.checksums()
+
+
+def test_condor_q_shows_batch_description_and_accounting_group(project, expected):
+    profile = project.path / "profiles" / "htcondor" / "config.yaml"
+    line = "htcondor-steady-accounting-group: group_credit"
+    text = profile.read_text()
+    assert f"# {line}" in text
+    profile.write_text(text.replace(f"# {line}", line))
+
+    run = project.start(command="/shared/environment/bin/snakemake --profile profiles/htcondor")
+    wait_until(lambda: len(project.running()) == 2, 60, "both models train")
+    batches = project.shell("condor_q").stdout
+    single = project.shell("condor_q -nobatch").stdout
+    for model in ("lr", "dt"):
+        assert f"loan-default/train_{model}" in batches
+        assert f"(train_{model})" in single
+    assert {job["AccountingGroup"] for job in project.queue()} == {"group_credit.submit"}
+    assert run.wait() == 0, run.output[-3000:]
+    assert project.checksums() == expected
+
+    descriptions = {job["JobDescription"] for job in project.history()}
+    assert {"split", "evaluate, model=dt", "predict, application=february"} <= descriptions
+    logs = project.path / "results" / "logs"
+    for job in project.history():
+        for kind in ("out", "err"):
+            assert (logs / job["SnakemakeRule"]).is_dir()
+            assert (project.path / job[kind.capitalize()]).parent == logs / job["SnakemakeRule"]
+            assert job[kind.capitalize()].endswith(f".htcondor-1.{kind}")
+            assert (project.path / job[kind.capitalize()]).exists()
+    (events,) = (logs / "htcondor").glob("*.log")
+    assert events.read_text().count("Job terminated") == len(project.history())
