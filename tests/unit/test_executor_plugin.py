@@ -139,6 +139,19 @@ def test_requests_that_are_no_numbers_yet_are_left_out():
             "too long",
         ),
         ({"HoldReasonCode": 26, "HoldReason": "disk"}, "fail", "hold code 26"),
+        # The node's policy counts in slots: the memory that the access point has heard of may be older, and lower.
+        (
+            {"HoldReasonCode": 21, "HoldReasonSubCode": 102, "MemoryUsage": 1, "RequestMemory": 9},
+            "retry",
+            "out of memory",
+        ),
+        ({"HoldReasonCode": 21, "MemoryUsage": 300, "RequestMemory": 200}, "retry", "out of memory"),
+        ({"HoldReasonCode": 21, "HoldReasonSubCode": 0, "HoldReason": "too long"}, "fail", "too long"),
+        (
+            {"HoldReasonCode": 34, "HoldReasonSubCode": 104, "RequestDisk": 7},
+            "retry",
+            "out of disk, the request was 7 KB",
+        ),
         ({"HoldReasonCode": 1, "HoldReason": "via condor_hold"}, "wait", "condor_release"),
         ({"HoldReasonCode": 6, "HoldReasonSubCode": 2, "HoldReason": "no such file"}, "fail", "code 6, subcode 2"),
         ({}, "fail", "no reason is given"),
