@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import snakemake_executor_plugin_htcondor_steady as plugin
 import yaml
+from classad2 import ClassAd
 from htcondor2 import Submit
 from packaging.requirements import Requirement
 from snakemake_executor_plugin_htcondor import JobStatus
-from snakemake_executor_plugin_htcondor_steady import description, holds
+from snakemake_executor_plugin_htcondor_steady import description, holds, queue
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "plugins" / "snakemake-executor-plugin-htcondor-steady"
@@ -161,6 +162,16 @@ def test_what_a_hold_calls_for(ad, action, words):
     hold = holds.judge(ad)
     assert hold.action == action
     assert words in hold.sentence
+
+
+def test_memory_is_judged_by_the_value_of_its_expression():
+    ad = ClassAd("[MemoryUsage = (ResidentSetSize + 1023) / 1024; ResidentSetSize = 307200; RequestMemory = 200]")
+    ad["HoldReasonCode"] = 26
+    assert set(ad) <= set(holds.ATTRIBUTES)
+    assert queue.evaluated(ad)["MemoryUsage"] == 300
+    assert holds.judge(queue.evaluated(ad)).action == "retry"
+    del ad["ResidentSetSize"]
+    assert "MemoryUsage" not in queue.evaluated(ad)
 
 
 # --- state and files of a run ---

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 # What the schedd is asked about a held job.
-ATTRIBUTES = ("HoldReason", "HoldReasonCode", "HoldReasonSubCode", "MemoryUsage", "RequestMemory", "RequestDisk")
+ATTRIBUTES = (
+    *("HoldReason", "HoldReasonCode", "HoldReasonSubCode"),
+    *("MemoryUsage", "ResidentSetSize", "RequestMemory", "RequestDisk"),  # MemoryUsage refers to ResidentSetSize
+)
 
 USER_REQUEST = 1  # condor_hold: a person means to go on, by condor_release
 OUT_OF_RESOURCES = 34  # cgroups stopped the job at its memory limit
