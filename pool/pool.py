@@ -352,7 +352,7 @@ class Pool:
     def shell(self) -> int:
         """Open a shell on the access point, as the submitting user, in the project."""
         self.sync()
-        return self.on_access_point("exec bash")
+        return self.on_access_point("VENV=/shared/environment exec bash")  # for make, which would build one of its own
 
     def run(self, arguments: list[str]) -> int:
         """Run the workflow on the pool, as the user would by hand on the access point."""

@@ -16,7 +16,7 @@ from tabulate import tabulate
 from scripts.shared.config import METRICS
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json
-from scripts.shared.ownership import lock_state
+from scripts.shared.ownership import Owner, lock_state
 from scripts.shared.plan import make_plan, read_yaml
 
 RESULTS = Path("results")
@@ -63,6 +63,20 @@ def release_stale_lock(command: list[str]) -> None:
     UserError
         Where the owner of the lock lives, or runs on another host.
     """
+    owner = refuse_held_lock()
+    if owner:
+        print(f"{owner} was ended before it was done; its lock is removed and the run resumes", flush=True)
+        subprocess.run([*command, "--unlock", "--quiet", "all"], check=True)
+
+
+def refuse_held_lock() -> Owner | None:
+    """Return the owner of a stale lock, or None where there is no lock.
+
+    Raises
+    ------
+    UserError
+        Where the owner of the lock lives, or runs on another host.
+    """
     state, owner = lock_state()
     if state == "held":
         raise UserError(f"{owner} is running the workflow in this folder; wait for it, or end it, then run again")
@@ -71,9 +85,7 @@ def release_stale_lock(command: list[str]) -> None:
             f"this folder is locked by {owner or 'a run that left no note'}, which can't be checked from here; when "
             "you know that it is over, run: .venv/bin/snakemake --profile profiles/local --unlock"
         )
-    if state == "stale":
-        print(f"{owner} was ended before it was done; its lock is removed and the run resumes", flush=True)
-        subprocess.run([*command, "--unlock", "--quiet", "all"], check=True)
+    return owner if state == "stale" else None
 
 
 def failures(since: float) -> list[str]:

@@ -15,7 +15,7 @@ from classad2 import ClassAd
 from htcondor2 import Submit
 from packaging.requirements import Requirement
 from snakemake_executor_plugin_htcondor import JobStatus
-from snakemake_executor_plugin_htcondor_steady import description, holds, queue
+from snakemake_executor_plugin_htcondor_steady import description, holds, local_universe, queue
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "plugins" / "snakemake-executor-plugin-htcondor-steady"
@@ -47,9 +47,10 @@ def test_the_profile_names_only_settings_that_exist():
 
 
 def test_examples_in_docstrings():
-    failed, tried = doctest.testmod(description)
+    results = [doctest.testmod(module) for module in (description, local_universe)]
+    failed, tried = (sum(numbers) for numbers in zip(*results, strict=True))
     assert failed == 0
-    assert tried >= 4
+    assert tried >= 6
 
 
 # --- arguments ---
@@ -250,3 +251,20 @@ def test_a_folder_that_someone_else_prepared_is_refused(environment):
     assert process.returncode == 1
     assert output == ""
     assert "is not a folder of" in errors
+
+
+# --- where Snakemake is a job itself ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("universe", "found"), [(12, 7), (7, 7), (5, None)])
+def test_a_job_on_the_access_point_is_known_by_its_classad(tmp_path, universe, found):
+    (tmp_path / "ad").write_text(f'ClusterId = 7\nJobUniverse = {universe}\nIwd = "/f"\n')
+    ad = local_universe.own_job({"_CONDOR_JOB_AD": str(tmp_path / "ad")})
+    assert (ad and ad["ClusterId"]) == found
+
+
+def test_without_a_classad_the_environment_tells_the_number_or_there_is_none():
+    assert local_universe.own_job({}) is None
+    ad = local_universe.own_job({"SNAKEMAKE_DRIVER_ID": "12", "_CONDOR_JOB_AD": "/gone"})
+    assert ad["ClusterId"] == 12
+    assert local_universe.WITH_IT in ad, "nothing is to be edited"

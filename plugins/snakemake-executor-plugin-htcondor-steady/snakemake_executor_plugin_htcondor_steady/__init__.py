@@ -32,7 +32,7 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
-from . import description, holds
+from . import description, holds, local_universe
 from .queue import FOLDER, HELD, RUN, STATUS, Queue, QueueError
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
@@ -40,6 +40,7 @@ __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 LOOK_SECONDS = 0.1  # how often the size of the event log is looked at: one stat on the access point
 COMPARE_SECONDS = 20.0  # how often the schedd is asked whether an event was missed
 GONE_SECONDS = 300.0  # for how long a new run waits until the jobs of a killed one are gone
+START_SECONDS = 60.0  # for how long a run waits for a schedd before its first job: there may be none on this host
 KEPT_EVENT_LOGS = 10
 
 
@@ -104,15 +105,36 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         self._submissions = 0
         self._last_submission = 0.0
         self._node_copy = _node_copy_words(settings.node_copy) if settings.node_copy else []
+        self._driver = self._join_own_job()
         if self.workflow.execution_settings.lock:
             # Snakemake's lock on the folder is ours, so whoever submitted these jobs is gone.
             self._remove_orphans()
         self._ready.set()
 
+    def _join_own_job(self) -> int | None:
+        """Where Snakemake is a job itself: have its jobs removed together with it, and return its number."""
+        ad = local_universe.own_job(os.environ)
+        if ad is None:
+            return None
+        number = int(ad["ClusterId"])
+        if local_universe.WITH_IT not in ad:
+            try:
+                constraint = description.string(local_universe.removed_with(number))
+                self._queue.edit(f"{number}.0", local_universe.WITH_IT, constraint)
+            except QueueError as error:
+                self.logger.warning(
+                    f"Jobs may outlive HTCondor job {number}.0, their driver, when it is removed: {error}"
+                )
+        deployment = self.workflow.deployment_settings
+        if local_universe.lies_in_scratch(deployment.apptainer_prefix, os.environ):
+            # HTCondor sets APPTAINER_CACHEDIR to that folder; a job would try to make it on its own host.
+            deployment.apptainer_prefix = None
+        return number
+
     def _remove_orphans(self) -> None:
         constraint = f"{FOLDER} == {description.string(self._folder)} && {RUN} != {description.string(self._run)}"
         try:
-            jobs = self._queue.look(constraint, ["ClusterId"])
+            jobs = self._queue.look_patiently(constraint, ["ClusterId"], START_SECONDS)
             if jobs:
                 numbers = ", ".join(str(job["ClusterId"]) for job in jobs)
                 self.logger.warning(f"An earlier run of this folder left jobs in the queue; removing them: {numbers}")
@@ -136,6 +158,13 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             raise WorkflowError(f"Job {job.jobid} ({job.name}) could not be submitted: {error}") from None
         self.logger.info(f"Job {job.jobid} ({_title(job)}) is HTCondor job {cluster}.0.")
         self.report_job_submission(SubmittedJobInfo(job=job, external_jobid=cluster, aux={"error": submit["error"]}))
+
+    def get_job_args(self, job: JobExecutorInterface, **kwargs: Any) -> str:
+        """Return what Snakemake is told within the job."""
+        arguments = str(super().get_job_args(job, **kwargs))
+        # Its scheduler starts a timer of a second whenever it has started a job, and Python waits for that: a job of
+        # less would take a second. A group has jobs that wait for a core, and turns of no pause would take one.
+        return arguments if job.is_group() else f"{arguments} --max-jobs-per-timespan 1/0s"
 
     def _keep_submit_rate(self) -> None:
         """Wait where the last submission was a moment ago."""
@@ -166,14 +195,13 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             "batch_name": f"{self._settings.batch_name}/{job.name}",
             "description": _title(job),
             "+SnakemakeRule": description.string(job.name),
-            "+SnakemakeJobId": str(job.jobid),
+            "+SnakemakeJobId": description.string(str(job.jobid)),  # a number, or of a group a UUID
             "+SnakemakeAttempt": str(job.attempt),
             f"+{RUN}": description.string(self._run),
             f"+{FOLDER}": description.string(self._folder),
         }
-        if driver := os.environ.get("SNAKEMAKE_DRIVER_ID"):
-            # The driver is a job itself; HTCondor removes what carries its number together with it.
-            submit["+SnakemakeDriverId"] = str(int(driver))
+        if self._driver is not None:
+            submit["+SnakemakeDriverId"] = str(self._driver)
         if self._settings.accounting_group:
             submit["accounting_group"] = self._settings.accounting_group
         for name in description.PASSED_ON:
@@ -345,6 +373,14 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         return False
 
     # --- the end ---
+
+    def shutdown(self) -> None:
+        """Stop watching, as all is done."""
+        super().shutdown()
+        # Each turn of Snakemake's scheduler leaves a timer of a second, for which Python would wait.
+        for thread in threading.enumerate():
+            if isinstance(thread, threading.Timer):
+                thread.cancel()
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
         """Remove all jobs of this run, also one that is being checked or submitted at this moment."""
