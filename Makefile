@@ -10,7 +10,7 @@ POOL ?= loan-pool
 POOL_OPTIONS := --name $(POOL) --nodes $(NODES)
 
 .PHONY: help setup run submit follow report dag schema sample docs lint format test test-unit test-workflow test-pool \
-	bench lock clean install-profile pool-up pool-run pool-status pool-shell pool-down pool-purge
+	bench bench-dagman lock clean install-profile pool-up pool-run pool-status pool-shell pool-down pool-purge
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -83,6 +83,9 @@ test-pool: setup ## the pool tests alone: real HTCondor in containers
 
 bench: setup ## what a job costs: ratios of script: and shell: rules
 	@$(BIN)/python benchmarks/job_start.py
+
+bench-dagman: setup ## our workflow against the same steps under DAGMan, on a pool of its own (some 10 minutes)
+	@$(BIN)/python -m benchmarks.dagman
 
 lock: ## renew requirements.lock and environment.yml from pyproject.toml (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url \

@@ -9,10 +9,11 @@ from scripts.shared.config import read_config
 from scripts.shared.errors import UserError
 from scripts.shared.files import write_json
 from scripts.shared.hashing import folds
-from scripts.shared.membership import TRAIN, read_rows
+from scripts.shared.membership import read_rows
 from scripts.shared.metrics import cheapest_threshold, compute_metrics
 from scripts.shared.models import predict_default
 from scripts.shared.pipeline import build_pipeline
+from scripts.shared.sides import TRAIN
 from scripts.train import fit
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from scripts.shared.config import Contract, read_config
 from scripts.shared.files import read_json, write_json
-from scripts.shared.membership import TEST, read_rows
+from scripts.shared.membership import read_rows
 from scripts.shared.metrics import compute_metrics, curves
 from scripts.shared.models import load_model, predict_default
+from scripts.shared.sides import TEST
 
 
 def main(

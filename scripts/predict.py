@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from scripts.shared.cleaning import LINE, CleanBlock, Cleaner
+from scripts.shared.cleaning import CleanBlock, Cleaner
 from scripts.shared.config import Contract, Predict, Rejects, read_config
 from scripts.shared.files import atomic, read_json, write_json
 from scripts.shared.membership import to_frame
@@ -19,6 +19,7 @@ from scripts.shared.progress import Progress
 from scripts.shared.reading import column_names, read_blocks
 from scripts.shared.registry import PUBLISH_ANEW, live_version
 from scripts.shared.rejects import RejectsWriter
+from scripts.shared.values import LINE
 
 REFUSE, APPROVE = "refuse", "approve"
 

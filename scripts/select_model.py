@@ -4,10 +4,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from scripts.shared.cards import check_artefact, model_version
 from scripts.shared.config import LOWER_IS_BETTER, Select, read_config
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, write_json
-from scripts.shared.models import check_artefact, model_version
 from scripts.shared.registry import publish
 
 BASIS = {

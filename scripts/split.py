@@ -18,7 +18,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from scripts.shared.cleaning import LINE
 from scripts.shared.config import Columns, Rejects, Split, read_config
 from scripts.shared.errors import UserError, listing
 from scripts.shared.files import atomic, read_json, write_json
@@ -30,9 +29,9 @@ from scripts.shared.hashing import (
     hash_texts,
     key_to_seed,
 )
-from scripts.shared.membership import membership_table
 from scripts.shared.rejects import HEADER
-from scripts.shared.values import canonical_value
+from scripts.shared.sides import membership_table
+from scripts.shared.values import LINE, canonical_value
 
 STANDARD_ERRORS = 4.0
 BUCKET_ROWS = 8_000_000  # duplicates are sought in buckets of about so many hashes at a time

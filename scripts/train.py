@@ -14,10 +14,11 @@ from sklearn.utils._param_validation import InvalidParameterError
 from scripts.shared.config import read_config
 from scripts.shared.errors import UserError
 from scripts.shared.files import sha256_file
-from scripts.shared.membership import TRAIN, read_rows
+from scripts.shared.membership import read_rows
 from scripts.shared.models import save_model, versions
 from scripts.shared.pipeline import build_pipeline
 from scripts.shared.progress import heartbeat
+from scripts.shared.sides import TRAIN
 
 
 def main(

@@ -18,9 +18,8 @@ from scripts.shared.config import Contract, Format
 from scripts.shared.expressions import Expression
 from scripts.shared.reading import RawBlock
 from scripts.shared.rejects import Reject, RowProblems
-from scripts.shared.values import NUMBER, canonical_value
+from scripts.shared.values import LINE, NUMBER, canonical_value
 
-LINE = "__line"
 DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$"
 
 

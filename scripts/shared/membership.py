@@ -1,4 +1,4 @@
-"""Clean parts and the side of the split that each of their rows is on."""
+"""The rows of one side of the split, as models take them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,15 +13,6 @@ import pyarrow.parquet
 
 from scripts.shared.config import Contract
 from scripts.shared.hashing import Hashes
-
-TRAIN, TEST, REJECTED = "train", "test", "rejected"
-SCHEMA = pa.schema([("side", pa.dictionary(pa.int8(), pa.string())), ("key", pa.uint64())])
-
-
-def membership_table(sides: npt.NDArray[np.int8], keys: Hashes) -> pa.Table:
-    """Return a part's membership: `side` (0 train, 1 test, 2 rejected) in words, and the hash `key` of each row."""
-    words = pa.DictionaryArray.from_arrays(pa.array(sides), pa.array([TRAIN, TEST, REJECTED]))
-    return pa.table({"side": words, "key": pa.array(keys)}, schema=SCHEMA)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Model artefacts: the fitted Pipeline, and the card that says what it is and vouches for its bytes."""
+"""Model artefacts: writing and loading the fitted Pipeline with the card that vouches for its bytes."""
 
 import platform
 from pathlib import Path
@@ -11,10 +11,8 @@ import pandas as pd
 import sklearn
 from sklearn.pipeline import Pipeline
 
-from scripts.shared.errors import UserError
-from scripts.shared.files import atomic, canonical, read_json, sha256_file, sha256_text, write_json
-
-MAKE_ANEW = "delete it and run again"
+from scripts.shared.cards import MAKE_ANEW, check_artefact
+from scripts.shared.files import atomic, read_json, sha256_file, write_json
 
 
 def versions() -> dict[str, str]:
@@ -53,28 +51,6 @@ def load_model(model_file: Path, card_file: Path, remedy: str = MAKE_ANEW) -> tu
     card = read_json(card_file)
     check_artefact(model_file, card, remedy)
     return joblib.load(model_file), card
-
-
-def check_artefact(model_file: Path, card: dict[str, Any], remedy: str = MAKE_ANEW) -> None:
-    """Raise UserError where the artefact's checksum isn't the card's."""
-    if not model_file.exists():
-        raise UserError(f"{model_file} does not exist; {remedy}, or restore it")
-    found = sha256_file(model_file)
-    if found != card["sha256"]:
-        raise UserError(
-            f"{model_file} has the checksum {found[:12]}…, its card says {card['sha256'][:12]}…: it was changed or "
-            f"damaged after training and is not loaded; {remedy}, or restore it"
-        )
-
-
-def model_version(card: dict[str, Any], threshold: float) -> str:
-    """Return the version that a model is published under.
-
-    A hash over everything that decides what the model says: data, config, code, seed, library versions, threshold. Not
-    over the artefact's bytes, which pickle doesn't promise to repeat.
-    """
-    identity = {key: card[key] for key in ("name", "model", "contract", "inputs", "code", "seed", "versions")}
-    return sha256_text(canonical(identity | {"threshold": threshold}))[:12]
 
 
 def predict_default(pipeline: Pipeline, frame: pd.DataFrame) -> npt.NDArray[np.float64]:

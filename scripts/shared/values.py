@@ -2,6 +2,7 @@
 
 import re
 
+LINE = "__line"  # the column of clean rows that says on which line of its file a row stood
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 

@@ -54,7 +54,7 @@ def project(pool, request):
     name = re.sub(r"\W+", "-", request.node.name).strip("-") + f"-{time.time_ns() // 10**9}"
     project = Project(pool, name, models={"lr": boosting(2500), "dt": boosting(2400)})
     yield project
-    project.shell("condor_rm -constraint 'SnakemakeWorkdir == \"'$PWD'\" || Iwd == \"'$PWD'\"'")  # its driver, too
+    project.end()
 
 
 @pytest.fixture(scope="session")

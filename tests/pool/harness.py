@@ -55,6 +55,7 @@ class Project:
                 shutil.copy2(source, self.path / entry)
         if models:
             self.configure(models=models)
+        self.runs: list[Run] = []
         self.own()
 
     def own(self) -> None:
@@ -78,7 +79,16 @@ class Project:
 
     def start(self, arguments: str = "", command: str = SNAKEMAKE) -> "Run":
         """Start Snakemake on the access point and go on."""
-        return Run(self, f"{command} {arguments}")
+        self.runs.append(Run(self, f"{command} {arguments}"))
+        return self.runs[-1]
+
+    def end(self) -> None:
+        """End what a failed test has left running, and remove its jobs."""
+        for run in self.runs:
+            if run.process.poll() is None:
+                run.signal("KILL")
+                run.wait(20)
+        self.shell("condor_rm -constraint 'SnakemakeWorkdir == \"'$PWD'\" || Iwd == \"'$PWD'\"'")  # its driver, too
 
     def checksums(self) -> dict[str, str]:
         """Return the checksum of each file of data, metrics and predictions."""

@@ -1,5 +1,6 @@
 """The schedd stops answering: in the middle of a run, and at the moment of a submission."""
 
+import re
 import time
 
 from tests.pool.harness import wait_until
@@ -39,23 +40,10 @@ def test_it_is_killed_while_jobs_run(project, expected):
     assert project.checksums() == expected
 
 
-def test_it_dies_with_a_submission_in_its_hands(project, expected):
-    """Stopped, it takes the connection and never answers; then it is killed, and HTCondor's master starts it again."""
-    schedd(project, "STOP")
-    run = project.start()
-    run.wait_for("preprocess", 30)
-    time.sleep(3)
-    schedd(project, "KILL")
-    assert run.wait(110) == 0, run.output[-3000:]
-    assert "trying again" in run.output
-    assert_each_job_was_submitted_once(project)
-    assert project.checksums() == expected
-
-
 def test_it_is_killed_again_and_again(project, expected):
     """At instants that fall on submissions, too: a stage takes two or three seconds here."""
     run = project.start()
-    for _ in range(3):
+    for _ in range(2):
         time.sleep(4)
         if run.process.poll() is None:
             schedd(project, "KILL")
@@ -63,3 +51,51 @@ def test_it_is_killed_again_and_again(project, expected):
     assert run.wait(110) == 0, run.output[-3000:]
     assert_each_job_was_submitted_once(project)
     assert project.checksums() == expected
+
+
+SUBMIT = """
+import htcondor2
+from snakemake_executor_plugin_htcondor_steady.queue import Queue, SUBMISSION
+
+{patch}
+queue = Queue(print, patience=90)
+job = {{"executable": "/bin/sleep", "arguments": "60", "log": "{folder}/events.log"}}
+cluster = queue.submit(job, "{folder}")
+found = queue.look(SUBMISSION + ' == "{folder}"', ["ClusterId"])
+print("submitted", cluster, "found", [ad["ClusterId"] for ad in found])
+queue.remove(SUBMISSION + ' == "{folder}"', gone_within=30)
+print("removed")
+"""
+
+LOST_ANSWER = """
+submit = htcondor2.Schedd.submit
+def lose(self, description):
+    htcondor2.Schedd.submit = submit
+    submit(self, description)
+    raise htcondor2.HTCondorException("the answer is lost")
+htcondor2.Schedd.submit = lose
+"""
+
+
+def start_submission(project, patch=""):
+    (project.path / "submit.py").write_text(SUBMIT.format(folder=project.inside, patch=patch))
+    return project.start("submit.py", command="/shared/environment/bin/python -u")
+
+
+def test_it_dies_with_a_submission_in_its_hands(project):
+    """Stopped, it takes the connection and never answers; then it is killed, and HTCondor's master starts it again."""
+    schedd(project, "STOP")
+    run = start_submission(project)
+    time.sleep(3)
+    schedd(project, "KILL")
+    assert run.wait(100) == 0, run.output
+    assert "trying again" in run.output
+    (cluster,) = re.findall(r"submitted (\d+)", run.output)
+    assert f"submitted {cluster} found [{cluster}]\nremoved" in run.output
+
+
+def test_a_submission_whose_answer_is_lost_is_found_and_not_made_again(project):
+    run = start_submission(project, LOST_ANSWER)
+    assert run.wait(60) == 0, run.output
+    (cluster,) = re.findall(r"submitted (\d+)", run.output)
+    assert f"submitted {cluster} found [{cluster}]\nremoved" in run.output

@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from tests.pool.harness import wait_until
 
 
@@ -24,11 +26,19 @@ def test_a_persons_hold_is_waited_for_and_said_once(project, expected):
     assert project.checksums() == expected
 
 
-def test_another_hold_fails_at_once_with_its_reason_and_is_not_retried(project):
-    """The node can't open the job's output: its folder is gone when the job starts, as on a host without the mount."""
+@pytest.fixture
+def only_here(project):
+    """A program that the access point has, and no execute node."""
+    path = "/usr/local/bin/only-on-the-access-point"
+    project.shell(f"cp /bin/true {path}", user="root")
+    yield path
+    project.shell(f"rm {path}", user="root")
+
+
+def test_another_hold_fails_at_once_with_its_reason_and_is_not_retried(project, only_here):
     (project.path / "nowhere.smk").write_text(
-        'rule nowhere:\n    output: "nowhere.txt"\n    retries: 2\n'
-        '    resources: htcondor_submit_initialdir="/not/mounted/here"\n    shell: "touch {output}"\n'
+        f'rule nowhere:\n    output: "nowhere.txt"\n    retries: 2\n    resources: job_wrapper="{only_here}"\n'
+        '    shell: "touch {output}"\n'
     )
     project.own()
     started = time.monotonic()
@@ -36,8 +46,8 @@ def test_another_hold_fails_at_once_with_its_reason_and_is_not_retried(project):
     assert done.returncode != 0
     assert time.monotonic() - started < 60
     assert "held: " in done.stdout
-    assert "/not/mounted/here" in done.stdout
-    assert "hold code" in done.stdout
+    assert only_here in done.stdout
+    assert "(hold code 6, subcode 2)" in done.stdout
     assert not project.queue("JobStatus == 5"), "no held job is left behind"
     assert len(project.history() + project.queue()) == 1, "another attempt would have been held, too"
 

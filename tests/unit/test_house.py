@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -103,7 +105,7 @@ def test_rule_module_log_and_benchmark_share_a_stem():
         assert f'"results/benchmarks/{stem}/' in text
         module = "select_model" if name == "select" else name  # scripts/select.py would hide Python's own select
         assert re.search(rf'step\(\s*"{module}"', text), name
-        assert f'code_hash("{module}")' in text
+        assert f'code_of("{module}")' in text
         assert (ROOT / "scripts" / f"{module}.py").exists()
 
 
@@ -132,3 +134,19 @@ def public_definitions(node):
                 yield child
             if isinstance(child, ast.ClassDef):
                 yield from public_definitions(child)
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("compare", {"numpy", "pandas", "polars", "pyarrow", "pydantic", "sklearn"}),
+        ("select_model", {"numpy", "pandas", "polars", "pyarrow", "sklearn"}),
+        ("split", {"pandas", "polars", "sklearn"}),
+        ("preprocess", {"pandas", "sklearn"}),
+    ],
+)
+def test_a_step_imports_only_what_it_uses(module, heavy):
+    """An import costs each job up to a second (benchmarks/README.md)."""
+    code = f"import sys, scripts.step, scripts.{module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not heavy & set(done.stdout.split())

@@ -9,9 +9,10 @@ import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import make_pipeline
 
+from scripts.shared.cards import check_artefact, model_version
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, sha256_file, write_json
-from scripts.shared.models import check_artefact, load_model, model_version, predict_default, save_model, versions
+from scripts.shared.models import load_model, predict_default, save_model, versions
 
 CARD = {
     "name": "lr",

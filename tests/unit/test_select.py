@@ -5,10 +5,10 @@ from builders import config, config_dict, write
 
 from scripts import select_model
 from scripts.select_model import choose, failed_gates
+from scripts.shared.cards import model_version
 from scripts.shared.config import Select
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, sha256_file, write_json
-from scripts.shared.models import model_version
 from scripts.shared.registry import live_version, prepare
 
 ON_TEST = "on the test rows (choosing and reporting on the same rows flatters the winner)"

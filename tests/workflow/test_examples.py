@@ -15,9 +15,10 @@ from sklearn.model_selection import train_test_split
 
 from scripts.preprocess import preprocess
 from scripts.shared.config import load_config
-from scripts.shared.membership import TRAIN, membership_table, read_rows
+from scripts.shared.membership import read_rows
 from scripts.shared.models import predict_default
 from scripts.shared.pipeline import build_pipeline
+from scripts.shared.sides import TRAIN, membership_table
 from tests.workflow.conftest import copy_checkout
 
 GERMAN = "config/examples/german_credit.yaml"

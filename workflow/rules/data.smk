@@ -26,7 +26,7 @@ rule preprocess:
         contract=as_json(CONTRACT),
         policy=as_json(REJECTS),
         config=FROZEN_CONFIG,
-        code=code_hash("preprocess"),
+        code=code_of("preprocess"),
     message:
         "preprocess {input.raw}"
     shell:
@@ -61,7 +61,7 @@ rule split:
         split=as_json(CONFIG.split.model_dump(mode="json")),
         policy=as_json(REJECTS),
         config=FROZEN_CONFIG,
-        code=code_hash("split"),
+        code=code_of("split"),
     message:
         "split all rows into train and test ({params.method})"
     shell:

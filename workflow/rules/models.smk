@@ -38,7 +38,7 @@ for NAME, ROW in CONFIG.models.items():
             seed=CONFIG.seed,
             lock=LOCK_CHECKSUM,
             config=FROZEN_CONFIG,
-            code=code_hash("train"),
+            code=code_of("train"),
         message:
             f"train {NAME} ({ROW.estimator})"
         shell:
@@ -72,7 +72,7 @@ rule cross_validate:
         seed=CONFIG.seed,
         lock=LOCK_CHECKSUM,
         config=FROZEN_CONFIG,
-        code=code_hash("cross_validate"),
+        code=code_of("cross_validate"),
     message:
         "cross-validate {wildcards.model} on the train rows"
     shell:
@@ -105,7 +105,7 @@ rule evaluate:
     params:
         threshold=as_json(CONFIG.threshold.model_dump(mode="json")),
         config=FROZEN_CONFIG,
-        code=code_hash("evaluate"),
+        code=code_of("evaluate"),
     message:
         "evaluate {wildcards.model} on the test rows"
     shell:
@@ -132,7 +132,7 @@ rule compare:
     resources:
         **requests(),
     params:
-        code=code_hash("compare"),
+        code=code_of("compare"),
     message:
         "put all metrics into one table"
     shell:
@@ -163,7 +163,7 @@ rule select:
         models=", ".join(MODELS),
         select=as_json(CONFIG.select.model_dump(mode="json")),
         config=FROZEN_CONFIG,
-        code=code_hash("select_model"),
+        code=code_of("select_model"),
     message:
         "select the best of {params.models} and publish it"
     shell:

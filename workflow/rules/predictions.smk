@@ -25,7 +25,7 @@ rule predict:
         predict=as_json(CONFIG.predict.model_dump(mode="json")),
         policy=as_json(REJECTS),
         config=FROZEN_CONFIG,
-        code=code_hash("predict"),
+        code=code_of("predict"),
     message:
         "predict {input.application}"
     shell:

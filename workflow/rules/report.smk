@@ -20,7 +20,7 @@ rule report:
     resources:
         **requests(),
     params:
-        code=code_hash("report"),
+        code=code_of("report"),
         template=sha256_file(ROOT / "workflow/report/report.html.j2"),
     message:
         "write the report"

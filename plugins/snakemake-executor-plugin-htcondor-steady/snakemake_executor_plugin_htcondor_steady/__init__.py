@@ -40,6 +40,7 @@ __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 LOOK_SECONDS = 0.1  # how often the size of the event log is looked at: one stat on the access point
 COMPARE_SECONDS = 20.0  # how often the schedd is asked whether an event was missed
 GONE_SECONDS = 300.0  # for how long a new run waits until the jobs of a killed one are gone
+START_SECONDS = 60.0  # for how long a run waits for a schedd before its first job: there may be none on this host
 KEPT_EVENT_LOGS = 10
 
 
@@ -133,7 +134,7 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
     def _remove_orphans(self) -> None:
         constraint = f"{FOLDER} == {description.string(self._folder)} && {RUN} != {description.string(self._run)}"
         try:
-            jobs = self._queue.look(constraint, ["ClusterId"])
+            jobs = self._queue.look_patiently(constraint, ["ClusterId"], START_SECONDS)
             if jobs:
                 numbers = ", ".join(str(job["ClusterId"]) for job in jobs)
                 self.logger.warning(f"An earlier run of this folder left jobs in the queue; removing them: {numbers}")
@@ -156,6 +157,13 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             raise WorkflowError(f"Job {job.jobid} ({job.name}) could not be submitted: {error}") from None
         self.logger.info(f"Job {job.jobid} ({_title(job)}) is HTCondor job {cluster}.0.")
         self.report_job_submission(SubmittedJobInfo(job=job, external_jobid=cluster))
+
+    def get_job_args(self, job: JobExecutorInterface, **kwargs: Any) -> str:
+        """Return what Snakemake is told within the job."""
+        arguments = str(super().get_job_args(job, **kwargs))
+        # Its scheduler starts a timer of a second whenever it has started a job, and Python waits for that: a job of
+        # less would take a second. A group has jobs that wait for a core, and turns of no pause would take one.
+        return arguments if job.is_group() else f"{arguments} --max-jobs-per-timespan 1/0s"
 
     def _keep_submit_rate(self) -> None:
         """Wait where the last submission was a moment ago."""
@@ -186,7 +194,7 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             "batch_name": f"{self._settings.batch_name}/{job.name}",
             "description": _title(job),
             "+SnakemakeRule": description.string(job.name),
-            "+SnakemakeJobId": str(job.jobid),
+            "+SnakemakeJobId": description.string(str(job.jobid)),  # a number, or of a group a UUID
             "+SnakemakeAttempt": str(job.attempt),
             f"+{RUN}": description.string(self._run),
             f"+{FOLDER}": description.string(self._folder),
@@ -345,6 +353,14 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         return False
 
     # --- the end ---
+
+    def shutdown(self) -> None:
+        """Stop watching, as all is done."""
+        super().shutdown()
+        # Each turn of Snakemake's scheduler leaves a timer of a second, for which Python would wait.
+        for thread in threading.enumerate():
+            if isinstance(thread, threading.Timer):
+                thread.cancel()
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
         """Remove all jobs of this run, also one that is being checked or submitted at this moment."""

@@ -87,6 +87,21 @@ class Queue:
         except Exception as error:
             raise QueueError(_words(error)) from error
 
+    def look_patiently(self, constraint: str, attributes: Iterable[str], seconds: float) -> list[Mapping[str, Any]]:
+        """Look, and where the schedd doesn't answer, look again for so many seconds.
+
+        Raises
+        ------
+        QueueError
+            Where it doesn't answer in that time, either.
+        """
+        began = time.monotonic()
+        while True:
+            try:
+                return self.look(constraint, attributes)
+            except QueueError as error:
+                self._wait(began, f"the schedd doesn't answer: {error}", min(seconds, self._patience))
+
     def history(self, constraint: str, attributes: Iterable[str], match: int) -> list[Mapping[str, Any]]:
         """Return attributes of at most `match` jobs that have left the queue, newest first.
 
@@ -143,11 +158,12 @@ class Queue:
                 raise QueueError(f"after {gone_within:.0f} s, these jobs are still being removed: {left}")
             time.sleep(0.5)
 
-    def _wait(self, began: float, problem: str) -> None:
+    def _wait(self, began: float, problem: str, patience: float | None = None) -> None:
+        patience = self._patience if patience is None else patience
         waited = time.monotonic() - began
-        if waited > self._patience:
+        if waited > patience:
             raise QueueError(f"{problem} (tried for {waited:.0f} s)")
-        self._say(f"{problem}; trying again for up to {self._patience - waited:.0f} s")
+        self._say(f"{problem}; trying again for up to {patience - waited:.0f} s")
         time.sleep(min(5, max(1, waited / 4)))
 
 

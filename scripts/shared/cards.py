@@ -1,0 +1,34 @@
+"""A model's card: what the artefact is, and whether its bytes are still those that it was written for.
+
+Nothing here loads a model, so that a step which only compares and publishes imports no scikit-learn.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from scripts.shared.errors import UserError
+from scripts.shared.files import canonical, sha256_file, sha256_text
+
+MAKE_ANEW = "delete it and run again"
+
+
+def check_artefact(model_file: Path, card: dict[str, Any], remedy: str = MAKE_ANEW) -> None:
+    """Raise UserError where the artefact's checksum isn't the card's."""
+    if not model_file.exists():
+        raise UserError(f"{model_file} does not exist; {remedy}, or restore it")
+    found = sha256_file(model_file)
+    if found != card["sha256"]:
+        raise UserError(
+            f"{model_file} has the checksum {found[:12]}…, its card says {card['sha256'][:12]}…: it was changed or "
+            f"damaged after training and is not loaded; {remedy}, or restore it"
+        )
+
+
+def model_version(card: dict[str, Any], threshold: float) -> str:
+    """Return the version that a model is published under.
+
+    A hash over everything that decides what the model says: data, config, code, seed, library versions, threshold. Not
+    over the artefact's bytes, which pickle doesn't promise to repeat.
+    """
+    identity = {key: card[key] for key in ("name", "model", "contract", "inputs", "code", "seed", "versions")}
+    return sha256_text(canonical(identity | {"threshold": threshold}))[:12]
