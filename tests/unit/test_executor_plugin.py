@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import snakemake_executor_plugin_htcondor_steady as plugin
 import yaml
+from classad2 import ClassAd
 from htcondor2 import Submit
 from packaging.requirements import Requirement
 from snakemake_executor_plugin_htcondor import JobStatus
-from snakemake_executor_plugin_htcondor_steady import description, holds, local_universe
+from snakemake_executor_plugin_htcondor_steady import description, holds, local_universe, queue
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "plugins" / "snakemake-executor-plugin-htcondor-steady"
@@ -140,6 +141,19 @@ def test_requests_that_are_no_numbers_yet_are_left_out():
             "too long",
         ),
         ({"HoldReasonCode": 26, "HoldReason": "disk"}, "fail", "hold code 26"),
+        # The node's policy counts in slots: the memory that the access point has heard of may be older, and lower.
+        (
+            {"HoldReasonCode": 21, "HoldReasonSubCode": 102, "MemoryUsage": 1, "RequestMemory": 9},
+            "retry",
+            "out of memory",
+        ),
+        ({"HoldReasonCode": 21, "MemoryUsage": 300, "RequestMemory": 200}, "retry", "out of memory"),
+        ({"HoldReasonCode": 21, "HoldReasonSubCode": 0, "HoldReason": "too long"}, "fail", "too long"),
+        (
+            {"HoldReasonCode": 34, "HoldReasonSubCode": 104, "RequestDisk": 7},
+            "retry",
+            "out of disk, the request was 7 KB",
+        ),
         ({"HoldReasonCode": 1, "HoldReason": "via condor_hold"}, "wait", "condor_release"),
         ({"HoldReasonCode": 6, "HoldReasonSubCode": 2, "HoldReason": "no such file"}, "fail", "code 6, subcode 2"),
         ({}, "fail", "no reason is given"),
@@ -149,6 +163,16 @@ def test_what_a_hold_calls_for(ad, action, words):
     hold = holds.judge(ad)
     assert hold.action == action
     assert words in hold.sentence
+
+
+def test_memory_is_judged_by_the_value_of_its_expression():
+    ad = ClassAd("[MemoryUsage = (ResidentSetSize + 1023) / 1024; ResidentSetSize = 307200; RequestMemory = 200]")
+    ad["HoldReasonCode"] = 26
+    assert set(ad) <= set(holds.ATTRIBUTES)
+    assert queue.evaluated(ad)["MemoryUsage"] == 300
+    assert holds.judge(queue.evaluated(ad)).action == "retry"
+    del ad["ResidentSetSize"]
+    assert "MemoryUsage" not in queue.evaluated(ad)
 
 
 # --- state and files of a run ---

@@ -156,11 +156,12 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         self._submissions += 1
         key = f"{self._run}/{self._submissions}"
         try:
-            cluster = self._queue.submit(self._describe(job), key)
+            submit = self._describe(job)
+            cluster = self._queue.submit(submit, key)
         except (QueueError, ValueError) as error:
             raise WorkflowError(f"Job {job.jobid} ({job.name}) could not be submitted: {error}") from None
         self.logger.info(f"Job {job.jobid} ({_title(job)}) is HTCondor job {cluster}.0.")
-        self.report_job_submission(SubmittedJobInfo(job=job, external_jobid=cluster))
+        self.report_job_submission(SubmittedJobInfo(job=job, external_jobid=cluster, aux={"error": submit["error"]}))
 
     def get_job_args(self, job: JobExecutorInterface, **kwargs: Any) -> str:
         """Return what Snakemake is told within the job."""
@@ -343,11 +344,30 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             goes_on = self._handle_hold(current_job, job_state)
         else:
             self._said_to_wait.discard(cluster)
+            if job_state.status == JobStatus.COMPLETED and job_state.exit_code and not job_state.exit_by_signal:
+                self._say_if_killed(current_job)
             goes_on = super()._report_and_resolve_job_state(current_job, job_state) is not None
         if goes_on:
             return current_job
         self._settled.add(cluster)
         return None
+
+    def _say_if_killed(self, info: SubmittedJobInfo) -> None:
+        """Say that a signal ended the step: only the Snakemake inside the job knows, and that ends with 1 itself."""
+        error = Path((info.aux or {})["error"])
+        try:
+            found = description.killed_by(error.read_text(errors="replace"))
+        except OSError:
+            return
+        if found:
+            why = " (a node that runs out of memory does that)" if found == "SIGKILL" else ""
+            more = "retried with more" if self._is_retried(info.job) else "no retry is left"
+            name = f"Job {info.job.jobid} ({_title(info.job)}), HTCondor job {info.external_jobid}.0"
+            self.logger.error(f"{name}: its step was ended by {found}{why}; {more}. See {error}.")
+
+    @staticmethod
+    def _is_retried(job: JobExecutorInterface) -> bool:
+        return bool(job.restart_times > job.attempt - 1)
 
     def _handle_hold(self, info: SubmittedJobInfo, state: JobState) -> bool:
         """Do what a hold calls for; return whether the job goes on."""
@@ -367,8 +387,8 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
                 self.logger.warning(f"{name}: {hold.sentence}.")
             return True
         if hold.action == "retry":
-            more = info.job.restart_times > info.job.attempt - 1
-            hold = holds.Hold("retry", f"{hold.sentence}; " + ("retried with more" if more else "no retry is left"))
+            more = "retried with more" if self._is_retried(info.job) else "no retry is left"
+            hold = holds.Hold("retry", f"{hold.sentence}; {more}")
         else:
             # Another attempt would be held for the same reason.
             info.job.attempt = info.job.restart_times + 1

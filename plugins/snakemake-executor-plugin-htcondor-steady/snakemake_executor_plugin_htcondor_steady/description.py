@@ -129,6 +129,17 @@ def own_attributes(resources: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def killed_by(text: str) -> str | None:
+    """Return the signal that ended a step, as the Snakemake inside a job words it on its standard error.
+
+    >>> killed_by("CalledProcessError: Command 'exec python -m x' died with <Signals.SIGKILL: 9>.")
+    'SIGKILL'
+    >>> killed_by("CalledProcessError: Command 'x' returned non-zero exit status 1.")
+    """
+    found = re.search(r"died with <Signals\.(SIG\w+): \d+>", text)
+    return found[1] if found else None
+
+
 def files_for(
     rule: str, log: Sequence[str], wildcards: Mapping[str, str], attempt: int, logs: Path
 ) -> tuple[Path, Path]:
