@@ -210,10 +210,8 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             submit["accounting_group"] = self._settings.accounting_group
         for name in description.PASSED_ON:
             self._set_resources(submit, job, name)
-        parts = [self._format_htcondor_environment(self.envvars())] if self.envvars() else []
-        parts += [str(job.resources.get("environment"))] if job.resources.get("environment") else []
-        if parts:
-            submit["environment"] = " ".join(parts)
+        if environment := description.environment(self.envvars(), job.resources.get("environment")):
+            submit["environment"] = environment
         self._handle_explicit_unit_resources(job, submit)
         for name, value in description.requests(job.resources).items():
             submit.setdefault(name, value)
