@@ -6,7 +6,9 @@ from tests.pool.harness import SNAKEMAKE, Project
 
 
 def test_spaces_quotes_and_variables_in_names_and_what_condor_q_shows(pool):
-    project = Project(pool, "a folder of Zoë's", models={"dt": {"estimator": "sklearn.tree.DecisionTreeClassifier"}})
+    project = Project(
+        pool, "a folder of Zoë's", models={"dt": {"estimator": "sklearn.tree.DecisionTreeClassifier", "complexity": 1}}
+    )
     data = {"raw": ["$LOANS/loans.csv"], "applications": ["applications/*.csv"]}
     project.configure(data=project.config()["data"] | data)
     (project.path / "applications").mkdir()
