@@ -4,11 +4,13 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -63,15 +65,18 @@ class Project:
         done = self.pool.execute("ap", "chown", "-R", "submit:submit", self.inside)
         assert done.returncode == 0, done.stdout
 
+    def config(self) -> dict[str, Any]:
+        """Return config/config.yaml."""
+        config: dict[str, Any] = yaml.safe_load((self.path / "config" / "config.yaml").read_text())
+        return config
+
     def configure(self, **changes: object) -> None:
         """Change keys of config/config.yaml at the top level."""
-        path = self.path / "config" / "config.yaml"
-        config = yaml.safe_load(path.read_text())
-        path.write_text(yaml.safe_dump(config | changes))
+        (self.path / "config" / "config.yaml").write_text(yaml.safe_dump(self.config() | changes))
 
     def shell(self, line: str, user: str = "submit") -> subprocess.CompletedProcess[str]:
         """Run a shell line in the project on the access point."""
-        return self.pool.execute("ap", "bash", "-c", f"cd '{self.inside}' && {line}", user=user)
+        return self.pool.execute("ap", "bash", "-c", f"cd {shlex.quote(self.inside)} && {line}", user=user)
 
     def run(self, arguments: str = "", command: str = SNAKEMAKE) -> subprocess.CompletedProcess[str]:
         """Run Snakemake on the access point to its end, at most two minutes."""
@@ -123,7 +128,9 @@ class Run:
     def __init__(self, project: Project, line: str) -> None:
         self.project = project
         self.file = project.path / f"run-{time.monotonic_ns()}.txt"
-        shell = f"cd '{project.inside}' && echo $$ >'{self._inside}.pid' && exec {line} >'{self._inside}' 2>&1"
+        shell = (
+            f"cd {shlex.quote(project.inside)} && echo $$ >'{self._inside}.pid' && exec {line} >'{self._inside}' 2>&1"
+        )
         engine, container = project.pool.engine, project.pool.container("ap")
         command = [engine.command, "exec", "-u", "submit", container, "bash", "-c", shell]
         self.process = subprocess.Popen(command, env=os.environ | engine.environment)

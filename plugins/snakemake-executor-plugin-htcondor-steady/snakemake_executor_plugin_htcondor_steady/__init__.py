@@ -13,6 +13,8 @@ It builds on `snakemake_executor_plugin_htcondor` and keeps how that reads the e
 """
 
 import asyncio
+import contextlib
+import errno
 import importlib.metadata
 import os
 import sys
@@ -42,6 +44,7 @@ COMPARE_SECONDS = 20.0  # how often the schedd is asked whether an event was mis
 GONE_SECONDS = 300.0  # for how long a new run waits until the jobs of a killed one are gone
 START_SECONDS = 60.0  # for how long a run waits for a schedd before its first job: there may be none on this host
 KEPT_EVENT_LOGS = 10
+PROBE_BYTES = 8192
 
 
 @dataclass
@@ -101,6 +104,7 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         self._said_to_wait: set[int] = set()
         self._missing: dict[int, int] = {}
         self._log_failures = 0
+        self._full = 0
         self._compared = time.monotonic()
         self._submissions = 0
         self._last_submission = 0.0
@@ -206,10 +210,8 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             submit["accounting_group"] = self._settings.accounting_group
         for name in description.PASSED_ON:
             self._set_resources(submit, job, name)
-        parts = [self._format_htcondor_environment(self.envvars())] if self.envvars() else []
-        parts += [str(job.resources.get("environment"))] if job.resources.get("environment") else []
-        if parts:
-            submit["environment"] = " ".join(parts)
+        if environment := description.environment(self.envvars(), job.resources.get("environment")):
+            submit["environment"] = environment
         self._handle_explicit_unit_resources(job, submit)
         for name, value in description.requests(job.resources).items():
             submit.setdefault(name, value)
@@ -222,17 +224,17 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         self._ready.wait()
         try:
             asyncio.run(self._wait_for_jobs())
-        except BaseException as error:
+        except WorkflowError as error:
             self._end_run(error)
+        except BaseException as error:
+            self._end_run(WorkflowError(f"The thread that watches the HTCondor jobs has died: {error!r}."))
 
-    def _end_run(self, error: BaseException) -> None:
-        self.logger.error(f"The thread that watches the HTCondor jobs has died ({error!r}); the run ends.")
+    def _end_run(self, error: WorkflowError) -> None:
+        self.logger.error(f"{error} The run ends; run again to resume.")
         self._remove_jobs()
         while self.workflow.scheduler is None:  # it is made after its executor
             time.sleep(LOOK_SECONDS)
-        self.workflow.scheduler.executor_error_callback(
-            WorkflowError(f"The thread that watches the HTCondor jobs has died: {error!r}. Run again to resume.")
-        )
+        self.workflow.scheduler.executor_error_callback(error)
 
     async def _wait_for_jobs(self) -> None:
         while True:
@@ -259,6 +261,7 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         self._read_events()
         if time.monotonic() - self._compared > COMPARE_SECONDS:
             self._compared = time.monotonic()
+            self._check_space()
             self._compare_with_schedd(active_jobs)
         for info in active_jobs:
             state = self._job_current_states.setdefault(info.external_jobid, JobState())
@@ -277,6 +280,27 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
                 self.logger.warning(f"{self._unified_log_file} can't be read ({error}); the schedd is asked instead.")
             self._unified_event_log_reader = None
             self._compared = min(self._compared, time.monotonic() - COMPARE_SECONDS + 2)
+
+    def _check_space(self) -> None:
+        """End the run where the event log's disk is full.
+
+        HTCondor lets no job end whose event it can't write: the job's shadow fails and is started again, for ever.
+        """
+        probe = Path(f"{self._unified_log_file}.probe")
+        try:
+            probe.write_bytes(bytes(PROBE_BYTES))
+            self._full = 0
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                return
+            self._full += 1
+            if self._full > 1:  # not for a moment only
+                raise WorkflowError(
+                    f"{error.strerror}: {self._unified_log_file} can't grow, so HTCondor ends no job. Free some space."
+                ) from None
+        finally:
+            with contextlib.suppress(OSError):
+                probe.unlink()
 
     def _compare_with_schedd(self, active_jobs: list[SubmittedJobInfo]) -> None:
         """Correct what an event that was never written, or could not be read, left wrong."""

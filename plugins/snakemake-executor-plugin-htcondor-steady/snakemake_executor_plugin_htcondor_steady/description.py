@@ -62,6 +62,20 @@ def arguments(words: Sequence[str]) -> str:
     return '"' + re.sub(r"\$(?=\w*\()", "$(DOLLAR)", quoted) + '"'
 
 
+def environment(variables: Mapping[str, str], own: str | None) -> str:
+    r"""Return environment variables in HTCondor's new syntax, and behind them what a rule's resources say in it.
+
+    >>> environment({"DATA": "/my data"}, '"THREADS=2"')
+    '"\'DATA=/my data\' THREADS=2"'
+    >>> environment({}, None)
+    ''
+    """
+    if not variables:
+        return own or ""
+    words = arguments([f"{name}={value}" for name, value in sorted(variables.items())])
+    return words if not own else f'{words[:-1]} {own.strip().removeprefix(chr(34)).removesuffix(chr(34))}"'
+
+
 def _quote(word: str) -> str:
     if word and not re.search(r"[\s']", word):
         return word
