@@ -1,8 +1,8 @@
 """A pool whose shared folder is real NFS: a server, and an access point and two execute nodes that mount it.
 
-``python -m pool.nfs.nfs up|mount|run|status|shell|down``; `make test-nfs` runs the tests on it. Containers share the
-kernel of this machine, whose NFS client may not be there. So the three hosts that mount are kernels of their own, each a
-process in its container (user-mode Linux), with Linux's own NFS client. All that the pool leaves lies in ``.pool/NAME/``.
+``python -m pool.nfs.nfs up|mount|run|status|shell|down``; `make test-nfs` runs the tests on it. Containers share this
+machine's kernel, whose NFS client may not be there. So the three hosts that mount are kernels of their own, each a
+process in its container (user-mode Linux), with Linux's own NFS client. What the pool leaves lies in ``.pool/NAME/``.
 """
 
 import argparse
