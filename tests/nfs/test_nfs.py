@@ -1,8 +1,6 @@
 """The workflow on a shared folder that is NFS: attributes are cached, and root is nobody."""
 
-import json
 import re
-import time
 
 import pytest
 
