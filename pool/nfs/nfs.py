@@ -1,8 +1,9 @@
 """A pool whose shared folder is real NFS: a server, and an access point and two execute nodes that mount it.
 
-``python -m pool.nfs.nfs up|mount|run|status|shell|down``; `make test-nfs` runs the tests on it. Containers share this
-machine's kernel, whose NFS client may not be there. So the three hosts that mount are kernels of their own, each a
-process in its container (user-mode Linux), with Linux's own NFS client. What the pool leaves lies in ``.pool/NAME/``.
+``python -m pool.nfs.nfs up|mount|run|status|shell|down``; `make test-nfs` runs the tests on it. Containers share the
+kernel of this machine, whose NFS client may not be there, and would be one for all. So the three hosts that mount are
+kernels of their own, each a process in its container (user-mode Linux), with Linux's own NFS client. All that the pool
+leaves lies in ``.pool/NAME/``.
 """
 
 import argparse
@@ -51,9 +52,11 @@ class NfsPool(Pool):
     @property
     def environment(self) -> dict[str, str]:
         """What compose.yaml takes from its environment."""
-        tag = sha256_text("".join(sha256_file(path) for path in sorted(FOLDER.iterdir()) if path.is_file()))[:12]
+        files = sorted(path for path in FOLDER.iterdir() if path.is_file() and path.suffix != ".py")
+        base = super().environment
+        tag = sha256_text(base["POOL_IMAGE"] + "".join(sha256_file(path) for path in files))[:12]
         own = {"POOL_NFS_IMAGE": f"{IMAGE}:nfs-{tag}", "POOL_FOLDER": str(self.folder), "MOUNT_OPTIONS": self.options}
-        return super().environment | own
+        return base | own
 
     def compose(self, *arguments: str) -> Done:
         """Run compose for this pool."""
