@@ -170,6 +170,9 @@ class Build:
 class Pool:
     """One pool by its name; another name is another pool on the same machine."""
 
+    # Where root may give files on the shared folder to another user.
+    files_host = "ap"
+
     def __init__(self, name: str, nodes: int = 2, build: Build | None = None) -> None:
         self.name = name
         self.nodes = nodes
@@ -205,9 +208,8 @@ class Pool:
 
     def _image_tag(self) -> str:
         """Return a tag that changes with anything that goes into the image."""
-        files = sorted(
-            p for p in COMPOSE.parent.rglob("*") if p.suffix == ".conf" or p.name in ("Containerfile", "start-host")
-        )
+        folder = COMPOSE.parent
+        files = sorted([folder / "Containerfile", folder / "start-host", *(folder / "condor").glob("*.conf")])
         return sha256_text("".join([*(sha256_file(path) for path in files), *self.build.arguments]))[:12]
 
     def compose(self, *arguments: str) -> Done:
@@ -419,7 +421,8 @@ class Pool:
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy2(source, target)
-        _expect(self.execute("ap", "chown", "-R", "submit:submit", PROJECT), "the project could not be handed over")
+        done = self.execute(self.files_host, "chown", "-R", "submit:submit", PROJECT)
+        _expect(done, "the project could not be handed over")
 
 
 def _expect(done: Done, otherwise: str) -> None:

@@ -62,7 +62,7 @@ class Project:
 
     def own(self) -> None:
         """Hand the folder to the submitting user."""
-        done = self.pool.execute("ap", "chown", "-R", "submit:submit", self.inside)
+        done = self.pool.execute(self.pool.files_host, "chown", "-R", "submit:submit", self.inside)
         assert done.returncode == 0, done.stdout
 
     def config(self) -> dict[str, Any]:
