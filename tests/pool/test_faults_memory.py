@@ -59,7 +59,7 @@ def test_a_hold_by_the_nodes_own_policy_is_retried_with_more(project):
     assert (jobs[0]["LastHoldReasonCode"], jobs[0]["LastHoldReasonSubCode"]) == (21, 102)
 
 
-# Cgroups of its own for an execute node, where HTCondor looks for them. Version 2: the node's daemons leave the top, since a
+# Cgroups of its own for an execute node, where HTCondor looks for them. Version 2: the daemons leave the top, since a
 # group with processes can't limit those below. Version 1: HTCondor wants one mount for what some kernels mount apart.
 CGROUPS = """
 cd /sys/fs/cgroup
