@@ -9,7 +9,7 @@ NODES ?= 2
 POOL ?= loan-pool
 POOL_OPTIONS := --name $(POOL) --nodes $(NODES)
 
-.PHONY: help setup run submit follow report dag schema sample docs lint format test test-unit test-workflow test-pool \
+.PHONY: help setup run submit follow report dag schema sample docs lint format test test-unit test-workflow test-pool test-nfs \
 	bench bench-dagman lock clean install-profile pool-up pool-run pool-status pool-shell pool-down pool-purge
 
 help: ## show the targets
@@ -80,6 +80,9 @@ test-workflow: setup ## the workflow tests alone
 
 test-pool: setup ## the pool tests alone: real HTCondor in containers
 	@$(BIN)/pytest -q -m pool
+
+test-nfs: setup ## before a release: the workflow on a shared folder that is real NFS (some ten minutes)
+	@$(BIN)/pytest -q -m nfs
 
 bench: setup ## what a job costs: ratios of script: and shell: rules
 	@$(BIN)/python benchmarks/job_start.py

@@ -8,6 +8,7 @@ Everything that a pool leaves lies in ``.pool/NAME/``.
 """
 
 import argparse
+import json
 import os
 import resource
 import secrets
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -28,9 +29,9 @@ from scripts.shared.files import sha256_file, sha256_text, write_text
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = ROOT / "pool" / "compose.yaml"
 IMAGE = "loan-pool-node"
-BASE = "debian:trixie-slim"  # as the Containerfile has it
 SHORT_NAMES = Path("/etc/containers/registries.conf.d/shortnames.conf")
 PODMAN_PACKAGES = ("podman", "runc", "netavark", "aardvark-dns", "iptables", "nftables")
+PYTHON = "/usr/bin/python3.13"  # the hosts' own, as the Containerfile installs it
 PROJECT = "/shared/project"
 CHECKOUT = (
     *("config", "data", "plugins", "profiles", "scripts", "workflow"),
@@ -135,15 +136,47 @@ def full_name(image: str) -> str:
     return f"{aliases.get(name, f'localhost/{name}')}:{tag}"
 
 
+@dataclass(frozen=True)
+class Build:
+    """What the image of a host is built from.
+
+    Parameters
+    ----------
+    base
+        An image of a Debian release that has HTCondor and Python 3.13.
+    condor_version
+        A version of HTCondor's package that this release has; empty for its newest.
+    """
+
+    base: str = "debian:trixie-slim"
+    condor_version: str = ""
+
+    @property
+    def arguments(self) -> list[str]:
+        """What the Containerfile takes."""
+        version = f"={self.condor_version}" if self.condor_version else ""
+        return ["--build-arg", f"BASE={self.base}", "--build-arg", f"CONDOR_VERSION={version}"]
+
+    @property
+    def suite(self) -> str:
+        """The Debian release, as its mirrors name it, or nothing where the base isn't Debian's own."""
+        name, _, tag = self.base.partition(":")
+        return tag.removesuffix("-slim") if name == "debian" else ""
+
+
 # --- the pool -----------------------------------------------------------------------------------------------------
 
 
 class Pool:
     """One pool by its name; another name is another pool on the same machine."""
 
-    def __init__(self, name: str, nodes: int = 2) -> None:
+    # Where root may give files on the shared folder to another user.
+    files_host = "ap"
+
+    def __init__(self, name: str, nodes: int = 2, build: Build | None = None) -> None:
         self.name = name
         self.nodes = nodes
+        self._asked = build
         self.folder = ROOT / ".pool" / name
         self.shared = self.folder / "shared"
         self.key = self.folder / "signing-key"
@@ -153,6 +186,14 @@ class Pool:
     def engine(self) -> Engine:
         """The container engine."""
         return find_engine(self.folder)
+
+    @cached_property
+    def build(self) -> Build:
+        """What the image is built from: what is asked for, else what this pool came up with, else the default."""
+        chosen = self.folder / "build.json"
+        if self._asked:
+            return self._asked
+        return Build(**json.loads(chosen.read_text(encoding="utf-8"))) if chosen.exists() else Build()
 
     @property
     def hosts(self) -> list[str]:
@@ -167,10 +208,9 @@ class Pool:
 
     def _image_tag(self) -> str:
         """Return a tag that changes with anything that goes into the image."""
-        files = sorted(
-            p for p in COMPOSE.parent.rglob("*") if p.suffix == ".conf" or p.name in ("Containerfile", "start-host")
-        )
-        return sha256_text("".join(sha256_file(path) for path in files))[:12]
+        folder = COMPOSE.parent
+        files = sorted([folder / "Containerfile", folder / "start-host", *(folder / "condor").glob("*.conf")])
+        return sha256_text("".join([*(sha256_file(path) for path in files), *self.build.arguments]))[:12]
 
     def compose(self, *arguments: str) -> Done:
         """Run compose for this pool."""
@@ -206,6 +246,7 @@ class Pool:
         """Make the image, the key, the shared folder and the environment, each where it is missing."""
         self.build_image()
         self.shared.mkdir(parents=True, exist_ok=True)
+        write_text(self.folder / "build.json", json.dumps(asdict(self.build)))
         self.shared.chmod(0o777)
         if not self.key.exists():
             self.key.touch(mode=0o600)
@@ -231,22 +272,31 @@ class Pool:
             return
         say("building the image of a host (about half a minute, once)")
         self.find_base()
-        done = self.engine.run("build", "--network", "host", "-t", image, str(COMPOSE.parent))
+        done = self.engine.run("build", "--network", "host", *self.build.arguments, "-t", image, str(COMPOSE.parent))
         _expect(done, "the image could not be built")
 
     def find_base(self) -> None:
-        """Have the base image: by a registry, or else made from the distribution's packages."""
-        if self.engine.run("image", "inspect", BASE).returncode == 0:
+        """Have the base image: by a registry, or else made from the distribution's packages.
+
+        Raises
+        ------
+        UserError
+            Where it can be had by neither way.
+        """
+        base, suite = self.build.base, self.build.suite
+        if self.engine.run("image", "inspect", base).returncode == 0:
             return
-        if self.engine.run("pull", "-q", BASE).returncode == 0:
+        if self.engine.run("pull", "-q", base).returncode == 0:
             return
+        if not suite:
+            raise UserError(f"no registry gives {base}, and only debian:RELEASE-slim can be made from packages")
         say("no image registry can be reached; the base is made from the distribution's packages")
         if not shutil.which("mmdebstrap"):
             _install(("mmdebstrap",))
         archive = self.folder / "base.tar"
-        command = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates", "trixie", str(archive)]
-        _expect(_call(command), "mmdebstrap could not make the base image")
-        _expect(self.engine.run("import", str(archive), full_name(BASE)), "the base image could not be imported")
+        command = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates", suite, str(archive)]
+        _expect(_call(command), f"mmdebstrap could not make the base image from Debian's {suite}")
+        _expect(self.engine.run("import", str(archive), full_name(base)), "the base image could not be imported")
         archive.unlink()
 
     def build_environment(self) -> None:
@@ -273,6 +323,7 @@ class Pool:
         """Build the environment in a host's image, with the hosts' own Python, and archive it."""
         say("building the Python environment on the shared folder (about a minute, once)")
         command = ["run", "--rm", "--network", "host", "--entrypoint", f"/src/{SETUP.relative_to(ROOT)}"]
+        command += ["-e", f"PYTHON={PYTHON}"]
         command += ["-v", f"{self.shared}:/shared", "-v", f"{ROOT}:/src:ro"]
         for name, value in os.environ.items():  # how this machine reaches its package index
             if name.startswith("PIP_") or name.lower() in ("http_proxy", "https_proxy", "no_proxy"):
@@ -370,7 +421,8 @@ class Pool:
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy2(source, target)
-        _expect(self.execute("ap", "chown", "-R", "submit:submit", PROJECT), "the project could not be handed over")
+        done = self.execute(self.files_host, "chown", "-R", "submit:submit", PROJECT)
+        _expect(done, "the project could not be handed over")
 
 
 def _expect(done: Done, otherwise: str) -> None:
@@ -385,8 +437,11 @@ def main() -> int:
     parser.add_argument("action", choices=["up", "status", "shell", "run", "down", "purge"])
     parser.add_argument("--name", default="loan-pool", help="another name is another pool")
     parser.add_argument("--nodes", type=int, default=2, help="execute nodes")
+    parser.add_argument("--base", help="build the hosts on another Debian, such as debian:forky-slim")
+    parser.add_argument("--condor-version", help="a version of HTCondor that this Debian has, instead of its newest")
     options, rest = parser.parse_known_args()
-    pool = Pool(options.name, options.nodes)
+    asked = {key: value for key in ("base", "condor_version") if (value := getattr(options, key))}
+    pool = Pool(options.name, options.nodes, Build(**asked) if asked else None)
     try:
         if options.action == "run":
             pool.up()

@@ -6,13 +6,25 @@ Imported by the Snakefile, which every job parses: nothing heavy here.
 import glob
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from scripts.shared.errors import UserError, listing
 
 WILDCARD = re.compile(r"[*?\[]")
 ENDINGS = (".csv", ".csv.gz", ".csv.zst", ".txt", ".txt.gz", ".txt.zst", ".parquet", ".pq")
+
+
+VARIABLE = re.compile(r"\$\{?(\w+)")
+
+
+def variables(patterns: Iterable[str]) -> list[str]:
+    """Return the environment variables that patterns name, which a job on another host needs, too.
+
+    >>> variables(["$DATA/loans.csv", "${DATA}/more/${YEAR}*.csv", "plain.csv"])
+    ['DATA', 'YEAR']
+    """
+    return sorted({name for pattern in patterns for name in VARIABLE.findall(pattern)})
 
 
 def find_inputs(patterns: Sequence[str], key: str, reserved: Sequence[str] = ()) -> dict[str, str]:
@@ -53,7 +65,7 @@ def find_inputs(patterns: Sequence[str], key: str, reserved: Sequence[str] = ())
 
 def _expand(pattern: str, key: str) -> str:
     expanded = os.path.expanduser(os.path.expandvars(pattern))  # noqa: PTH111 - a pattern, not a path
-    unset = re.search(r"\$\{?(\w+)", expanded)
+    unset = VARIABLE.search(expanded)
     if unset:
         raise UserError(f"{key}: the environment variable {unset[1]} in '{pattern}' is not set")
     return expanded

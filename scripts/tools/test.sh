@@ -11,5 +11,5 @@ elif [ ! -f "$LOAN_DATA_DIR/loan_data.csv" ]; then
 fi
 
 # The pool is one for all its tests, so they run one after another; the others share the cores.
-"$bin/python" -m pytest -q -n auto --dist worksteal -m "not pool" --cov --cov-report=term --cov-fail-under=90
+"$bin/python" -m pytest -q -n auto --dist worksteal -m "not pool and not nfs" --cov --cov-report=term --cov-fail-under=90
 exec "$bin/python" -m pytest -q -m pool

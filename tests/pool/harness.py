@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -66,14 +67,17 @@ class Project:
 
     def own(self) -> None:
         """Hand the folder to the submitting user."""
-        done = self.pool.execute("ap", "chown", "-R", "submit:submit", self.inside)
+        done = self.pool.execute(self.pool.files_host, "chown", "-R", "submit:submit", self.inside)
         assert done.returncode == 0, done.stdout
+
+    def config(self) -> dict[str, Any]:
+        """Return config/config.yaml."""
+        config: dict[str, Any] = yaml.safe_load((self.path / "config" / "config.yaml").read_text())
+        return config
 
     def configure(self, **changes: object) -> None:
         """Change keys of config/config.yaml at the top level."""
-        path = self.path / "config" / "config.yaml"
-        config = yaml.safe_load(path.read_text())
-        path.write_text(yaml.safe_dump(config | changes))
+        (self.path / "config" / "config.yaml").write_text(yaml.safe_dump(self.config() | changes))
 
     def shell(self, line: str, user: str = "submit") -> subprocess.CompletedProcess[str]:
         """Run a shell line in the project on the access point."""

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.pool.harness import Project, wait_until
+from tests.pool.harness import SNAKEMAKE, Project, wait_until
 
 FOLDER = 'it\'s $HOME & a "b" (ünï) $(X)'
 FILES = ('it\'s $HOME "ünï" $(X).csv', "back\\slash; & 日本 [a] *.csv")
@@ -17,6 +17,7 @@ def odd(pool):
     """A project with odd names, in a folder of an odd name."""
     project = Project(pool, f"{FOLDER} {time.time_ns() // 10**9}", models=TREE)
     (project.path / "data/sample/applications/january.csv").unlink()
+    project.configure(data=project.config()["data"] | {"raw": ["$LOANS/loans.csv"]})
     for file in FILES:
         add(project, file)
     yield project
@@ -30,7 +31,7 @@ def add(project, file):
 
 
 def test_files_and_folders_may_have_any_name(odd):
-    done = odd.run()
+    done = odd.run(command=f"env LOANS=data/sample {SNAKEMAKE}")
     assert done.returncode == 0, done.stdout[-3000:]
     found = odd.checksums()
     for file in FILES:
@@ -40,7 +41,7 @@ def test_files_and_folders_may_have_any_name(odd):
     # One that Snakemake can't hand over to a job: told in words, and it alone fails.
     add(odd, "a, b.csv")
     add(odd, "and another.csv")
-    done = odd.run()
+    done = odd.run(command=f"env LOANS=data/sample {SNAKEMAKE}")
     assert done.returncode == 1
     assert "can't run on the pool: Snakemake can't hand over the comma in application 'a, b'; rename the file." in (
         done.stdout

@@ -1,16 +1,22 @@
 """The workflow on a real pool: every rule a job, the same bytes as without a pool."""
 
 import json
+import secrets
 import stat
+import time
+
+import pytest
 
 from tests.pool.conftest import SNAKEMAKE
+from tests.pool.harness import wait_until
 
 JOBS = ("preprocess", "split", "train_lr", "train_dt", "evaluate", "compare", "select", "predict")
 
 
 def history(pool):
-    """Return what the schedd remembers of each job, newest first."""
-    done = pool.execute("ap", "condor_history", "-json", user="submit")
+    """Return what the schedd remembers of each job of this folder, newest first."""
+    own = 'SnakemakeWorkdir == "/shared/project"'
+    done = pool.execute("ap", "condor_history", "-json", "-constraint", own, user="submit")
     assert done.returncode == 0, done.stdout[-3000:]
     return json.loads(done.stdout)
 
@@ -63,37 +69,86 @@ def test_a_rerun_in_the_same_folder_has_nothing_to_do(pool, busy_run):
     assert "Nothing to be done" in done.stdout
 
 
-def test_a_stranger_on_the_network_gets_nothing(pool):
-    """Another container on the pool's network, with no token: no slots, no queue, no submission, and it can't join."""
-    network = f"{pool.name}_default"
-    script = """
-        echo 'use ROLE: Execute' >/etc/condor/config.d/05-role.conf
-        timeout 20 condor_status -pool cm -af Machine && echo SEES THE SLOTS
-        timeout 20 condor_q -pool cm -name ap -af Owner && echo SEES THE QUEUE
-        printf 'executable = /bin/true\nqueue\n' >/tmp/job
-        timeout 20 condor_submit -pool cm -remote ap /tmp/job && echo SEES THE SCHEDD
-        timeout 15 condor_master -f
-        true
-    """
-    image = pool.environment["POOL_IMAGE"]
-    command = [
-        "run",
-        "--rm",
-        "--network",
-        network,
-        "--hostname",
-        "stranger",
-        "--entrypoint",
-        "bash",
-        image,
-        "-c",
-        script,
-    ]
-    done = pool.engine.run(*command)
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert "SEES" not in done.stdout
-    slots = pool.execute("ap", "condor_status", "-af", "Machine", user="submit")
-    assert set(slots.stdout.split()) == {"ep1", "ep2"}
+# A host that anybody could put on the network. It demands nothing, offers whatever HTCondor knows, and tries to look,
+# to submit, to join. With a key, it shows tokens that it has signed for itself, in the daemons' and a user's name.
+STRANGER = """
+umask 077 # HTCondor reads no token that others may read
+cat >/etc/condor/config.d/99-stranger.conf <<'END'
+use ROLE: Execute
+SEC_DEFAULT_AUTHENTICATION = OPTIONAL
+SEC_DEFAULT_INTEGRITY = OPTIONAL
+SEC_DEFAULT_ENCRYPTION = OPTIONAL
+SEC_READ_AUTHENTICATION = OPTIONAL
+SEC_DEFAULT_AUTHENTICATION_METHODS = TOKEN, CLAIMTOBE, ANONYMOUS, FS
+SEC_CLIENT_AUTHENTICATION_METHODS = TOKEN, CLAIMTOBE, ANONYMOUS, FS
+END
+if [ -f /key ]; then
+    install -D -m 600 /key /etc/condor/passwords.d/POOL
+    tokens=/home/submit/.condor/tokens.d
+    install -d /etc/condor/tokens.d $tokens
+    condor_token_create -identity condor@pool -key POOL >/etc/condor/tokens.d/condor
+    condor_token_create -identity submit@pool -key POOL >$tokens/submit
+    chown -R submit /home/submit/.condor
+fi
+(echo >/dev/tcp/cm/9618) && (echo >/dev/tcp/ap/9618) && echo REACHES BOTH
+timeout 20 condor_status -pool cm -af Machine && echo SEES THE SLOTS
+timeout 20 condor_q -addr "$SCHEDD" -af Owner && echo SEES THE QUEUE
+for level in READ WRITE ADMINISTRATOR; do
+    timeout 20 condor_ping -addr "$SCHEDD" -type SCHEDD $level | grep succeeded && echo MAY $level
+done
+install -o submit /dev/stdin /home/submit/job <<'END'
+executable = /bin/true
+requirements = False
+queue
+END
+timeout 20 runuser -u submit -- condor_submit -addr "$SCHEDD" /home/submit/job && echo SUBMITS
+timeout 10 condor_token_request -pool cm -identity condor@pool && echo GETS A TOKEN
+echo TRIES TO JOIN
+exec condor_master -f
+"""
+
+
+@pytest.mark.parametrize("who", ["no key", "a key of its own", "the pool's key"])
+def test_a_stranger_on_the_network_gets_nothing(pool, tmp_path, who):
+    """The pool's own key opens every door, which shows that it is the key that was missing, and not the way."""
+    (tmp_path / "key").write_bytes(secrets.token_bytes(32))
+    key = {"no key": None, "a key of its own": tmp_path / "key", "the pool's key": pool.key}[who]
+    ask = ["condor_status", "-schedd", "-af", "MyAddress"]
+    schedd = pool.execute("ap", *ask, user="submit").stdout.strip()
+    name = f"{pool.name}-stranger"
+    options = ["--name", name, "--hostname", "stranger", "--network", f"{pool.name}_default", "-e", f"SCHEDD={schedd}"]
+    options += ["-v", f"{key}:/key:ro"] if key else []
+    command = ["run", "-d", *options, "--entrypoint", "bash", pool.environment["POOL_IMAGE"], "-c", STRANGER]
+
+    def printed():
+        return pool.engine.run("logs", name).stdout
+
+    def joined():
+        slots = pool.execute("ap", "condor_status", "-af", "Machine", user="submit")
+        assert slots.returncode == 0, slots.stdout
+        return "stranger" in slots.stdout.split()
+
+    try:
+        started = pool.engine.run(*command)
+        assert started.returncode == 0, started.stdout
+        wait_until(lambda: "TRIES TO JOIN" in printed(), 120, "tries to join")
+        output = printed()
+        if who == "the pool's key":
+            wait_until(joined, 30, "joined")
+        else:
+            time.sleep(10)  # its daemons call twice as often as that
+            assert not joined()
+            log = pool.engine.run("exec", name, "cat", "/var/log/condor/StartLog").stdout
+            assert "Failed to authenticate" in log or "DENIED" in log, log[-2000:]
+    finally:
+        pool.engine.run("stop", "-t", "10", name)
+        pool.engine.run("rm", "-f", name)
+        pool.execute("ap", "condor_rm", "-constraint", 'Cmd == "/bin/true"', user="submit")
+        wait_until(lambda: not joined(), 40, "it has left the pool")
+    doors = {"SEES THE SLOTS", "SEES THE QUEUE", "MAY READ", "MAY WRITE", "MAY ADMINISTRATOR", "SUBMITS"}
+    opened = {line for line in output.splitlines() if line.isupper()} - {"REACHES BOTH", "TRIES TO JOIN"}
+    assert "REACHES BOTH" in output
+    assert opened == (doors if who == "the pool's key" else set()), output
 
 
 def test_the_secrets_are_for_their_owner_only(pool):

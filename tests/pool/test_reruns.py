@@ -46,7 +46,7 @@ def test_a_status_thread_that_dies_ends_the_run_with_an_error(project):
     assert done.returncode == 1
     assert "The thread that watches the HTCondor jobs has died" in done.stdout
     assert "injected by the test" in done.stdout
-    assert "Run again to resume" in done.stdout
+    assert "run again to resume" in done.stdout
     assert not project.queue("JobStatus != 3"), "no job goes on without being watched"
 
     again = project.run()

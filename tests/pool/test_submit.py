@@ -4,7 +4,7 @@ import re
 
 from tests.pool.harness import wait_until
 
-MAKE = "VENV=/shared/environment timeout -s INT 115 make --no-print-directory"
+MAKE = "VENV=/shared/environment timeout -s INT 150 make --no-print-directory"
 
 
 def submit(project):
@@ -88,7 +88,7 @@ def test_the_jobs_go_also_where_the_driver_can_do_nothing_any_more(project):
         assert f"OtherJobRemoveRequirements = SnakemakeDriverId =?= {number}" in reason
 
 
-def test_a_driver_that_is_killed_starts_again_and_one_that_fails_does_not(project, expected):
+def test_a_driver_whose_snakemake_is_killed_starts_again(project, expected):
     number = submit(project)
     both_train(project)
     signal(project, "KILL", "[s]nakemake all")
@@ -98,7 +98,8 @@ def test_a_driver_that_is_killed_starts_again_and_one_that_fails_does_not(projec
     assert driver(project, number, "condor_history")["NumJobStarts"] == "2"
     assert project.checksums() == expected
 
-    # A step that fails at each attempt: the data has a line that no CSV can have, in a column that is needed.
+
+def test_a_driver_that_fails_does_not_start_again_and_the_sentence_is_told(project):
     (project.path / "data/sample/loans.csv").write_text("a,b\n1,2\n")
     project.own()
     number = submit(project)

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import snakemake_executor_plugin_htcondor_steady as plugin
 import yaml
+from classad2 import ClassAd
 from htcondor2 import Submit
 from packaging.requirements import Requirement
 from snakemake_executor_plugin_htcondor import JobStatus
-from snakemake_executor_plugin_htcondor_steady import description, holds, local_universe
+from snakemake_executor_plugin_htcondor_steady import description, holds, local_universe, queue
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "plugins" / "snakemake-executor-plugin-htcondor-steady"
@@ -116,11 +117,12 @@ def test_the_command_of_a_job():
     assert description.command(f"module load x && {line}", "/own/python")[:2] == ["/bin/sh", "-c"]
 
 
-@pytest.mark.parametrize("name", ["it's", 'a "b"', "it's \"b\"", "back\\slash", "a\tb", "$HOME é", "a, b", "plain"])
+@pytest.mark.parametrize("name", ["it's", 'a "b"', 'it\'s "b"', "back\\slash", "a\tb", "$HOME é", "a, b", "plain"])
 @pytest.mark.parametrize("quote", [repr, shlex.quote])
 def test_words_arrive_as_meant_by_either_of_snakemakes_ways_to_quote(name, quote):
     """It quotes texts as Python does, paths as a shell does, and base64 or numbers not at all."""
-    line = f"/env/bin/python -m snakemake --snakefile {quote('/x y/' + name)} --target-jobs {quote('fit:a=' + name)} --cores 1"
+    path, target = quote("/x y/" + name), quote("fit:a=" + name)
+    line = f"/env/bin/python -m snakemake --snakefile {path} --target-jobs {target} --cores 1"
     expected = ["-m", "snakemake", "--snakefile", "/x y/" + name, "--target-jobs", "fit:a=" + name, "--cores", "1"]
     assert description.command(line, "/own/python")[1:] == expected
 
@@ -160,6 +162,19 @@ def test_requests_that_are_no_numbers_yet_are_left_out():
             "too long",
         ),
         ({"HoldReasonCode": 26, "HoldReason": "disk"}, "fail", "hold code 26"),
+        # The node's policy counts in slots: the memory that the access point has heard of may be older, and lower.
+        (
+            {"HoldReasonCode": 21, "HoldReasonSubCode": 102, "MemoryUsage": 1, "RequestMemory": 9},
+            "retry",
+            "out of memory",
+        ),
+        ({"HoldReasonCode": 21, "MemoryUsage": 300, "RequestMemory": 200}, "retry", "out of memory"),
+        ({"HoldReasonCode": 21, "HoldReasonSubCode": 0, "HoldReason": "too long"}, "fail", "too long"),
+        (
+            {"HoldReasonCode": 34, "HoldReasonSubCode": 104, "RequestDisk": 7},
+            "retry",
+            "out of disk, the request was 7 KB",
+        ),
         ({"HoldReasonCode": 1, "HoldReason": "via condor_hold"}, "wait", "condor_release"),
         ({"HoldReasonCode": 6, "HoldReasonSubCode": 2, "HoldReason": "no such file"}, "fail", "code 6, subcode 2"),
         ({}, "fail", "no reason is given"),
@@ -169,6 +184,16 @@ def test_what_a_hold_calls_for(ad, action, words):
     hold = holds.judge(ad)
     assert hold.action == action
     assert words in hold.sentence
+
+
+def test_memory_is_judged_by_the_value_of_its_expression():
+    ad = ClassAd("[MemoryUsage = (ResidentSetSize + 1023) / 1024; ResidentSetSize = 307200; RequestMemory = 200]")
+    ad["HoldReasonCode"] = 26
+    assert set(ad) <= set(holds.ATTRIBUTES)
+    assert queue.evaluated(ad)["MemoryUsage"] == 300
+    assert holds.judge(queue.evaluated(ad)).action == "retry"
+    del ad["ResidentSetSize"]
+    assert "MemoryUsage" not in queue.evaluated(ad)
 
 
 # --- state and files of a run ---

@@ -13,6 +13,8 @@ It builds on `snakemake_executor_plugin_htcondor` and keeps how that reads the e
 """
 
 import asyncio
+import contextlib
+import errno
 import getpass
 import importlib.metadata
 import os
@@ -43,6 +45,7 @@ COMPARE_SECONDS = 20.0  # how often the schedd is asked whether an event was mis
 GONE_SECONDS = 300.0  # for how long a new run waits until the jobs of a killed one are gone
 START_SECONDS = 60.0  # for how long a run waits for a schedd before its first job: there may be none on this host
 KEPT_EVENT_LOGS = 10
+PROBE_BYTES = 8192
 
 
 @dataclass
@@ -102,6 +105,7 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         self._said_to_wait: set[int] = set()
         self._missing: dict[int, int] = {}
         self._log_failures = 0
+        self._full = 0
         self._compared = time.monotonic()
         self._submissions = 0
         self._last_submission = 0.0
@@ -153,7 +157,8 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         self._submissions += 1
         key = f"{self._run}/{self._submissions}"
         try:
-            cluster = self._queue.submit(self._describe(job), key)
+            submit = self._describe(job)
+            cluster = self._queue.submit(submit, key)
         except QueueError as error:
             raise WorkflowError(f"Job {job.jobid} ({_title(job)}) could not be submitted: {error}") from None
         except ValueError as error:  # a name that can't be handed over: this job alone fails, and would again
@@ -163,7 +168,9 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             self.report_job_error(SubmittedJobInfo(job=job), msg=f"{sentence}. ")
             return
         self.logger.info(f"Job {job.jobid} ({_title(job)}) is HTCondor job {cluster}.0.")
-        self.report_job_submission(SubmittedJobInfo(job=job, external_jobid=cluster))
+        self.report_job_submission(
+            SubmittedJobInfo(job=job, external_jobid=cluster, aux={"error": self._files(job)[1]})
+        )
 
     def get_job_args(self, job: JobExecutorInterface, **kwargs: Any) -> str:
         """Return what Snakemake is told within the job."""
@@ -189,9 +196,7 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             Where a name in it can't be handed over.
         """
         description.check_wildcards([spec.wildcards_dict for spec in job.get_target_spec()])
-        wildcards = {} if job.is_group() else dict(job.wildcards_dict)
-        log = [] if job.is_group() else [str(path) for path in job.log]
-        output, error = description.files_for(job.name, log, wildcards, job.attempt, self._logs)
+        output, error = self._files(job)
         output.parent.mkdir(parents=True, exist_ok=True)
         wrapper = job.resources.get("job_wrapper")
         words = description.command(self.format_job_exec(job), sys.executable, wrapper)
@@ -222,14 +227,18 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         if "accounting_group" in submit:
             # The bindings leave the user's part empty where condor_submit takes the user's name.
             submit.setdefault("accounting_group_user", getpass.getuser())
-        parts = [self._format_htcondor_environment(self.envvars())] if self.envvars() else []
-        parts += [str(job.resources.get("environment"))] if job.resources.get("environment") else []
-        if parts:
-            submit["environment"] = " ".join(parts)
+        if environment := description.environment(self.envvars(), job.resources.get("environment")):
+            submit["environment"] = environment
         self._handle_explicit_unit_resources(job, submit)
         for name, value in description.requests(job.resources).items():
             submit.setdefault(name, value)
         return description.own_attributes(job.resources) | submit
+
+    def _files(self, job: JobExecutorInterface) -> tuple[Path, Path]:
+        """Return where HTCondor's output and error of a job go."""
+        wildcards = {} if job.is_group() else dict(job.wildcards_dict)
+        log = [] if job.is_group() else [str(path) for path in job.log]
+        return description.files_for(job.name, log, wildcards, job.attempt, self._logs)
 
     # --- watching ---
 
@@ -238,17 +247,17 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         self._ready.wait()
         try:
             asyncio.run(self._wait_for_jobs())
-        except BaseException as error:
+        except WorkflowError as error:
             self._end_run(error)
+        except BaseException as error:
+            self._end_run(WorkflowError(f"The thread that watches the HTCondor jobs has died: {error!r}."))
 
-    def _end_run(self, error: BaseException) -> None:
-        self.logger.error(f"The thread that watches the HTCondor jobs has died ({error!r}); the run ends.")
+    def _end_run(self, error: WorkflowError) -> None:
+        self.logger.error(f"{error} The run ends; run again to resume.")
         self._remove_jobs()
         while self.workflow.scheduler is None:  # it is made after its executor
             time.sleep(LOOK_SECONDS)
-        self.workflow.scheduler.executor_error_callback(
-            WorkflowError(f"The thread that watches the HTCondor jobs has died: {error!r}. Run again to resume.")
-        )
+        self.workflow.scheduler.executor_error_callback(error)
 
     async def _wait_for_jobs(self) -> None:
         while True:
@@ -275,6 +284,7 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         self._read_events()
         if time.monotonic() - self._compared > COMPARE_SECONDS:
             self._compared = time.monotonic()
+            self._check_space()
             self._compare_with_schedd(active_jobs)
         for info in active_jobs:
             state = self._job_current_states.setdefault(info.external_jobid, JobState())
@@ -293,6 +303,27 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
                 self.logger.warning(f"{self._unified_log_file} can't be read ({error}); the schedd is asked instead.")
             self._unified_event_log_reader = None
             self._compared = min(self._compared, time.monotonic() - COMPARE_SECONDS + 2)
+
+    def _check_space(self) -> None:
+        """End the run where the event log's disk is full.
+
+        HTCondor lets no job end whose event it can't write: the job's shadow fails and is started again, for ever.
+        """
+        probe = Path(f"{self._unified_log_file}.probe")
+        try:
+            probe.write_bytes(bytes(PROBE_BYTES))
+            self._full = 0
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                return
+            self._full += 1
+            if self._full > 1:  # not for a moment only
+                raise WorkflowError(
+                    f"{error.strerror}: {self._unified_log_file} can't grow, so HTCondor ends no job. Free some space."
+                ) from None
+        finally:
+            with contextlib.suppress(OSError):
+                probe.unlink()
 
     def _compare_with_schedd(self, active_jobs: list[SubmittedJobInfo]) -> None:
         """Correct what an event that was never written, or could not be read, left wrong."""
@@ -334,11 +365,30 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             goes_on = self._handle_hold(current_job, job_state)
         else:
             self._said_to_wait.discard(cluster)
+            if job_state.status == JobStatus.COMPLETED and job_state.exit_code and not job_state.exit_by_signal:
+                self._say_if_killed(current_job)
             goes_on = super()._report_and_resolve_job_state(current_job, job_state) is not None
         if goes_on:
             return current_job
         self._settled.add(cluster)
         return None
+
+    def _say_if_killed(self, info: SubmittedJobInfo) -> None:
+        """Say that a signal ended the step: only the Snakemake inside the job knows, and that ends with 1 itself."""
+        error = Path((info.aux or {})["error"])
+        try:
+            found = description.killed_by(error.read_text(errors="replace"))
+        except OSError:
+            return
+        if found:
+            why = " (a node that runs out of memory does that)" if found == "SIGKILL" else ""
+            more = "retried with more" if self._is_retried(info.job) else "no retry is left"
+            name = f"Job {info.job.jobid} ({_title(info.job)}), HTCondor job {info.external_jobid}.0"
+            self.logger.error(f"{name}: its step was ended by {found}{why}; {more}. See {error}.")
+
+    @staticmethod
+    def _is_retried(job: JobExecutorInterface) -> bool:
+        return bool(job.restart_times > job.attempt - 1)
 
     def _handle_hold(self, info: SubmittedJobInfo, state: JobState) -> bool:
         """Do what a hold calls for; return whether the job goes on."""
@@ -358,8 +408,8 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
                 self.logger.warning(f"{name}: {hold.sentence}.")
             return True
         if hold.action == "retry":
-            more = info.job.restart_times > info.job.attempt - 1
-            hold = holds.Hold("retry", f"{hold.sentence}; " + ("retried with more" if more else "no retry is left"))
+            more = "retried with more" if self._is_retried(info.job) else "no retry is left"
+            hold = holds.Hold("retry", f"{hold.sentence}; {more}")
         else:
             # Another attempt would be held for the same reason.
             info.job.attempt = info.job.restart_times + 1

@@ -37,7 +37,7 @@ PASSED_ON = (
     "accounting_group_user",
 )
 
-# A word of Snakemake's shell line that it has quoted by Python's `repr`, as it does with texts; paths it quotes for a shell.
+# A word of Snakemake's shell line that is quoted by Python's `repr`, as texts are; paths are quoted for a shell.
 PYTHON_TEXT = re.compile(r"""(?<!\S)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?!\S)""")
 
 
@@ -64,6 +64,20 @@ def arguments(words: Sequence[str]) -> str:
             raise ValueError(f"HTCondor would put an attribute of the machine in place of $$(…) in {word!r}")
     quoted = " ".join(_quote(word) for word in words).replace('"', '""')
     return '"' + verbatim(quoted) + '"'
+
+
+def environment(variables: Mapping[str, str], own: str | None) -> str:
+    r"""Return environment variables in HTCondor's new syntax, and behind them what a rule's resources say in it.
+
+    >>> environment({"DATA": "/my data"}, '"THREADS=2"')
+    '"\'DATA=/my data\' THREADS=2"'
+    >>> environment({}, None)
+    ''
+    """
+    if not variables:
+        return own or ""
+    words = arguments([f"{name}={value}" for name, value in sorted(variables.items())])
+    return words if not own else f'{words[:-1]} {own.strip().removeprefix(chr(34)).removesuffix(chr(34))}"'
 
 
 def _quote(word: str) -> str:
@@ -96,7 +110,7 @@ def command(line: str, python: str, wrapper: str | None = None) -> list[str]:
     Parameters
     ----------
     line
-        ``PYTHON -m snakemake …``, quoted as Snakemake does; with a command before it, joined by ``&&``, it needs a shell.
+        ``PYTHON -m snakemake …``, as Snakemake quotes it; with a command before it, joined by ``&&``, it needs a shell.
     python
         The interpreter that is to run it.
     wrapper
@@ -165,6 +179,17 @@ def own_attributes(resources: Mapping[str, Any]) -> dict[str, Any]:
         elif key.startswith("htcondor_submit_"):
             found[key.removeprefix("htcondor_submit_").replace("__", ".")] = literal
     return found
+
+
+def killed_by(text: str) -> str | None:
+    """Return the signal that ended a step, as the Snakemake inside a job words it on its standard error.
+
+    >>> killed_by("CalledProcessError: Command 'exec python -m x' died with <Signals.SIGKILL: 9>.")
+    'SIGKILL'
+    >>> killed_by("CalledProcessError: Command 'x' returned non-zero exit status 1.")
+    """
+    found = re.search(r"died with <Signals\.(SIG\w+): \d+>", text)
+    return found[1] if found else None
 
 
 def files_for(

@@ -8,11 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 # What the schedd is asked about a held job.
-ATTRIBUTES = ("HoldReason", "HoldReasonCode", "HoldReasonSubCode", "MemoryUsage", "RequestMemory")
+ATTRIBUTES = (
+    *("HoldReason", "HoldReasonCode", "HoldReasonSubCode"),
+    *("MemoryUsage", "ResidentSetSize", "RequestMemory", "RequestDisk"),  # MemoryUsage refers to ResidentSetSize
+)
 
 USER_REQUEST = 1  # condor_hold: a person means to go on, by condor_release
 OUT_OF_RESOURCES = 34  # cgroups stopped the job at its memory limit
-POLICIES = (3, 26, 37)  # the job's, the access point's, the execute node's own policy
+NODE_POLICY = 21  # WANT_HOLD of the execute node; HTCondor's own policies say in the subcode which resource it was
+POLICIES = (3, NODE_POLICY, 26)  # 3: the job's own policy, 26: the access point's
+MEMORY, DISK = 102, 104  # subcodes
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Hold:
     Attributes
     ----------
     action
-        ``retry`` with more memory, ``fail`` at once (another attempt would be held again), or ``wait`` for a person.
+        ``retry`` with a larger request, ``fail`` at once (another attempt would be held too), or ``wait`` for a person.
     sentence
         What happened, in words.
     """
@@ -40,9 +45,12 @@ def judge(ad: Mapping[str, Any]) -> Hold:
         The attributes of the job that are named in `ATTRIBUTES`, as far as they are known.
     """
     code, reason = ad.get("HoldReasonCode"), ad.get("HoldReason") or "no reason is given"
+    resource = ad.get("HoldReasonSubCode") if code in (OUT_OF_RESOURCES, NODE_POLICY) else None
     if code == USER_REQUEST:
         return Hold("wait", f"held by a person ({reason}); condor_release lets it go on, condor_rm ends it")
-    if code == OUT_OF_RESOURCES or (code in POLICIES and _above_request(ad)):
+    if resource == DISK:
+        return Hold("retry", f"out of disk, the request was {ad.get('RequestDisk', '?')} KB ({reason})")
+    if code == OUT_OF_RESOURCES or resource == MEMORY or (code in POLICIES and _above_request(ad)):
         return Hold("retry", f"out of memory, the request was {ad.get('RequestMemory', '?')} MB ({reason})")
     return Hold("fail", f"held: {reason} (hold code {code}, subcode {ad.get('HoldReasonSubCode')})")
 

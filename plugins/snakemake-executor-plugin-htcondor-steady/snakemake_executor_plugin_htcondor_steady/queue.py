@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import classad2 as classad
 import htcondor2 as htcondor
 
 from .description import string
@@ -77,13 +78,16 @@ class Queue:
     def look(self, constraint: str, attributes: Iterable[str]) -> list[Mapping[str, Any]]:
         """Return attributes of the jobs in the queue that meet a constraint, in one query.
 
+        What an attribute's expression refers to must be among the attributes.
+
         Raises
         ------
         QueueError
             Where the schedd doesn't answer.
         """
         try:
-            return [dict(ad) for ad in htcondor.Schedd().query(constraint=constraint, projection=list(attributes))]
+            ads = htcondor.Schedd().query(constraint=constraint, projection=list(attributes))
+            return [evaluated(ad) for ad in ads]
         except Exception as error:
             raise QueueError(_words(error)) from error
 
@@ -165,6 +169,12 @@ class Queue:
             raise QueueError(f"{problem} (tried for {waited:.0f} s)")
         self._say(f"{problem}; trying again for up to {patience - waited:.0f} s")
         time.sleep(min(5, max(1, waited / 4)))
+
+
+def evaluated(ad: Any) -> dict[str, Any]:
+    """Return the values of a ClassAd: MemoryUsage and others are expressions there. What is undefined is left out."""
+    values = {name: ad.eval(name) for name in ad}
+    return {name: value for name, value in values.items() if not isinstance(value, classad.Value)}
 
 
 def _words(error: Exception) -> str:

@@ -1,0 +1,122 @@
+"""Hosts fail under a run: a node is killed, the network is cut, the central manager is away."""
+
+import time
+
+import pytest
+
+from tests.pool.harness import wait_until
+
+# A shorter lease than the pool's 60 s: a node without power needs no time to stop its jobs.
+SHORT_LEASE = "--set-resources " + " ".join(
+    f"{rule}:htcondor_submit_job_lease_duration=10" for rule in ("train_lr", "train_dt")
+)
+
+# Pulls the host's network cable, or puts it back: the address stays. IFF_UP is bit 0 of the flags, netdevice(7).
+LINK = """
+import fcntl, socket, struct, sys
+probe, name = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), b"eth0"
+flags = struct.unpack("16sh", fcntl.ioctl(probe, 0x8913, struct.pack("16sh", name, 0)))[1]
+flags = flags | 1 if sys.argv[1] == "up" else flags & ~1
+fcntl.ioctl(probe, 0x8914, struct.pack("16sh", name, flags))
+"""
+
+
+class Hosts:
+    """The pool's hosts, to be harmed."""
+
+    def __init__(self, pool):
+        self.pool = pool
+
+    def kill(self, host):
+        done = self.pool.engine.run("kill", self.pool.container(host))
+        assert done.returncode == 0, done.stdout
+
+    def start(self, host):
+        done = self.pool.engine.run("start", self.pool.container(host))
+        assert done.returncode == 0, done.stdout
+
+    def link(self, host, state):
+        container = self.pool.container(host)
+        done = self.pool.engine.run("exec", "--privileged", container, "python3", "-c", LINK, state)
+        assert done.returncode == 0, done.stdout
+
+    def heal(self):
+        """Make all hosts whole again, and wait until both nodes have told the pool so."""
+        for host in self.pool.hosts:
+            running = self.pool.engine.run("inspect", "-f", "{{.State.Running}}", self.pool.container(host))
+            if running.stdout.strip() == "true":
+                self.link(host, "up")
+            else:
+                self.start(host)
+        healed = time.time()
+
+        def fresh():
+            told = self.pool.execute("ap", "condor_status", "-af", "Machine", "LastHeardFrom", user="submit")
+            if told.returncode:
+                return False
+            lines = [line.split() for line in told.stdout.splitlines()]
+            return {words[0] for words in lines if len(words) == 2 and int(words[1]) > healed} >= {"ep1", "ep2"}
+
+        wait_until(fresh, 90, "both nodes are in the pool again")
+
+
+@pytest.fixture
+def hosts(pool):
+    hosts = Hosts(pool)
+    yield hosts
+    hosts.heal()
+
+
+def node_of(job):
+    return job["RemoteHost"].partition("@")[2].split(".")[0]
+
+
+def training(project):
+    """Return the job that trains lr, as both models train, one on each node."""
+    jobs = wait_until(lambda: len(found := project.running()) == 2 and found, 60, "both models train")
+    (job,) = (job for job in jobs if job["SnakemakeRule"] == "train_lr")
+    return job
+
+
+def assert_same_as_local(project, expected):
+    """Compare what `--until evaluate` makes with the local run's."""
+    found = project.checksums()
+    assert {"metrics/lr.json", "metrics/dt.json"} <= set(found)
+    assert found.items() <= expected.items()
+
+
+def test_a_node_is_killed_and_its_job_runs_again_elsewhere(project, expected, hosts):
+    run = project.start(f"--until evaluate {SHORT_LEASE}")
+    job = training(project)
+    hosts.kill(node_of(job))
+    assert run.wait(110) == 0, run.output[-3000:]
+    assert_same_as_local(project, expected)
+    (again,) = project.history('SnakemakeRule == "train_lr"')
+    assert again["ClusterId"] == job["ClusterId"], "HTCondor itself starts it again"
+    assert again["NumJobStarts"] == 2
+    assert node_of({"RemoteHost": again["LastRemoteHost"]}) != node_of(job)
+
+
+def test_the_central_manager_is_away_for_a_while(project, expected, hosts):
+    """Its daemons are killed, and so is what they knew; its address stays, as that of a real host does."""
+    run = project.start()
+    training(project)
+    hosts.link("cm", "down")
+    for daemon in ("condor_collecto", "condor_negotiat"):  # 15 letters, as the kernel keeps names
+        assert project.pool.execute("cm", "pkill", "-KILL", "-x", daemon).returncode == 0
+    time.sleep(20)
+    hosts.link("cm", "up")
+    assert run.wait(110) == 0, run.output[-3000:]
+    assert project.checksums() == expected
+
+
+def test_a_network_that_comes_back_in_time_costs_no_work(project, expected, hosts):
+    run = project.start("--until evaluate")
+    job = training(project)
+    hosts.link(node_of(job), "down")
+    time.sleep(20)
+    hosts.link(node_of(job), "up")
+    assert run.wait(110) == 0, run.output[-3000:]
+    assert_same_as_local(project, expected)
+    (same,) = project.history('SnakemakeRule == "train_lr"')
+    assert (same["ClusterId"], same["NumJobStarts"]) == (job["ClusterId"], 1)

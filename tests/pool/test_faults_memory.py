@@ -1,0 +1,131 @@
+"""A job needs more memory than it asked for: held by the access point, by the node, by its cgroup, or killed."""
+
+import pytest
+
+from tests.pool.harness import wait_until
+
+# More than the first attempt asks for, with the 100 MB of the Snakemake around it, and less than the second.
+HOG = """
+rule hog:
+    output: "hog.txt"
+    resources: requirements='REQUIREMENTS', mem_mb=lambda wildcards, attempt: 250 * attempt
+    shell: "python3 -c 'import time; hoard = bytearray(250 << 20); time.sleep(12)' && touch {output}"
+"""
+
+
+def hog(project, requirements="True"):
+    """Run a rule that meets its limit at the first attempt; return what was printed and its jobs."""
+    (project.path / "hog.smk").write_text(HOG.replace("REQUIREMENTS", requirements))
+    project.own()
+    done = project.run("--snakefile hog.smk")
+    assert done.returncode == 0, done.stdout[-3000:]
+    return done.stdout, project.history()
+
+
+def test_a_hold_by_the_access_points_policy_is_retried_with_more(project):
+    printed, jobs = hog(project)
+    assert "out of memory, the request was 250 MB" in printed
+    assert "retried with more" in printed
+    assert [job["RequestMemory"] for job in jobs] == [250, 500]
+    assert jobs[0]["LastHoldReasonCode"] == 26
+
+
+@pytest.fixture
+def only_the_nodes_hold(pool):
+    """HTCondor's own policy on the nodes, in place of the access point's."""
+    files = {
+        "ep1": "use POLICY: HOLD_IF_MEMORY_EXCEEDED",
+        "ep2": "use POLICY: HOLD_IF_MEMORY_EXCEEDED",
+        "ap": "SYSTEM_PERIODIC_HOLD = False",
+    }
+    path = "/etc/condor/config.d/90-test.conf"
+    for host, line in files.items():
+        done = pool.execute(host, "sh", "-c", f"echo '{line}' >{path} && condor_reconfig")
+        assert done.returncode == 0, done.stdout
+    # The node counts what a slot has, and one that is kept for a next job may have more than that asks for.
+    slots = ("condor_status", "-constraint", 'SlotType == "Dynamic"', "-af", "Name")
+    wait_until(lambda: not pool.execute("ap", *slots, user="submit").stdout.strip(), 40, "no slot is kept")
+    yield
+    for host in files:
+        pool.execute(host, "sh", "-c", f"rm -f {path} && condor_reconfig")
+
+
+@pytest.mark.usefixtures("only_the_nodes_hold")
+def test_a_hold_by_the_nodes_own_policy_is_retried_with_more(project):
+    printed, jobs = hog(project)
+    assert "out of memory, the request was 250 MB" in printed
+    assert "retried with more" in printed
+    assert [job["RequestMemory"] for job in jobs] == [250, 500]
+    assert (jobs[0]["LastHoldReasonCode"], jobs[0]["LastHoldReasonSubCode"]) == (21, 102)
+
+
+# Cgroups of its own for an execute node, where HTCondor looks for them. Version 2: the node's daemons leave the top,
+# since a group with processes can't limit those below. Version 1: HTCondor wants one mount for what some kernels mount
+# apart.
+CGROUPS = """
+cd /sys/fs/cgroup
+if [ -f cgroup.controllers ]; then
+    mkdir daemons && echo $$ >daemons/cgroup.procs
+elif [ ! -e cpu,cpuacct ]; then
+    ln -s cpuacct cpu,cpuacct
+fi
+exec /usr/bin/tini -- /usr/local/sbin/start-host
+"""
+
+
+@pytest.fixture
+def node_with_cgroups(pool):
+    """A third execute node, on which the kernel limits the memory of each job, as on most pools in the field."""
+    name, container = "limits", f"{pool.name}-limits"
+    options = ["--name", container, "--hostname", name, "--network", f"{pool.name}_default", "--privileged"]
+    options += ["-v", f"{pool.key}:/run/pool/signing-key:ro", "-v", f"{pool.shared}:/shared", "-e", "ROLE=Execute"]
+    command = ["run", "-d", *options, "--entrypoint", "sh", pool.environment["POOL_IMAGE"], "-c", CGROUPS]
+
+    def is_in_pool():
+        machines = pool.execute("ap", "condor_status", "-af", "Machine", user="submit")
+        assert machines.returncode == 0, machines.stdout
+        return name in machines.stdout.split()
+
+    try:
+        started = pool.engine.run(*command)
+        assert started.returncode == 0, started.stdout
+        wait_until(is_in_pool, 60, "the node is in the pool")
+        yield name
+    finally:
+        pool.engine.run("stop", "-t", "10", container)  # its daemons take their leave of the pool
+        pool.engine.run("rm", "-f", container)
+    wait_until(lambda: not is_in_pool(), 60, "the node has left the pool")
+
+
+def test_a_job_that_the_kernel_stops_at_its_cgroups_limit_is_retried_with_more(project, node_with_cgroups):
+    printed, jobs = hog(project, f'Machine == "{node_with_cgroups}"')
+    assert "out of memory, the request was 250 MB" in printed
+    assert "cgroup memory limit" in printed
+    assert "retried with more" in printed
+    assert [job["RequestMemory"] for job in jobs] == [250, 500]
+    assert jobs[0]["LastHoldReasonCode"] == 34
+
+
+@pytest.mark.parametrize(
+    ("victim", "said"),
+    [
+        ("^python -m scripts.step train .*--name lr", "SIGKILL"),
+        (" -m snakemake .*--allowed-rules train_lr", "signal 9"),
+    ],
+    ids=["step", "snakemake"],
+)
+def test_a_job_killed_as_by_the_system_is_said_and_retried_with_twice_the_memory(project, expected, victim, said):
+    """Its out-of-memory killer takes the largest process, most often the step; else Snakemake around it."""
+    run = project.start()
+    (job,) = wait_until(lambda: project.running("train_lr"), 60, "lr trains")
+    node = job["RemoteHost"].partition("@")[2].split(".")[0]
+    trains = ("pgrep", "-f", "scripts.step train .*--name lr")
+    wait_until(lambda: project.pool.execute(node, *trains).returncode == 0, 20, "the step runs")
+    killed = project.pool.execute(node, "pkill", "-KILL", "-f", victim)
+    assert killed.returncode == 0, killed.stdout
+    assert run.wait(110) == 0, run.output[-3000:]
+    assert said in run.output
+    assert project.checksums() == expected
+    first, second = project.history('SnakemakeRule == "train_lr"')
+    assert first.get("ExitCode") != 0
+    assert second["RequestMemory"] == 2 * first["RequestMemory"]
