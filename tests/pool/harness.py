@@ -84,8 +84,8 @@ class Project:
         return self.pool.execute("ap", "bash", "-c", f"cd {shlex.quote(self.inside)} && {line}", user=user)
 
     def run(self, arguments: str = "", command: str = SNAKEMAKE) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake on the access point to its end, at most two minutes."""
-        return self.shell(f"timeout -s INT 120 {command} {arguments}")
+        """Run Snakemake on the access point to its end; four minutes mean that it hangs."""
+        return self.shell(f"timeout -s INT 240 {command} {arguments}")
 
     def start(self, arguments: str = "", command: str = SNAKEMAKE) -> "Run":
         """Start Snakemake on the access point and go on."""
