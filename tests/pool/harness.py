@@ -20,6 +20,15 @@ SNAKEMAKE = "/shared/environment/bin/snakemake --profile htcondor"
 LOCAL = "/shared/environment/bin/snakemake --profile profiles/local"
 RESULTS = ("data", "metrics", "predictions", "selection.json")
 
+# Pulls the host's network cable, or puts it back: the address stays. IFF_UP is bit 0 of the flags, netdevice(7).
+LINK = """
+import fcntl, socket, struct, sys
+probe, name = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), b"eth0"
+flags = struct.unpack("16sh", fcntl.ioctl(probe, 0x8913, struct.pack("16sh", name, 0)))[1]
+flags = flags | 1 if sys.argv[1] == "up" else flags & ~1
+fcntl.ioctl(probe, 0x8914, struct.pack("16sh", name, flags))
+"""
+
 
 def wait_until(condition: Callable[[], object], seconds: float, what: str) -> object:
     """Return the first true answer; fail with what was waited for."""
@@ -171,3 +180,50 @@ class Run:
     def wait_for(self, pattern: str, seconds: float = 60) -> None:
         """Wait until Snakemake has printed what a pattern matches."""
         wait_until(lambda: re.search(pattern, self.output), seconds, f"printed {pattern!r}:\n{self.output[-2000:]}")
+
+
+class Hosts:
+    """The pool's hosts, to be harmed."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+
+    def kill(self, host: str) -> None:
+        """Kill all that runs on a host, as a power cut does."""
+        done = self.pool.engine.run("kill", self.pool.container(host))
+        assert done.returncode == 0, done.stdout
+
+    def start(self, host: str) -> None:
+        """Start a host that was killed."""
+        done = self.pool.engine.run("start", self.pool.container(host))
+        assert done.returncode == 0, done.stdout
+
+    def link(self, host: str, state: str) -> None:
+        """Pull a host's network cable ("down"), or put it back ("up")."""
+        container = self.pool.container(host)
+        done = self.pool.engine.run("exec", "--privileged", container, "python3", "-c", LINK, state)
+        assert done.returncode == 0, done.stdout
+
+    def heal(self) -> None:
+        """Make all hosts whole again, and wait until both nodes have told the pool so."""
+        for host in self.pool.hosts:
+            running = self.pool.engine.run("inspect", "-f", "{{.State.Running}}", self.pool.container(host))
+            if running.stdout.strip() == "true":
+                self.link(host, "up")
+            else:
+                self.start(host)
+        healed = time.time()
+
+        def fresh() -> bool:
+            told = self.pool.execute("ap", "condor_status", "-af", "Machine", "LastHeardFrom", user="submit")
+            if told.returncode:
+                return False
+            lines = [line.split() for line in told.stdout.splitlines()]
+            return {words[0] for words in lines if len(words) == 2 and int(words[1]) > healed} >= {"ep1", "ep2"}
+
+        wait_until(fresh, 90, "both nodes are in the pool again")
+
+
+def node_of(job: dict[str, object]) -> str:
+    """Return the host that a running job is on."""
+    return str(job["RemoteHost"]).partition("@")[2].split(".")[0]

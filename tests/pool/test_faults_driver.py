@@ -1,5 +1,10 @@
 """What happens to Snakemake itself, on the access point: Ctrl-C, SIGKILL, many reruns in one folder."""
 
+import random
+import time
+
+import pytest
+
 from tests.pool.harness import wait_until
 
 
@@ -17,6 +22,78 @@ def test_ctrl_c_removes_all_jobs_of_the_run(project, expected):
     rules = [job["SnakemakeRule"] for job in project.history("ExitCode =?= 0")]
     assert rules.count("preprocess") == rules.count("split") == 1, "what was done is not done again"
     assert project.checksums() == expected
+
+
+INTERRUPT = """
+import os
+import signal
+import htcondor2
+import snakemake_executor_plugin_htcondor_steady as plugin
+
+interrupt = lambda: os.kill(os.getpid(), signal.SIGINT)
+submit, read, counted = htcondor2.Schedd.submit, plugin.Executor._read_events, []
+"""
+MOMENTS = {
+    "as a submission begins": """
+def third(self, description):
+    counted.append(1)
+    if len(counted) == 3:
+        interrupt()
+    return submit(self, description)
+htcondor2.Schedd.submit = third
+""",
+    "as a submission is answered": """
+def third(self, description):
+    answer = submit(self, description)
+    counted.append(1)
+    if len(counted) == 3:
+        interrupt()
+    return answer
+htcondor2.Schedd.submit = third
+""",
+    "in a status check": """
+def check(self):
+    if self.active_jobs and not counted:
+        counted.append(1)
+        interrupt()
+    read(self)
+plugin.Executor._read_events = check
+""",
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_ctrl_c_at_a_bad_moment_leaves_no_job_either(project, moment):
+    """The third submission is that of the first model; the signal comes exactly then."""
+    run = project.start(command=project.patched(INTERRUPT + MOMENTS[moment]))
+    assert run.wait(100) != 0
+    assert "Terminating processes on user request" in run.output
+    wait_until(lambda: not project.queue(), 20, "the queue is empty")
+    removed = project.history("JobStatus == 3")
+    assert bool(removed) == (moment != "as a submission begins")
+
+
+def test_ctrl_c_at_any_instant_leaves_no_job_and_the_work_gets_done(project, expected):
+    instants = random.Random(20)
+    for _ in range(4):
+        run = project.start()
+        wait_until(lambda run=run: run.output, 30, "Snakemake has begun")
+        time.sleep(instants.uniform(0, 8))
+        run.signal("INT")
+        assert run.wait(60) != 0, "it was not done yet"
+        wait_until(lambda: not project.queue(), 20, "the queue is empty")
+    done = project.run()
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert project.checksums() == expected
+
+
+def test_ctrl_c_pressed_again_and_again_still_removes_all_jobs(project):
+    run = project.start()
+    wait_until(lambda: len(project.running()) == 2, 60, "both models train")
+    pid = (project.path / f"{run.file.name}.pid").read_text().strip()
+    project.shell(f"for press in 1 2 3 4 5 6; do kill -INT {pid} || break; sleep 0.05; done")
+    assert run.wait(60) != 0
+    wait_until(lambda: not project.queue(), 20, "the queue is empty")
 
 
 def test_after_sigkill_the_same_line_resumes_and_no_two_jobs_write_the_same(project, expected):

@@ -4,60 +4,12 @@ import time
 
 import pytest
 
-from tests.pool.harness import wait_until
+from tests.pool.harness import Hosts, node_of, wait_until
 
 # A shorter lease than the pool's 60 s: a node without power needs no time to stop its jobs.
 SHORT_LEASE = "--set-resources " + " ".join(
     f"{rule}:htcondor_submit_job_lease_duration=10" for rule in ("train_lr", "train_dt")
 )
-
-# Pulls the host's network cable, or puts it back: the address stays. IFF_UP is bit 0 of the flags, netdevice(7).
-LINK = """
-import fcntl, socket, struct, sys
-probe, name = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), b"eth0"
-flags = struct.unpack("16sh", fcntl.ioctl(probe, 0x8913, struct.pack("16sh", name, 0)))[1]
-flags = flags | 1 if sys.argv[1] == "up" else flags & ~1
-fcntl.ioctl(probe, 0x8914, struct.pack("16sh", name, flags))
-"""
-
-
-class Hosts:
-    """The pool's hosts, to be harmed."""
-
-    def __init__(self, pool):
-        self.pool = pool
-
-    def kill(self, host):
-        done = self.pool.engine.run("kill", self.pool.container(host))
-        assert done.returncode == 0, done.stdout
-
-    def start(self, host):
-        done = self.pool.engine.run("start", self.pool.container(host))
-        assert done.returncode == 0, done.stdout
-
-    def link(self, host, state):
-        container = self.pool.container(host)
-        done = self.pool.engine.run("exec", "--privileged", container, "python3", "-c", LINK, state)
-        assert done.returncode == 0, done.stdout
-
-    def heal(self):
-        """Make all hosts whole again, and wait until both nodes have told the pool so."""
-        for host in self.pool.hosts:
-            running = self.pool.engine.run("inspect", "-f", "{{.State.Running}}", self.pool.container(host))
-            if running.stdout.strip() == "true":
-                self.link(host, "up")
-            else:
-                self.start(host)
-        healed = time.time()
-
-        def fresh():
-            told = self.pool.execute("ap", "condor_status", "-af", "Machine", "LastHeardFrom", user="submit")
-            if told.returncode:
-                return False
-            lines = [line.split() for line in told.stdout.splitlines()]
-            return {words[0] for words in lines if len(words) == 2 and int(words[1]) > healed} >= {"ep1", "ep2"}
-
-        wait_until(fresh, 90, "both nodes are in the pool again")
 
 
 @pytest.fixture
@@ -65,10 +17,6 @@ def hosts(pool):
     hosts = Hosts(pool)
     yield hosts
     hosts.heal()
-
-
-def node_of(job):
-    return job["RemoteHost"].partition("@")[2].split(".")[0]
 
 
 def training(project):
