@@ -7,10 +7,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 NODES ?= 2
 POOL ?= loan-pool
+MINUTES ?= 20
 POOL_OPTIONS := --name $(POOL) --nodes $(NODES)
 
-.PHONY: help setup run submit follow report dag schema sample docs lint format test test-unit test-workflow test-pool test-nfs \
-	bench bench-dagman lock clean install-profile pool-up pool-run pool-status pool-shell pool-down pool-purge
+.PHONY: help setup run submit follow report dag schema sample docs lint format test test-unit test-workflow test-pool \
+	test-nfs test-storm bench bench-dagman lock clean install-profile pool-up pool-run pool-status pool-shell pool-down pool-purge
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -83,6 +84,9 @@ test-pool: setup ## the pool tests alone: real HTCondor in containers
 
 test-nfs: setup ## before a release: the workflow on a shared folder that is real NFS (some ten minutes)
 	@$(BIN)/pytest -q -m nfs
+
+test-storm: setup ## runs on a pool with a fault every half minute: make test-storm [MINUTES=20] [SEED=1]
+	@$(BIN)/python -m tests.pool.storm --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 bench: setup ## what a job costs: ratios of script: and shell: rules
 	@$(BIN)/python benchmarks/job_start.py
