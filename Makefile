@@ -11,7 +11,8 @@ MINUTES ?= 20
 POOL_OPTIONS := --name $(POOL) --nodes $(NODES)
 
 .PHONY: help setup run submit follow report dag schema sample docs lint format test test-unit test-workflow test-pool \
-	test-nfs test-storm bench bench-dagman lock clean install-profile pool-up pool-run pool-status pool-shell pool-down pool-purge
+	test-nfs test-storm bench bench-dagman lock clean install-profile \
+	pool-up pool-run pool-status pool-shell pool-down pool-purge
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
