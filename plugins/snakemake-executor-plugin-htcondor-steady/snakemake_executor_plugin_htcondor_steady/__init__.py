@@ -18,11 +18,12 @@ import errno
 import getpass
 import importlib.metadata
 import os
+import signal
 import sys
 import threading
 import time
 import uuid
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -431,13 +432,30 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
         """Remove all jobs of this run, also one that is being checked or submitted at this moment."""
-        self._remove_jobs()
+        try:
+            with _deaf_to_ctrl_c():  # people press it again
+                self._queue.remove(self._constraint, patience=0)
+        except QueueError:
+            self._remove_jobs()  # the schedd is away; now Ctrl-C ends the waiting
 
     def _remove_jobs(self, constraint: str | None = None) -> None:
         try:
             self._queue.remove(constraint or self._constraint)
         except QueueError as error:
             self.logger.error(f"{error}. Remove them by: condor_rm -constraint '{constraint or self._constraint}'")
+
+
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Ignore Ctrl-C; only the main thread gets it, and may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _title(job: JobExecutorInterface) -> str:

@@ -133,13 +133,15 @@ class Queue:
         except Exception as error:
             raise QueueError(_words(error)) from error
 
-    def remove(self, constraint: str, gone_within: float | None = None) -> None:
+    def remove(self, constraint: str, gone_within: float | None = None, patience: float | None = None) -> None:
         """Remove the jobs that meet a constraint.
 
         Parameters
         ----------
         gone_within
             Wait for so many seconds until none of them is in the queue any more: until then, one may still write.
+        patience
+            Another one than the queue's own.
 
         Raises
         ------
@@ -155,7 +157,7 @@ class Queue:
                 if not jobs or gone_within is None:
                     return
             except Exception as error:
-                self._wait(began, f"jobs can't be removed: {_words(error)}")
+                self._wait(began, f"jobs can't be removed: {_words(error)}", patience)
                 continue
             if time.monotonic() - began > gone_within:
                 left = ", ".join(str(job["ClusterId"]) for job in jobs)
