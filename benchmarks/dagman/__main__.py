@@ -293,9 +293,13 @@ def main() -> int:
     parser.add_argument("--no-small", action="store_true", help="without the small jobs")
     parser.add_argument("--keep", action="store_true", help="leave the pool running")
     options = parser.parse_args()
-    pool = Pool("bench-dagman", 2)
     try:
         data = find_data()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    pool = Pool("bench-dagman", 2)
+    try:
         pool.up()
         bench = Bench(pool)
         bench.prepare(data)
