@@ -90,7 +90,9 @@ def test_ctrl_c_at_a_bad_moment_leaves_no_job_either(project, moment):
 def test_ctrl_c_at_any_instant_leaves_no_job_and_the_work_gets_done(project, expected):
     instants = random.Random(20)
     for _ in range(4):
-        run = project.start()
+        run = project.start(
+            "--forcerun preprocess"
+        )  # all again, so that each has work for longer than the longest wait
         wait_until(lambda run=run: run.output, 30, "Snakemake has begun")
         time.sleep(instants.uniform(0, 8))
         run.signal("INT")
