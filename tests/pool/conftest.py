@@ -12,7 +12,7 @@ import yaml
 
 from pool.pool import Pool
 from scripts.shared.errors import UserError
-from tests.pool.harness import LOCAL, Project, boosting
+from tests.pool.harness import LOCAL, Project, boosting, wait_until_no_slot_is_kept
 
 
 def pytest_addoption(parser):
@@ -88,4 +88,5 @@ def busy_run(pool):
     (project / "applications").mkdir()
     for number in range(8):
         shutil.copy(project / "data/sample/applications/february.csv", project / f"applications/file{number}.csv")
+    wait_until_no_slot_is_kept(pool)  # of an earlier test, perhaps both on one node
     return pool.execute("ap", "bash", "-c", SNAKEMAKE, user="submit")

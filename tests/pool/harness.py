@@ -40,6 +40,17 @@ def wait_until(condition: Callable[[], object], seconds: float, what: str) -> ob
     raise AssertionError(f"after {seconds} s: not {what}")
 
 
+def wait_until_no_slot_is_kept(pool: Pool) -> None:
+    """Wait until no slot that an earlier job left waits for a next one."""
+    ask = ["condor_status", "-constraint", 'SlotType == "Dynamic"', "-af", "Name"]
+
+    def all_free() -> bool:
+        told = pool.execute("ap", *ask, user="submit")
+        return told.returncode == 0 and not told.stdout.strip()
+
+    wait_until(all_free, 60, "no slot is kept")
+
+
 def literal(text: str) -> str:
     """Return a text as a ClassAd string."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
@@ -100,6 +111,12 @@ class Project:
         """Start Snakemake on the access point and go on."""
         self.runs.append(Run(self, f"{command} {arguments}"))
         return self.runs[-1]
+
+    def training(self) -> dict[str, Any]:
+        """Wait until the job that trains lr runs, and return its ClassAd."""
+        found: list[dict[str, Any]] = []
+        wait_until(lambda: found.extend(self.running("train_lr")) or found, 60, "lr trains")
+        return found[0]
 
     def patched(self, code: str) -> str:
         """Return the line that starts Snakemake with Python code that runs before it, on the access point alone."""

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.pool.harness import Hosts, node_of, wait_until
+from tests.pool.harness import Hosts, node_of
 
 # A shorter lease than the pool's 60 s: a node without power needs no time to stop its jobs.
 SHORT_LEASE = "--set-resources " + " ".join(
@@ -19,13 +19,6 @@ def hosts(pool):
     hosts.heal()
 
 
-def training(project):
-    """Return the job that trains lr, as both models train, one on each node."""
-    jobs = wait_until(lambda: len(found := project.running()) == 2 and found, 60, "both models train")
-    (job,) = (job for job in jobs if job["SnakemakeRule"] == "train_lr")
-    return job
-
-
 def assert_same_as_local(project, expected):
     """Compare what `--until evaluate` makes with the local run's."""
     found = project.checksums()
@@ -35,7 +28,7 @@ def assert_same_as_local(project, expected):
 
 def test_a_node_is_killed_and_its_job_runs_again_elsewhere(project, expected, hosts):
     run = project.start(f"--until evaluate {SHORT_LEASE}")
-    job = training(project)
+    job = project.training()
     hosts.kill(node_of(job))
     assert run.wait(110) == 0, run.output[-3000:]
     assert_same_as_local(project, expected)
@@ -48,7 +41,7 @@ def test_a_node_is_killed_and_its_job_runs_again_elsewhere(project, expected, ho
 def test_the_central_manager_is_away_for_a_while(project, expected, hosts):
     """Its daemons are killed, and so is what they knew; its address stays, as that of a real host does."""
     run = project.start()
-    training(project)
+    project.training()
     hosts.link("cm", "down")
     for daemon in ("condor_collecto", "condor_negotiat"):  # 15 letters, as the kernel keeps names
         assert project.pool.execute("cm", "pkill", "-KILL", "-x", daemon).returncode == 0
@@ -60,7 +53,7 @@ def test_the_central_manager_is_away_for_a_while(project, expected, hosts):
 
 def test_a_network_that_comes_back_in_time_costs_no_work(project, expected, hosts):
     run = project.start("--until evaluate")
-    job = training(project)
+    job = project.training()
     hosts.link(node_of(job), "down")
     time.sleep(20)
     hosts.link(node_of(job), "up")

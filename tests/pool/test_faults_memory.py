@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.pool.harness import wait_until
+from tests.pool.harness import wait_until, wait_until_no_slot_is_kept
 
 # More than the first attempt asks for, with the 100 MB of the Snakemake around it, and less than the second.
 HOG = """
@@ -43,8 +43,7 @@ def only_the_nodes_hold(pool):
         done = pool.execute(host, "sh", "-c", f"echo '{line}' >{path} && condor_reconfig")
         assert done.returncode == 0, done.stdout
     # The node counts what a slot has, and one that is kept for a next job may have more than that asks for.
-    slots = ("condor_status", "-constraint", 'SlotType == "Dynamic"', "-af", "Name")
-    wait_until(lambda: not pool.execute("ap", *slots, user="submit").stdout.strip(), 40, "no slot is kept")
+    wait_until_no_slot_is_kept(pool)
     yield
     for host in files:
         pool.execute(host, "sh", "-c", f"rm -f {path} && condor_reconfig")

@@ -7,15 +7,9 @@ import pytest
 from tests.pool.harness import wait_until
 
 
-def train(project):
-    """Return the job that trains lr, as it runs."""
-    (job,) = wait_until(lambda: project.running("train_lr"), 60, "lr trains")
-    return job["ClusterId"]
-
-
 def test_a_persons_hold_is_waited_for_and_said_once(project, expected):
     run = project.start()
-    job = train(project)
+    job = project.training()["ClusterId"]
     assert project.shell(f"condor_hold {job}").returncode == 0
     run.wait_for("held by a person", 30)
     wait_until(lambda: project.queue(f"ClusterId == {job} && JobStatus == 5"), 20, "held")
@@ -54,7 +48,7 @@ def test_another_hold_fails_at_once_with_its_reason_and_is_not_retried(project, 
 
 def test_a_job_that_a_person_removes_is_said_and_retried(project, expected):
     run = project.start()
-    assert project.shell(f"condor_rm {train(project)}").returncode == 0
+    assert project.shell(f"condor_rm {project.training()['ClusterId']}").returncode == 0
     assert run.wait(110) == 0, run.output[-3000:]
     assert "was removed/aborted" in run.output
     assert project.checksums() == expected

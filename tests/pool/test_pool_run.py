@@ -144,7 +144,7 @@ def test_a_stranger_on_the_network_gets_nothing(pool, tmp_path, who):
         pool.engine.run("stop", "-t", "10", name)
         pool.engine.run("rm", "-f", name)
         pool.execute("ap", "condor_rm", "-constraint", 'Cmd == "/bin/true"', user="submit")
-        wait_until(lambda: not joined(), 40, "it has left the pool")
+        wait_until(lambda: not joined(), 120, "it has left the pool")
     doors = {"SEES THE SLOTS", "SEES THE QUEUE", "MAY READ", "MAY WRITE", "MAY ADMINISTRATOR", "SUBMITS"}
     opened = {line for line in output.splitlines() if line.isupper()} - {"REACHES BOTH", "TRIES TO JOIN"}
     assert "REACHES BOTH" in output
