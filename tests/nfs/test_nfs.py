@@ -53,7 +53,7 @@ def mounted(pool, request):
 @pytest.fixture(scope="module")
 def project(pool, mounted):
     """A project for each kind of mount, in which one run follows another."""
-    return Project(pool, f"run-{mounted}")
+    return Project(pool, "run-" + re.sub(r"\W+", "-", mounted))
 
 
 def test_linux_itself_mounts_it_on_all_three_hosts(pool, mounted):
