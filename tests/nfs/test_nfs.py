@@ -1,11 +1,13 @@
 """The workflow on a shared folder that is NFS: attributes are cached, and root is nobody."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from pool.nfs.nfs import GUESTS, MOUNT
-from tests.pool.harness import LOCAL, SNAKEMAKE, Project
+from tests.pool.harness import LOCAL, SNAKEMAKE, Project, wait_until
 
 SHALLOWER = "sed -i 's/max_depth: 10/max_depth: 4/' config/config.yaml"
 TREE_AND_WHAT_FOLLOWS = ["compare", "evaluate", "predict", "predict", "select", "train_dt"]
@@ -73,11 +75,26 @@ def test_root_is_nobody_and_the_user_keeps_the_uid(pool, project):
 
 
 def test_a_new_file_is_missing_for_a_while_where_it_was_looked_for(pool, project):
-    """Attributes are cached, then; without that, the other tests would show nothing. Listing the folder renews them."""
-    assert project.shell(f"ls {project.inside} >list; test -e late").returncode == 1
-    assert pool.execute("ep1", "touch", f"{project.inside}/late", user="submit").returncode == 0
-    assert project.shell("test -e late").returncode == 1
-    assert project.shell(f"ls {project.inside} >list; test -e late").returncode == 0
+    """Attributes are cached, then; without that, the other tests would show nothing. Listing the folder renews them.
+
+    All three looks are of one login: a new one asks the server anew, and sees the file.
+    """
+    late, made = f"{project.inside}/elsewhere/late", f"/tmp/made-{project.path.name}"
+    looked = made.replace("made", "looked")
+    looks = f"""
+        test -e {late}; echo $?
+        touch {looked}; until test -e {made}; do sleep 0.2; done
+        test -e {late}; echo $?
+        ls {Path(late).parent} >/dev/null; test -e {late}; echo $?
+    """
+    assert pool.execute("ep1", "mkdir", str(Path(late).parent), user="submit").returncode == 0
+    with ThreadPoolExecutor() as threads:
+        answers = threads.submit(project.shell, looks)
+        wait_until(lambda: pool.execute("ap", "test", "-e", looked).returncode == 0, 30, "looked for in vain")
+        written = pool.execute("ep1", "touch", late, user="submit")
+        pool.execute("ap", "touch", made)
+    assert written.returncode == 0, written.stdout
+    assert answers.result().stdout.split() == ["1", "1", "0"]
 
 
 def test_what_another_host_has_written_is_read_at_once(pool, project):
