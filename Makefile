@@ -11,7 +11,7 @@ MINUTES ?= 20
 POOL_OPTIONS := --name $(POOL) --nodes $(NODES)
 
 .PHONY: help setup run submit follow report dag schema sample docs lint format test test-unit test-workflow test-pool \
-	test-nfs test-storm bench bench-dagman lock clean install-profile \
+	test-nfs test-storm bench bench-dagman bench-nfs lock clean install-profile \
 	pool-up pool-run pool-status pool-shell pool-down pool-purge
 
 help: ## show the targets
@@ -94,6 +94,9 @@ bench: setup ## what a job costs: ratios of script: and shell: rules
 
 bench-dagman: setup ## our workflow against the same steps under DAGMan, on a pool of its own (some 10 minutes)
 	@$(BIN)/python -m benchmarks.dagman
+
+bench-nfs: setup ## start of a job from NFS against a node's own copy of the environment (some 4 minutes; root)
+	@$(BIN)/python -m benchmarks.nfs_start
 
 lock: ## renew requirements.lock and environment.yml from pyproject.toml (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url \

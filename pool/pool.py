@@ -203,14 +203,14 @@ class Pool:
     @property
     def environment(self) -> dict[str, str]:
         """What compose.yaml takes from its environment."""
-        image = f"{IMAGE}:{self._image_tag()}"
-        return {"POOL_KEY": str(self.key), "POOL_SHARED": str(self.shared), "POOL_IMAGE": image}
+        return {"POOL_KEY": str(self.key), "POOL_SHARED": str(self.shared), "POOL_IMAGE": self.image}
 
-    def _image_tag(self) -> str:
-        """Return a tag that changes with anything that goes into the image."""
+    @property
+    def image(self) -> str:
+        """The image of a host; its tag changes with anything that goes into it."""
         folder = COMPOSE.parent
         files = sorted([folder / "Containerfile", folder / "start-host", *(folder / "condor").glob("*.conf")])
-        return sha256_text("".join([*(sha256_file(path) for path in files), *self.build.arguments]))[:12]
+        return f"{IMAGE}:{sha256_text(''.join([*(sha256_file(path) for path in files), *self.build.arguments]))[:12]}"
 
     def compose(self, *arguments: str) -> Done:
         """Run compose for this pool."""
@@ -238,7 +238,7 @@ class Pool:
         """Start the pool and wait until it takes jobs; where it runs already, only look."""
         self.prepare()
         started = time.monotonic()
-        _expect(self.compose("up", "-d", "--no-build", *self.hosts), "the containers could not be started")
+        expect(self.compose("up", "-d", "--no-build", *self.hosts), "the containers could not be started")
         self.wait_until_ready()
         say(f"ready after {time.monotonic() - started:.0f} s: {', '.join(self.hosts)}; shared folder: {self.shared}")
 
@@ -260,20 +260,34 @@ class Pool:
         return {
             **yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]["ep2"],
             "hostname": f"ep{number}",
-            "image": self.environment["POOL_IMAGE"],
+            "image": self.image,
             "build": str(COMPOSE.parent),
             "volumes": [f"{self.key}:/run/pool/signing-key:ro", f"{self.shared}:/shared"],
         }
 
     def build_image(self) -> None:
         """Build the image of a host, once for each Containerfile."""
-        image = self.environment["POOL_IMAGE"]
+        image = self.image
         if self.engine.run("image", "inspect", image).returncode == 0:
             return
         say("building the image of a host (about half a minute, once)")
         self.find_base()
         done = self.engine.run("build", "--network", "host", *self.build.arguments, "-t", image, str(COMPOSE.parent))
-        _expect(done, "the image could not be built")
+        expect(done, "the image could not be built")
+
+    def name_on_top(self, kind: str, folder: Path) -> str:
+        """Return the name of the image that a folder's Containerfile makes of this pool's; each file counts."""
+        files = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix != ".py")
+        return f"{IMAGE}:{kind}-{sha256_text(self.image + ''.join(sha256_file(path) for path in files))[:12]}"
+
+    def build_on_top(self, image: str, folder: Path, what: str) -> None:
+        """Build the image that a folder's Containerfile makes of this pool's, where it isn't there yet."""
+        if self.engine.run("image", "inspect", image).returncode == 0:
+            return
+        say(f"building the image of {what} (about a minute, once)")
+        base = f"BASE={self.image}"
+        done = self.engine.run("build", "--network", "host", "--build-arg", base, "-t", image, str(folder))
+        expect(done, f"the image of {what} could not be built")
 
     def find_base(self) -> None:
         """Have the base image: by a registry, or else made from the distribution's packages.
@@ -295,8 +309,8 @@ class Pool:
             _install(("mmdebstrap",))
         archive = self.folder / "base.tar"
         command = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates", suite, str(archive)]
-        _expect(_call(command), f"mmdebstrap could not make the base image from Debian's {suite}")
-        _expect(self.engine.run("import", str(archive), full_name(base)), "the base image could not be imported")
+        expect(_call(command), f"mmdebstrap could not make the base image from Debian's {suite}")
+        expect(self.engine.run("import", str(archive), full_name(base)), "the base image could not be imported")
         archive.unlink()
 
     def build_environment(self) -> None:
@@ -311,7 +325,7 @@ class Pool:
             self._build_environment(target, archive)
         if not (target / "installed-lock").exists():
             target.mkdir(exist_ok=True)
-            _expect(_call(["tar", "-xf", str(archive), "-C", str(target)]), "the environment could not be unpacked")
+            expect(_call(["tar", "-xf", str(archive), "-C", str(target)]), "the environment could not be unpacked")
         if not (beside := target.with_name(archive.name)).exists():
             beside.hardlink_to(archive)
         link = self.shared / "environment"
@@ -331,11 +345,11 @@ class Pool:
                 if name == "PIP_CERT":
                     command += ["-v", f"{value}:{value}:ro"]
         inside = f"/shared/environments/{target.name}"
-        done = self.engine.run(*command, self.environment["POOL_IMAGE"], inside)
-        _expect(done, "the environment could not be built")
+        done = self.engine.run(*command, self.image, inside)
+        expect(done, "the environment could not be built")
         archive.parent.mkdir(parents=True, exist_ok=True)
         new = archive.with_suffix(f".{os.getpid()}")
-        _expect(_call(["tar", "-cf", str(new), "-C", str(target), "."]), "the environment could not be archived")
+        expect(_call(["tar", "-cf", str(new), "-C", str(target), "."]), "the environment could not be archived")
         for old in ARCHIVES.glob("*.tar"):
             old.unlink()
         new.rename(archive)
@@ -385,7 +399,7 @@ class Pool:
         self.folder.mkdir(parents=True, exist_ok=True)  # for the engine's settings
         images = self.engine.run("images", "-q", IMAGE).stdout.split()
         if images:
-            _expect(
+            expect(
                 self.engine.run("rmi", *dict.fromkeys(images)), "the image is in use; take down the other pools first"
             )
         shutil.rmtree(ARCHIVES, ignore_errors=True)
@@ -422,10 +436,10 @@ class Pool:
             else:
                 shutil.copy2(source, target)
         done = self.execute(self.files_host, "chown", "-R", "submit:submit", PROJECT)
-        _expect(done, "the project could not be handed over")
+        expect(done, "the project could not be handed over")
 
 
-def _expect(done: Done, otherwise: str) -> None:
+def expect(done: Done, otherwise: str) -> None:
     """Raise a UserError with the end of what a command printed, where it failed."""
     if done.returncode:
         raise UserError(f"{otherwise}: {done.stdout.strip()[-600:]}")

@@ -1,20 +1,20 @@
 """A pool whose shared folder is real NFS: a server, and an access point and two execute nodes that mount it.
 
-``python -m pool.nfs.nfs up|mount|run|status|shell|down``; `make test-nfs` runs the tests on it. Containers share the
-kernel of this machine, whose NFS client may not be there, and would be one for all. So the three hosts that mount are
-kernels of their own, each a process in its container (user-mode Linux), with Linux's own NFS client. All that the pool
-leaves lies in ``.pool/NAME/``.
+``python -m pool.nfs.nfs up|mount|run|status|shell|down``; `make test-nfs` runs the tests on it. Containers share this
+machine's kernel, whose NFS client may not be there. So the three hosts that mount are kernels of their own, each a
+process in its container (user-mode Linux), with Linux's own NFS client. What the pool leaves lies in ``.pool/NAME/``.
 """
 
 import argparse
+import os
+import platform
 import shlex
 import shutil
 import sys
 from pathlib import Path
 
-from pool.pool import IMAGE, PROJECT, Done, Pool, _expect, say
+from pool.pool import PROJECT, Done, Pool, expect, say
 from scripts.shared.errors import UserError
-from scripts.shared.files import sha256_file, sha256_text
 
 FOLDER = Path(__file__).resolve().parent
 GUESTS = ("ap", "ep1", "ep2")
@@ -52,11 +52,17 @@ class NfsPool(Pool):
     @property
     def environment(self) -> dict[str, str]:
         """What compose.yaml takes from its environment."""
-        files = sorted(path for path in FOLDER.iterdir() if path.is_file() and path.suffix != ".py")
-        base = super().environment
-        tag = sha256_text(base["POOL_IMAGE"] + "".join(sha256_file(path) for path in files))[:12]
-        own = {"POOL_NFS_IMAGE": f"{IMAGE}:nfs-{tag}", "POOL_FOLDER": str(self.folder), "MOUNT_OPTIONS": self.options}
-        return base | own
+        own = {
+            "POOL_NFS_IMAGE": self.guest_image,
+            "POOL_FOLDER": str(self.folder),
+            "MOUNT_OPTIONS": self.options,
+        }
+        return super().environment | own
+
+    @property
+    def guest_image(self) -> str:
+        """The image of server and guests."""
+        return self.name_on_top("nfs", FOLDER)
 
     def compose(self, *arguments: str) -> Done:
         """Run compose for this pool."""
@@ -82,12 +88,11 @@ class NfsPool(Pool):
         Raises
         ------
         UserError
-            Where this machine can't give the guests a network.
+            Where guests can't run on this machine; says what they need.
         """
-        if not TUN.exists():
-            raise UserError(f"{TUN} is not there, and the guests' network needs it; as root: modprobe tun")
+        check_machine()
         super().prepare()
-        self.build_guest_image()
+        self.build_on_top(self.guest_image, FOLDER, "the NFS server and the guests")
         key = self.folder / "guest-key"
         if not key.exists():
             self._in_image("ssh-keygen -q -t ed25519 -N '' -C pool -f /out/guest-key", "the key to the guests")
@@ -97,26 +102,16 @@ class NfsPool(Pool):
             disk.parent.mkdir(exist_ok=True)
             self._in_image("make-disk /out/disk/new && mv /out/disk/new /out/disk/root.img", "the guests' disk")
 
-    def build_guest_image(self) -> None:
-        """Build the image of server and guests, once for each state of this folder."""
-        image = self.environment["POOL_NFS_IMAGE"]
-        if self.engine.run("image", "inspect", image).returncode == 0:
-            return
-        say("building the image of the NFS server and the guests (about a minute, once)")
-        base = f"BASE={self.environment['POOL_IMAGE']}"
-        done = self.engine.run("build", "--network", "host", "--build-arg", base, "-t", image, str(FOLDER))
-        _expect(done, "the image of the NFS server and the guests could not be built")
-
     def _in_image(self, script: str, what: str) -> None:
         """Run a shell line in a container that is removed again, with the pool's folder as /out."""
-        command = ["run", "--rm", "--entrypoint", "sh", "-v", f"{self.folder}:/out", self.environment["POOL_NFS_IMAGE"]]
-        _expect(self.engine.run(*command, "-c", script), f"{what} could not be made")
+        command = ["run", "--rm", "--entrypoint", "sh", "-v", f"{self.folder}:/out", self.guest_image]
+        expect(self.engine.run(*command, "-c", script), f"{what} could not be made")
 
     def mount(self, options: str) -> None:
         """Mount the shared folder anew on the access point and the nodes, with other options and nothing cached."""
         for host in GUESTS:
             line = f"umount /shared && mount -t nfs4 -o {shlex.quote(options)} server:/shared /shared"
-            _expect(self.execute(host, "sh", "-c", line), f"{host} could not mount with {options}")
+            expect(self.execute(host, "sh", "-c", line), f"{host} could not mount with {options}")
         self.options = options
 
     def down(self) -> None:
@@ -125,6 +120,25 @@ class NfsPool(Pool):
             self.compose("down", "-v", "-t", "1")
             shutil.rmtree(self.folder)
         say(f"{self.name} is gone")
+
+
+def check_machine() -> None:
+    """See whether guests can run here.
+
+    Raises
+    ------
+    UserError
+        Where they can't; says what is needed.
+    """
+    needs = "a pool on NFS needs Linux on x86_64, root, and /dev/net/tun"
+    if platform.machine() != "x86_64":
+        raise UserError(f"{needs}; this machine is {platform.machine()}")
+    if os.geteuid() != 0:
+        raise UserError(f"{needs}; run it as root")
+    try:
+        os.close(os.open(TUN, os.O_RDWR))
+    except OSError as error:
+        raise UserError(f"{needs}; {TUN} can't be opened here ({error.strerror}); try: modprobe tun") from error
 
 
 def main() -> int:

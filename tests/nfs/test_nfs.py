@@ -7,10 +7,16 @@ from pathlib import Path
 import pytest
 
 from pool.nfs.nfs import GUESTS, MOUNT
-from tests.pool.harness import LOCAL, SNAKEMAKE, Project, wait_until
+from tests.pool.harness import Project, wait_until
+from tests.pool.shared_storage import (
+    check_partial_rerun,
+    check_reads,
+    check_replaced_input,
+    check_rerun,
+    check_whole_run,
+    checksums_without_pool,
+)
 
-SHALLOWER = "sed -i 's/max_depth: 10/max_depth: 4/' config/config.yaml"
-TREE_AND_WHAT_FOLLOWS = ["compare", "evaluate", "predict", "predict", "select", "train_dt"]
 # What is mounted, and what of it /proc/mounts shows. Attributes are cached for 3 to 60 s by default.
 MOUNTS = {
     "default": (MOUNT, "local_lock=none"),
@@ -18,31 +24,10 @@ MOUNTS = {
 }
 
 
-def rules(output):
-    """Return the rules that a run has finished, sorted."""
-    found = re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", output)
-    return sorted(rule for rule in found if rule != "all")
-
-
-def succeeded(done):
-    """Check that a run ended well, with no job tried again and no file taken for missing."""
-    assert done.returncode == 0, done.stdout[-3000:]
-    for complaint in ("Missing files", "MissingOutputException", "Trying to restart", "Error in rule"):
-        assert complaint not in done.stdout, done.stdout[-3000:]
-    return done
-
-
 @pytest.fixture(scope="session")
 def expected(pool):
-    """The checksums of the same two runs without a pool and without NFS: where the files lie, by the local profile."""
-    project = Project(pool, "local")
-
-    def run(line):
-        done = pool.execute("server", "bash", "-c", f"cd {project.inside} && {line}", user="submit")
-        assert done.returncode == 0, done.stdout[-3000:]
-        return project.checksums()
-
-    return run(LOCAL), run(f"{SHALLOWER} && {LOCAL}")
+    """The checksums of the same runs without a pool and without NFS."""
+    return checksums_without_pool(pool)
 
 
 @pytest.fixture(scope="module", params=MOUNTS)
@@ -97,29 +82,21 @@ def test_a_new_file_is_missing_for_a_while_where_it_was_looked_for(pool, project
     assert answers.result().stdout.split() == ["1", "1", "0"]
 
 
-def test_what_another_host_has_written_is_read_at_once(pool, project):
-    for turn in range(3):
-        line = f"cd {project.inside} && echo {turn} >.note && mv .note note"
-        assert pool.execute("ep1", "sh", "-c", line, user="submit").returncode == 0
-        for host in ("ap", "ep2"):
-            assert pool.execute(host, "cat", f"{project.inside}/note", user="submit").stdout == f"{turn}\n"
+def test_what_another_host_has_written_is_read_at_once(project):
+    check_reads(project)
 
 
 def test_the_whole_run_makes_the_bytes_of_a_local_run(project, expected):
-    done = succeeded(project.shell(SNAKEMAKE))
-    assert len(rules(done.stdout)) == 10
-    assert project.checksums() == expected[0]
-    hosts = {job["LastRemoteHost"].split("@")[1] for job in project.history()}
-    assert hosts == {"ep1", "ep2"}
+    check_whole_run(project, expected)
 
 
 def test_a_rerun_has_nothing_to_do(project):
-    assert "Nothing to be done" in succeeded(project.shell(SNAKEMAKE)).stdout
+    check_rerun(project)
 
 
 def test_a_models_parameter_runs_that_model_and_what_follows(project, expected):
-    assert project.shell(SHALLOWER).returncode == 0
-    done = succeeded(project.shell(SNAKEMAKE))
-    assert rules(done.stdout) == TREE_AND_WHAT_FOLLOWS
-    assert project.checksums() == expected[1]
-    assert expected[1] != expected[0]
+    check_partial_rerun(project, expected)
+
+
+def test_a_raw_file_replaced_on_another_host_is_noticed_at_once(project):
+    check_replaced_input(project)

@@ -78,7 +78,7 @@ def node_with_cgroups(pool):
     name, container = "limits", f"{pool.name}-limits"
     options = ["--name", container, "--hostname", name, "--network", f"{pool.name}_default", "--privileged"]
     options += ["-v", f"{pool.key}:/run/pool/signing-key:ro", "-v", f"{pool.shared}:/shared", "-e", "ROLE=Execute"]
-    command = ["run", "-d", *options, "--entrypoint", "sh", pool.environment["POOL_IMAGE"], "-c", CGROUPS]
+    command = ["run", "-d", *options, "--entrypoint", "sh", pool.image, "-c", CGROUPS]
 
     def is_in_pool():
         machines = pool.execute("ap", "condor_status", "-af", "Machine", user="submit")

@@ -118,7 +118,7 @@ def test_a_stranger_on_the_network_gets_nothing(pool, tmp_path, who):
     name = f"{pool.name}-stranger"
     options = ["--name", name, "--hostname", "stranger", "--network", f"{pool.name}_default", "-e", f"SCHEDD={schedd}"]
     options += ["-v", f"{key}:/key:ro"] if key else []
-    command = ["run", "-d", *options, "--entrypoint", "bash", pool.environment["POOL_IMAGE"], "-c", STRANGER]
+    command = ["run", "-d", *options, "--entrypoint", "bash", pool.image, "-c", STRANGER]
 
     def printed():
         return pool.engine.run("logs", name).stdout

@@ -21,7 +21,7 @@ atexit.register(gc.freeze)
 from scripts.shared.code_hash import code_hash
 from scripts.shared.errors import UserError
 from scripts.shared.files import sha256_file, write_json
-from scripts.shared.inputs import variables
+from scripts.shared.inputs import renew, variables
 from scripts.shared.ownership import record_owner, release_stale_lock
 from scripts.shared.plan import make_plan
 
@@ -34,6 +34,10 @@ try:
     PLAN = make_plan(config)
 except UserError as error:
     raise WorkflowError(str(error)) from None
+
+# A file that another host has replaced is to be noticed now, not when the cache of NFS has run out.
+if workflow.is_main_process:
+    renew([*PLAN.raw.values(), *PLAN.applications.values()])
 
 # Each job parses this file, so it needs the variables by which the config names files.
 workflow.register_envvars(*variables([*PLAN.config.data.raw, *PLAN.config.data.applications]))

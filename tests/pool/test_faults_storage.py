@@ -1,0 +1,105 @@
+"""The shared folder is a network file system that caches attributes: sshfs, on a pool of its own.
+
+`make test-nfs` does the same on NFS, for which it takes a kernel for each host.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pool.pool import Pool
+from scripts.shared.errors import UserError
+from tests.pool.harness import Project, wait_until
+from tests.pool.shared_storage import (
+    check_partial_rerun,
+    check_reads,
+    check_rerun,
+    check_whole_run,
+    checksums_without_pool,
+)
+
+FOLDER = Path(__file__).parent / "sshfs"
+CACHED = 20
+# For how long a host believes what it knows: which names there are and which not, their attributes, lists of folders.
+# What is in a file is asked for anew whenever it is read; NFS does so whenever it is opened.
+OPTIONS = ",".join(
+    [
+        *(f"{what}_timeout={CACHED}" for what in ("entry", "negative", "attr", "dcache", "dcache_stat", "dcache_dir")),
+        "direct_io",
+        "no_contain_symlinks",  # an environment's Python is a link to the host's own
+    ]
+)
+
+
+class SshfsPool(Pool):
+    """A pool whose access point and execute nodes mount the shared folder from the central manager."""
+
+    files_host = "cm"
+
+    def __init__(self, name):
+        super().__init__(name)
+        self.override = FOLDER / "compose.yaml"
+
+    @property
+    def environment(self):
+        """What compose takes from its environment."""
+        own = {"POOL_SSHFS_IMAGE": self.name_on_top("sshfs", FOLDER), "POOL_SSHFS_OPTIONS": OPTIONS}
+        return super().environment | own
+
+    def prepare(self):
+        """Make the image with sshfs, too."""
+        super().prepare()
+        self.build_on_top(self.name_on_top("sshfs", FOLDER), FOLDER, "the hosts with sshfs")
+
+
+@pytest.fixture(scope="module")
+def cached_pool():
+    assert Path("/dev/fuse").exists(), "/dev/fuse is not there, and sshfs needs it; as root: modprobe fuse"
+    pool = SshfsPool(f"test-sshfs-{os.getpid()}")
+    try:
+        try:
+            pool.up()
+        except UserError as error:
+            pytest.exit(f"the pool tests can't run: {error}", returncode=1)
+        pool.sync()
+        yield pool
+    finally:
+        pool.down()
+
+
+@pytest.fixture(scope="module")
+def expected_sample(cached_pool):
+    """The checksums of the same runs without a pool and without sshfs."""
+    return checksums_without_pool(cached_pool)
+
+
+@pytest.fixture(scope="module")
+def on_cache(cached_pool):
+    """One project, in which one run follows another."""
+    return Project(cached_pool, "run")
+
+
+def test_a_new_file_is_missing_for_a_while_where_it_was_looked_for(cached_pool, on_cache):
+    """Attributes are cached, then; without that, the other tests would show nothing."""
+    late = f"{on_cache.inside}/late"
+    assert cached_pool.execute("ap", "test", "-e", late, user="submit").returncode == 1
+    assert cached_pool.execute("ep1", "touch", late, user="submit").returncode == 0
+    assert cached_pool.execute("ap", "test", "-e", late, user="submit").returncode == 1
+    wait_until(lambda: cached_pool.execute("ap", "test", "-e", late).returncode == 0, CACHED + 10, "there at last")
+
+
+def test_what_another_host_has_written_is_read_at_once(on_cache):
+    check_reads(on_cache)
+
+
+def test_the_whole_run_makes_the_bytes_of_a_local_run(on_cache, expected_sample):
+    check_whole_run(on_cache, expected_sample)
+
+
+def test_a_rerun_has_nothing_to_do(on_cache):
+    check_rerun(on_cache)
+
+
+def test_a_models_parameter_runs_that_model_and_what_follows(on_cache, expected_sample):
+    check_partial_rerun(on_cache, expected_sample)
