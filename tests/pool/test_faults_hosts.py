@@ -61,3 +61,17 @@ def test_a_network_that_comes_back_in_time_costs_no_work(project, expected, host
     assert_same_as_local(project, expected)
     (same,) = project.history('SnakemakeRule == "train_lr"')
     assert (same["ClusterId"], same["NumJobStarts"]) == (job["ClusterId"], 1)
+
+
+def test_a_node_that_is_cut_off_for_longer_than_the_lease_does_no_harm(project, expected, hosts):
+    """It still reaches the shared folder, and may go on for some seconds after the job has begun elsewhere."""
+    run = project.start(f"--until evaluate {SHORT_LEASE}")
+    job = project.training()
+    hosts.link(node_of(job), "down")
+    assert run.wait(110) == 0, run.output[-3000:]
+    assert_same_as_local(project, expected)
+    (again,) = project.history('SnakemakeRule == "train_lr"')
+    assert (again["ClusterId"], again["NumJobStarts"]) == (job["ClusterId"], 2)
+    hosts.heal()
+    assert "train_lr" not in project.pool.execute(node_of(job), "ps", "-ef").stdout, "it has given the job up"
+    assert_same_as_local(project, expected)
