@@ -376,6 +376,14 @@ class Deploy(Section):
     folder: str = Field("deployed", description="usually elsewhere, on shared storage; never inside `results/`")
 
 
+class Partitions(Section):
+    """How large files are divided, one job for each partition; results don't depend on it."""
+
+    mb: Annotated[float, Field(gt=0)] = Field(
+        100, description="10⁶ bytes of CSV in a partition, about (a compressed file: when unpacked)"
+    )
+
+
 class Resources(Section):
     """What a job asks for."""
 
@@ -417,6 +425,7 @@ class Config(Section):
     select: Select = Select()
     predict: Predict = Predict()
     deploy: Deploy = Deploy()
+    partitions: Partitions = Partitions()
     resources: Resources = Resources()
     seed: Whole = Field(2026, ge=0, lt=2**32, description="seed of everything random")
 

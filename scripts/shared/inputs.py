@@ -3,7 +3,6 @@
 Imported by the Snakefile, which every job parses: nothing heavy here.
 """
 
-import contextlib
 import glob
 import os
 import re
@@ -62,17 +61,6 @@ def find_inputs(patterns: Sequence[str], key: str, reserved: Sequence[str] = ())
                     "name them by one glob that covers both folders, or rename one"
                 )
     return dict(sorted(found.items()))
-
-
-def renew(paths: Iterable[str]) -> None:
-    """Have a network file system ask anew what it knows of files that another host may have changed.
-
-    What NFS tells of a file is up to a minute old, unless the file is opened: see docs/shared-storage.md. A file that
-    can't be opened is left to the step that reads it, whose message says why.
-    """
-    for path in paths:
-        with contextlib.suppress(OSError), Path(path).open("rb"):
-            pass
 
 
 def _expand(pattern: str, key: str) -> str:

@@ -11,13 +11,19 @@ from typing import Any
 
 import yaml
 
-from scripts.shared.config import Config, load_config
+from scripts.shared.config import Config, load_config, read_config
 from scripts.shared.errors import UserError
+from scripts.shared.files import read_json, write_json
 from scripts.shared.inputs import find_inputs
+from scripts.shared.partitions import InputFile, from_plain, look_at, to_plain
 from scripts.shared.registry import prepare
 
 # What predictions leave beside FILE.csv; no application file may be named so.
 BESIDE_PREDICTIONS = (".rejects", ".summary")
+
+
+# As jobs read it, frozen when the run starts: a file that grows meanwhile, or a config that is edited, changes nothing.
+FROZEN_CONFIG, FROZEN_PLAN = Path("results/config.json"), Path("results/plan.json")
 
 
 @dataclass(frozen=True)
@@ -29,15 +35,21 @@ class Plan:
     config
         The validated config.
     raw, applications
-        ``{name: path}`` of the input files, sorted by name.
+        The input files by name, sorted.
     live
         The registry's live pointer.
     """
 
     config: Config
-    raw: dict[str, str]
-    applications: dict[str, str]
+    raw: dict[str, InputFile]
+    applications: dict[str, InputFile]
     live: str
+
+    def freeze(self) -> None:
+        """Write the plan for the run's jobs."""
+        write_json(FROZEN_CONFIG, self.config.model_dump(mode="json"))
+        files = {"raw": to_plain(self.raw), "applications": to_plain(self.applications)}
+        write_json(FROZEN_PLAN, files | {"live": self.live})
 
 
 def make_plan(raw_config: Mapping[str, Any], source: str = "the config") -> Plan:
@@ -53,7 +65,30 @@ def make_plan(raw_config: Mapping[str, Any], source: str = "the config") -> Plan
     if not raw:
         raise UserError(f"data.raw: no file matches {', '.join(config.data.raw)}")
     applications = find_inputs(config.data.applications, "data.applications", reserved=BESIDE_PREDICTIONS)
-    return Plan(config, raw, applications, str(prepare(Path(config.deploy.folder))))
+    mb = config.partitions.mb
+    return Plan(
+        config,
+        {name: look_at(path, mb) for name, path in raw.items()},
+        {name: look_at(path, mb) for name, path in applications.items()},
+        str(prepare(Path(config.deploy.folder))),
+    )
+
+
+def frozen_plan() -> Plan:
+    """Return the plan that the run was started with."""
+    files = read_json(FROZEN_PLAN)
+    return Plan(
+        read_config(FROZEN_CONFIG), from_plain(files["raw"]), from_plain(files["applications"]), str(files["live"])
+    )
+
+
+def planned_file(plan: Path, path: Path) -> InputFile:
+    """Return what the frozen plan says of one of its files."""
+    files = read_json(plan)
+    for file in (*files["raw"].values(), *files["applications"].values()):
+        if file["path"] == str(path):
+            return InputFile(**file)
+    raise UserError(f"{path} is not in {plan}: it came after the run began; run again")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -8,9 +8,10 @@ lines by Python's csv module, which counts physical lines exactly. Memory is bou
 import codecs
 import contextlib
 import csv
+import hashlib
 import io
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -27,6 +28,7 @@ from scripts.shared.errors import UserError, did_you_mean, listing
 from scripts.shared.rejects import Reject
 
 BLOCK_BYTES = 8 << 20
+HEADER_BYTES = 1 << 16
 MAX_RECORD_BYTES = 1 << 20  # a longer record means a quote that was never closed
 PARQUET_ROWS = 65_536
 NEEDS_CARE = re.compile(rb"\n\r?\n|\r(?!\n)")
@@ -62,6 +64,29 @@ class RawBlock:
         return len(self.lines) + len(self.rejects)
 
 
+@dataclass(frozen=True)
+class Share:
+    """What a partition takes of a file, as the step `divide` has found it.
+
+    Attributes
+    ----------
+    start, end
+        CSV: the bytes from `start` to before `end`. Parquet: the rows, counted from 0.
+    line
+        The line (CSV) or row (Parquet) that the first record stands on, counted as `RawBlock.lines` are.
+    sha256
+        Of these bytes; empty for Parquet, which has checksums of its own.
+    piece
+        The name of the unpacked piece that holds these records, where the file itself can't be entered midway.
+    """
+
+    start: int
+    end: int
+    line: int
+    sha256: str = ""
+    piece: str = ""
+
+
 def read_blocks(
     path: Path,
     file_format: Format,
@@ -69,6 +94,8 @@ def read_blocks(
     text: Sequence[str],
     optional: Sequence[str] = (),
     block_bytes: int = BLOCK_BYTES,
+    share: Share | None = None,
+    pieces: Path | None = None,
 ) -> Iterator[RawBlock]:
     """Yield the file's rows in order.
 
@@ -82,31 +109,41 @@ def read_blocks(
         The columns that are wanted; numeric ones are parsed where that succeeds for a whole block.
     optional
         Those of them that the file may lack.
+    share
+        The part of the file to read; all of it by default.
+    pieces
+        The folder of the file's unpacked pieces, where the share is one.
 
     Raises
     ------
     UserError
-        Where the file is missing, empty, unreadable, in another encoding, or lacks a wanted column.
+        Where the file is missing, empty, unreadable, in another encoding, or lacks a wanted column; or where the share
+        holds other bytes than it did.
     """
     wanted = {name: name in set(numeric) for name in (*numeric, *text)}
-    with _file_errors(path):
-        if path.suffix.lower() in (".parquet", ".pq"):
-            yield from _parquet_blocks(path, wanted, set(optional))
+    with file_errors(path):
+        if is_parquet(path):
+            yield from _parquet_blocks(path, wanted, set(optional), share)
         else:
-            yield from _CsvFile(path, file_format, wanted, set(optional), block_bytes).blocks()
+            yield from CsvFile(path, file_format, wanted, set(optional), block_bytes).blocks(share, pieces)
+
+
+def is_parquet(path: Path) -> bool:
+    """Return whether a file is Parquet by its ending."""
+    return path.suffix.lower() in (".parquet", ".pq")
 
 
 def column_names(path: Path, file_format: Format) -> list[str]:
     """Return the names of a file's columns."""
-    with _file_errors(path):
-        if path.suffix.lower() in (".parquet", ".pq"):
-            return list(_open_parquet(path).schema_arrow.names)
+    with file_errors(path):
+        if is_parquet(path):
+            return list(open_parquet(path).schema_arrow.names)
         with _open_bytes(path) as stream:
-            return _CsvFile(path, file_format, {}, set(), BLOCK_BYTES).read_header(_utf8(stream, path, file_format))[0]
+            return CsvFile(path, file_format).read_header(_utf8(stream, path, file_format, HEADER_BYTES))[0]
 
 
 @contextlib.contextmanager
-def _file_errors(path: Path) -> Iterator[None]:
+def file_errors(path: Path) -> Iterator[None]:
     """Say in a sentence why a path can't be opened."""
     if path.is_dir():
         raise UserError(f"{path} is a folder, not a file")
@@ -121,25 +158,45 @@ def _file_errors(path: Path) -> Iterator[None]:
 # --- CSV ---------------------------------------------------------------------------------------------------------
 
 
-def _open_bytes(path: Path) -> IO[bytes]:
+def _codec(path: Path) -> str | None:
+    return {".gz": "gzip", ".zst": "zstd"}.get(path.suffix.lower())
+
+
+@contextlib.contextmanager
+def _open_bytes(path: Path) -> Iterator[IO[bytes]]:
     """Open a plain or compressed file as bytes."""
-    codec = {".gz": "gzip", ".zst": "zstd"}.get(path.suffix.lower())
-    if codec is None:
-        return path.open("rb")
-    stream: IO[bytes] = pa.CompressedInputStream(pa.OSFile(str(path)), codec)
-    return stream
+    with path.open("rb") as raw:
+        yield _unpacked(raw, path)
+
+
+def _unpacked(raw: IO[bytes], path: Path) -> IO[bytes]:
+    codec = _codec(path)
+    return pa.CompressedInputStream(raw, codec) if codec else raw
+
+
+def _read_some(stream: IO[bytes], path: Path, size: int) -> bytes:
+    try:
+        return stream.read(size)
+    except (OSError, EOFError) as error:
+        raise UserError(f"{path}: the compressed data is damaged or cut short ({error})") from None
+
+
+def can_be_entered_midway(path: Path, file_format: Format) -> bool:
+    """Return whether a CSV file can be read from a byte on: not if it is compressed or in another encoding."""
+    return _codec(path) is None and _is_utf8(file_format)
+
+
+def _is_utf8(file_format: Format) -> bool:
+    return codecs.lookup(file_format.encoding).name in ("utf-8", "ascii")
 
 
 def _utf8(stream: IO[bytes], path: Path, file_format: Format, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
     """Yield the stream's bytes as UTF-8, without a byte order mark."""
-    native = codecs.lookup(file_format.encoding).name in ("utf-8", "ascii")
+    native = _is_utf8(file_format)
     decoder = None if native else codecs.getincrementaldecoder(file_format.encoding)()
     first, line = True, 1
     while True:
-        try:
-            chunk = stream.read(max(block_bytes, 4) if first else block_bytes)  # a byte order mark, whole
-        except (OSError, EOFError) as error:
-            raise UserError(f"{path}: the compressed data is damaged or cut short ({error})") from None
+        chunk = _read_some(stream, path, max(block_bytes, 4) if first else block_bytes)  # a byte order mark, whole
         end = not chunk
         if first and native and chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             raise UserError(f"{path} is UTF-16, not UTF-8; set data.format.encoding: utf-16")
@@ -161,23 +218,58 @@ def _utf8(stream: IO[bytes], path: Path, file_format: Format, block_bytes: int =
             return
 
 
-class _CsvFile:
-    """One CSV file being read; keeps the position between blocks."""
+@dataclass(frozen=True)
+class Records:
+    """Whole records of a CSV file, as bytes.
+
+    Attributes
+    ----------
+    data
+        UTF-8.
+    masked
+        The same with quoted fields masked: as long, without line breaks and delimiters. Each of its line breaks ends a
+        record.
+    line
+        The physical line of the first record.
+    unclosed
+        Whether this is one line to set aside, since a quote is opened there and never closed.
+    done
+        Share of the file that is read, 0 to 1.
+    """
+
+    data: bytes
+    masked: bytes
+    line: int
+    unclosed: bool
+    done: float
+
+
+class CsvFile:
+    """One CSV file being read.
+
+    Attributes
+    ----------
+    names
+        The columns, known when the first records are.
+    body
+        The byte that the first record starts at, in a file that can be entered midway.
+    """
 
     def __init__(
         self,
         path: Path,
         file_format: Format,
-        wanted: dict[str, bool],
-        optional: set[str],
-        block_bytes: int,
+        wanted: dict[str, bool] | None = None,
+        optional: Set[str] = frozenset(),
+        block_bytes: int = BLOCK_BYTES,
     ) -> None:
         self.path = path
         self.format = file_format
-        self.wanted = wanted
+        self.wanted = wanted or {}
         self.optional = optional
         self.block_bytes = block_bytes
         self.names: list[str] = []
+        self.body = 0
         delimiter = re.escape(file_format.delimiter.encode())
         opening = rb"(?:\A|(?<=[\n" + delimiter + rb']))"'
         closing = rb'" *(?=[\r\n' + delimiter + rb"]|\Z)"
@@ -186,39 +278,68 @@ class _CsvFile:
         numbers = [float(m) for m in file_format.missing_values if re.fullmatch(r"[+-]?\d+\.?\d*", m)]
         self._doubtful = pa.array([np.nan, *numbers])  # values that the text decides on: missing, or not a number
 
-    def blocks(self) -> Iterator[RawBlock]:
-        """Yield the file's rows in order."""
+    def blocks(self, share: Share | None = None, pieces: Path | None = None) -> Iterator[RawBlock]:
+        """Yield the rows of the file, or of a share of it, in order."""
+        for records in self.records() if share is None else self._records_of(share, pieces):
+            if records.unclosed:
+                block = self._unclosed_line(records.line)
+            else:
+                block = self._block(records.data, records.masked, records.line)
+            block.done = records.done
+            yield block
+
+    def records(self) -> Iterator[Records]:
+        """Yield all records of the file in order."""
         size = max(self.path.stat().st_size, 1)
-        with _open_bytes(self.path) as stream:
-            chunks = _utf8(stream, self.path, self.format, self.block_bytes)
+        with self.path.open("rb") as raw:
+            chunks = _utf8(_unpacked(raw, self.path), self.path, self.format, self.block_bytes)
             self.names, pending, line = self.read_header(chunks)
+            self.body = raw.tell() - len(pending)
             self._check_header()
-            raw = stream if self.path.suffix.lower() not in (".gz", ".zst") else None
             for chunk in chunks:
                 pending += chunk
-                done = raw.tell() / size if raw else 0.0
-                pending, line = yield from self._whole_records(pending, line, done, at_end=False)
+                pending, line = yield from self._whole_records(pending, line, raw.tell() / size, at_end=False)
             yield from self._whole_records(pending, line, 1.0, at_end=True)
+
+    def _records_of(self, share: Share, pieces: Path | None) -> Iterator[Records]:
+        """Yield the records of a share, whose columns the file's header names.
+
+        Raises
+        ------
+        UserError
+            Where its bytes are others than they were.
+        """
+        with _open_bytes(self.path) as stream:
+            self.names = self.read_header(_utf8(stream, self.path, self.format, HEADER_BYTES))[0]
+        self._check_header()
+        source = self.path if pieces is None or not share.piece else pieces / share.piece
+        digest, left, pending, line = hashlib.sha256(), share.end - share.start, b"", share.line
+        with _open_bytes(source) as stream:
+            if source is self.path:
+                stream.seek(share.start)
+            while left and (chunk := _read_some(stream, source, min(left, self.block_bytes))):
+                digest.update(chunk)
+                left -= len(chunk)
+                pending += chunk
+                done = 1 - left / (share.end - share.start)
+                pending, line = yield from self._whole_records(pending, line, done, at_end=not left)
+        if digest.hexdigest() != share.sha256:
+            raise UserError(f"{source} has changed since it was divided; run again, when nothing writes to it any more")
 
     def _whole_records(
         self, data: bytes, line: int, done: float, at_end: bool
-    ) -> Generator[RawBlock, None, tuple[bytes, int]]:
-        """Yield blocks of whole records; return the rest and its line."""
+    ) -> Generator[Records, None, tuple[bytes, int]]:
+        """Yield whole records; return the rest and its line."""
         masked, at = self._masked(data), 0
         while True:
             end, unclosed = self._cut(data, masked, at, at_end)
             if end == at:
                 return data[at:], line
-            if unclosed:
-                block = self._unclosed_line(line)
-                if masked.find(b"\n", at) + 1 != end:  # what seemed quoted on the bad line reached beyond it
-                    masked = masked[:end] + self._masked(data[end:])
-            else:
-                block = self._block(data[at:end], masked[at:end], line)
-            block.done = done
+            yield Records(data[at:end], masked[at:end], line, unclosed, done)
+            if unclosed and masked.find(b"\n", at) + 1 != end:  # what seemed quoted on the bad line reached beyond it
+                masked = masked[:end] + self._masked(data[end:])
             line += data.count(b"\n", at, end)
             at = end
-            yield block
 
     def read_header(self, chunks: Iterator[bytes]) -> tuple[list[str], bytes, int]:
         """Return the column names, the bytes read beyond the header, and the line after it."""
@@ -385,7 +506,7 @@ def _ragged(expected: int, actual: int) -> str:
     return f"{actual} fields where the header has {expected}"
 
 
-def check_names(path: Path, names: Sequence[str], wanted: dict[str, bool], optional: set[str]) -> None:
+def check_names(path: Path, names: Sequence[str], wanted: dict[str, bool], optional: Set[str]) -> None:
     """Refuse a file whose columns are not as the config says.
 
     Raises
@@ -407,7 +528,7 @@ def check_names(path: Path, names: Sequence[str], wanted: dict[str, bool], optio
 # --- Parquet -----------------------------------------------------------------------------------------------------
 
 
-def _open_parquet(path: Path) -> pyarrow.parquet.ParquetFile:
+def open_parquet(path: Path) -> pyarrow.parquet.ParquetFile:
     try:
         return pyarrow.parquet.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
@@ -416,17 +537,24 @@ def _open_parquet(path: Path) -> pyarrow.parquet.ParquetFile:
         raise UserError(f"{path} is not a readable Parquet file ({error})") from None
 
 
-def _parquet_blocks(path: Path, wanted: dict[str, bool], optional: set[str]) -> Iterator[RawBlock]:
-    file = _open_parquet(path)
+def _parquet_blocks(path: Path, wanted: dict[str, bool], optional: Set[str], share: Share | None) -> Iterator[RawBlock]:
+    file = open_parquet(path)
     check_names(path, file.schema_arrow.names, wanted, optional)
     present = [name for name in wanted if name in file.schema_arrow.names]
-    total, row = file.metadata.num_rows, 1
+    first, end = (share.start, share.end) if share else (0, file.metadata.num_rows)
+    sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+    starts = np.cumsum([0, *sizes])
+    groups = [group for group in range(len(sizes)) if starts[group] < end and starts[group + 1] > first]
+    at = int(starts[groups[0]]) if groups else 0
     try:
-        for batch in file.iter_batches(PARQUET_ROWS, columns=present, use_threads=False):
-            columns = {name: _plain_array(batch.column(name), wanted[name], path, name) for name in present}
-            lines = np.arange(row, row + batch.num_rows, dtype=np.int64)
-            row += batch.num_rows
-            yield RawBlock(columns, lines, done=(row - 1) / total)
+        for batch in file.iter_batches(PARQUET_ROWS, row_groups=groups, columns=present, use_threads=False):
+            begin, stop = max(first, at), min(end, at + batch.num_rows)
+            rows = batch.slice(begin - at, max(stop - begin, 0))
+            at += batch.num_rows
+            if rows.num_rows:
+                columns = {name: _plain_array(rows.column(name), wanted[name], path, name) for name in present}
+                lines = np.arange(begin + 1, stop + 1, dtype=np.int64)
+                yield RawBlock(columns, lines, done=(stop - first) / (end - first))
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path}: the Parquet data is damaged ({error})") from None
 

@@ -7,7 +7,7 @@ import pytest
 from builders import write
 
 from scripts.shared.errors import UserError
-from scripts.shared.inputs import ENDINGS, find_inputs, fixed_part, renew
+from scripts.shared.inputs import ENDINGS, find_inputs, fixed_part
 
 
 @pytest.fixture(autouse=True)
@@ -148,10 +148,3 @@ def test_a_name_never_climbs_out_of_results():
 def test_folders_are_not_files():
     files("in/x.csv/inner.csv", "in/y.csv")
     assert find("in/*.csv") == {"y": "in/y.csv"}
-
-
-def test_files_that_cannot_be_opened_are_left_to_the_step_that_reads_them(tmp_path):
-    there = tmp_path / "there.csv"
-    there.write_text("id\n1\n")
-    renew([str(tmp_path / "gone.csv"), str(there)])
-    assert there.read_text() == "id\n1\n"

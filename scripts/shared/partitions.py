@@ -1,0 +1,125 @@
+"""How a large file is divided into partitions, one job each.
+
+How many there are follows from the size, so that the dry run shows all jobs; where each begins, the step `divide`
+finds out. Imported by the Snakefile, which every job parses: nothing heavy here.
+"""
+
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from scripts.shared.errors import UserError
+
+# How many bytes of CSV a byte of a file holds, about: measured on loan data, gzip 4, zstd 4, Parquet with zstd 3.
+EXPANSION = {".gz": 4, ".zst": 4, ".parquet": 3, ".pq": 3}
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file as it was when the run began.
+
+    Attributes
+    ----------
+    path
+        Where it lies.
+    size, modified
+        Bytes, and nanoseconds since the epoch: by them, a file that changes while the run goes on is noticed.
+    partitions
+        Into how many it is divided.
+    """
+
+    path: str
+    size: int
+    modified: int
+    partitions: int
+
+    def check(self) -> None:
+        """See whether the file is still as it was when the run began.
+
+        Raises
+        ------
+        UserError
+            Where it isn't.
+        """
+        try:
+            now = Path(self.path).stat()
+        except FileNotFoundError:
+            raise UserError(f"{self.path} has been removed since the run began; restore it and run again") from None
+        if (now.st_size, now.st_mtime_ns) != (self.size, self.modified):
+            raise UserError(
+                f"{self.path} has changed since the run began ({self.size:,} bytes then, {now.st_size:,} now); "
+                "run again, when nothing writes to it any more"
+            )
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One of the parts that a file is divided into: `number` from 1 to `of`."""
+
+    file: str
+    number: int
+    of: int
+
+    @property
+    def name(self) -> str:
+        """The name in results: the file's own where it is not divided."""
+        return self.file if self.of == 1 else f"{self.file}.{self.number:04d}-of-{self.of:04d}"
+
+
+def look_at(path: str, partition_mb: float) -> InputFile:
+    """Return a file as it is now, and into how many partitions of about `partition_mb` (10⁶ bytes of CSV) it goes.
+
+    It is opened, since what a network file system tells of a file that another host has changed may be a minute old
+    otherwise (docs/shared-storage.md).
+
+    Raises
+    ------
+    UserError
+        Where it can't be opened.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            now = os.fstat(file.fileno())
+    except PermissionError:
+        raise UserError(f"{path} can't be read by this user; check its permissions") from None
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    size = now.st_size * EXPANSION.get(Path(path).suffix.lower(), 1)
+    return InputFile(path, now.st_size, now.st_mtime_ns, max(1, math.ceil(size / (partition_mb * 1e6))))
+
+
+def partitions_of(files: Mapping[str, InputFile]) -> dict[str, Partition]:
+    """Return the partitions of all files by their names, in the files' order.
+
+    Raises
+    ------
+    UserError
+        Where a file is named as another one's partition would be.
+    """
+    found: dict[str, Partition] = {}
+    for name, file in files.items():
+        for partition in _numbered(name, file.partitions):
+            if partition.name in found:
+                raise UserError(
+                    f"'{file.path}' and '{files[found[partition.name].file].path}' would both be called "
+                    f"'{partition.name}' in results; rename one"
+                )
+            found[partition.name] = partition
+    return found
+
+
+def _numbered(name: str, count: int) -> Iterable[Partition]:
+    return (Partition(name, number, count) for number in range(1, count + 1))
+
+
+def to_plain(files: Mapping[str, InputFile]) -> dict[str, dict[str, Any]]:
+    """Return what JSON can hold."""
+    return {name: asdict(file) for name, file in files.items()}
+
+
+def from_plain(files: Mapping[str, Mapping[str, Any]]) -> dict[str, InputFile]:
+    """Return what `to_plain` was given."""
+    return {name: InputFile(**file) for name, file in files.items()}
