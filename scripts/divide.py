@@ -17,7 +17,9 @@ from scripts.shared.files import read_json, write_json
 from scripts.shared.plan import planned_file
 from scripts.shared.progress import Progress
 from scripts.shared.reading import (
+    WHOLE,
     CsvFile,
+    Part,
     Records,
     Share,
     can_be_entered_midway,
@@ -80,9 +82,9 @@ def divide(source: Path, file_format: Format, count: int, pieces: Path) -> list[
         return _unpack(CsvFile(source, file_format, block_bytes=PIECE_BLOCK), count, pieces)
 
 
-def read_share(shares: list[Path], number: int) -> Share | None:
-    """Return a partition's share as `main` has written it; None where the file isn't divided."""
-    return Share(**read_json(shares[0])["shares"][number - 1]) if shares else None
+def read_part(shares: list[Path], pieces: list[Path], number: int) -> Part:
+    """Return what a partition takes of a file, as `main` has written it; all, where the file isn't divided."""
+    return Part(Share(**read_json(shares[0])["shares"][number - 1]), pieces[0]) if shares else WHOLE
 
 
 class _Open:

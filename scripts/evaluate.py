@@ -3,17 +3,22 @@
 import logging
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from scripts.score import score_test_rows
 from scripts.shared.config import Contract, read_config
 from scripts.shared.files import read_json, write_json
-from scripts.shared.membership import read_rows
 from scripts.shared.metrics import compute_metrics, curves
-from scripts.shared.models import load_model, predict_default
-from scripts.shared.sides import TEST
+from scripts.shared.models import load_model
+from scripts.shared.parts import read_part
 
 
 def main(
     parts: list[Path],
     membership: list[Path],
+    scores: list[Path],
     model_file: Path,
     card: Path,
     metrics: Path,
@@ -26,7 +31,9 @@ def main(
     Parameters
     ----------
     parts, membership
-        Clean rows and their sides, in the same order.
+        Clean rows and their sides, in the same order; empty where the step `score` has scored them.
+    scores
+        What that step wrote, in the same order; else empty.
     model_file, card
         The model, checked against its card before it is loaded.
     metrics, curve_file
@@ -36,14 +43,17 @@ def main(
     config
         The run's config.
     """
-    pipeline, about = load_model(model_file, card)
+    about = read_json(card)
     options = read_config(config).threshold
     at = read_json(cv[0])["cheapest_threshold"] if options.method == "cost" else options.value
-    rows = read_rows(parts, membership, TEST, Contract.model_validate(about["contract"]))
-    target, scores = rows.target, predict_default(pipeline, rows.frame)
-    result = compute_metrics(target, scores, at)
+    if scores:
+        target, scored = read_scores(scores)
+    else:
+        pipeline, about = load_model(model_file, card)
+        target, scored = score_test_rows(parts, membership, pipeline, Contract.model_validate(about["contract"]))
+    result = compute_metrics(target, scored, at)
     write_json(metrics, {"model": about["name"], "threshold_method": options.method} | result)
-    write_json(curve_file, {"model": about["name"]} | curves(target, scores))
+    write_json(curve_file, {"model": about["name"]} | curves(target, scored))
     logging.info(
         "%s on %s test rows: ROC AUC %.4f, PR AUC %.4f, F1 %.3f at %.3f",
         about["name"],
@@ -53,3 +63,9 @@ def main(
         result["f1"],
         at,
     )
+
+
+def read_scores(scores: list[Path]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float64]]:
+    """Return target and score of all test rows, as the step `score` wrote them part by part."""
+    table = pa.concat_tables(read_part(path) for path in scores)
+    return table.column("target").to_numpy(), table.column("score").to_numpy()

@@ -10,13 +10,15 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from scripts.divide import read_part
 from scripts.shared.cleaning import CleanBlock, Cleaner
 from scripts.shared.config import Contract, Predict, Rejects, read_config
 from scripts.shared.files import atomic, read_json, write_json
 from scripts.shared.membership import to_frame
 from scripts.shared.models import load_model, predict_default, versions
 from scripts.shared.progress import Progress
-from scripts.shared.reading import column_names, read_blocks
+from scripts.shared.plan import planned_file
+from scripts.shared.reading import WHOLE, Part, column_names, read_blocks
 from scripts.shared.registry import PUBLISH_ANEW, live_version
 from scripts.shared.rejects import RejectsWriter
 from scripts.shared.values import LINE
@@ -31,8 +33,12 @@ def main(
     rejects: Path,
     summary: Path,
     config: Path,
+    plan: Path,
+    shares: list[Path],
+    pieces: list[Path],
+    number: int,
 ) -> None:
-    """Score one file.
+    """Score one partition: a file of applications, or a share of it.
 
     The model brings its own contract: what its columns are, how they are cleaned and derived. So a file is always
     treated as the training data of the model that scores it, also after a rollback.
@@ -49,9 +55,15 @@ def main(
         Rows set aside: file, line, column, value, reason.
     summary
         Counts; rows in = predicted + rejected.
-    config
-        The run's config: how missing columns and rejects are treated.
+    config, plan
+        The run's config (how missing columns and rejects are treated), and what it works on.
+    shares, pieces
+        What the step `divide` has found, where the file is divided; else empty.
+    number
+        The partition's number, from 1.
     """
+    file = planned_file(plan, application)
+    file.check()
     folder = live_version(live)
     pipeline, card = load_model(folder / "model.joblib", folder / "model.json", PUBLISH_ANEW)
     for name, version in versions().items():
@@ -64,7 +76,9 @@ def main(
             )
     scorer = Scorer(pipeline, card, read_json(folder / "metrics.json")["threshold"], folder.name)
     settings = read_config(config)
-    counts = scorer.score_file(application, predictions, rejects, settings.predict, settings.rejects)
+    part = read_part(shares, pieces, number)
+    counts = scorer.score_file(application, predictions, rejects, settings.predict, settings.rejects, part)
+    file.check()
     write_json(summary, counts)
     logging.info(
         "%s: %s rows in, %s predicted, %s rejected",
@@ -98,9 +112,15 @@ class Scorer:
         self.label = columns.id or "line"
 
     def score_file(
-        self, application: Path, predictions: Path, rejects: Path, options: Predict, policy: Rejects
+        self,
+        application: Path,
+        predictions: Path,
+        rejects: Path,
+        options: Predict,
+        policy: Rejects,
+        part: Part = WHOLE,
     ) -> dict[str, Any]:
-        """Write predictions and rejects of one file; return the counts.
+        """Write predictions and rejects of one file, or of a part of it; return the counts.
 
         Raises
         ------
@@ -122,7 +142,7 @@ class Scorer:
         ):
             rejected = RejectsWriter(rejects_file, str(application), policy.show_values)
             for raw in read_blocks(
-                application, self.contract.format, columns.numeric, cleaner.text_columns(), optional
+                application, self.contract.format, columns.numeric, cleaner.text_columns(), optional, part=part
             ):
                 clean = cleaner.clean(raw)
                 rejected.write(clean.rejects)
@@ -139,7 +159,7 @@ class Scorer:
             if predictions_file.tell() == 0:
                 nothing = cleaner.schema().empty_table()
                 self.label_scores(nothing, np.empty(0)).write_csv(predictions_file)
-        if counts["rows_in"] == 0:
+        if counts["rows_in"] == 0 and part.share is None:
             logging.warning("warning: %s has a header and no rows; its predictions are empty", application)
         for name, number in sorted(unseen.items()):
             logging.warning(

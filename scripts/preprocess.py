@@ -1,24 +1,34 @@
-"""Step preprocess: one raw file in, clean Parquet out; row by row, nothing learnt from the data."""
+"""Step preprocess: a raw file or a share of it in, clean Parquet out; row by row, nothing learnt from the data."""
 
 import logging
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet
-
+from scripts.divide import read_part
 from scripts.shared.cleaning import Cleaner
 from scripts.shared.config import Contract, Rejects, read_config
 from scripts.shared.errors import UserError
 from scripts.shared.files import atomic, write_json
+from scripts.shared.parts import part_writer
+from scripts.shared.plan import planned_file
 from scripts.shared.progress import Progress
-from scripts.shared.reading import read_blocks
+from scripts.shared.reading import WHOLE, Part, read_blocks
 from scripts.shared.rejects import RejectsWriter
 
 
-def main(raw: Path, clean: Path, rejects: Path, summary: Path, config: Path) -> None:
-    """Preprocess one raw file.
+def main(
+    raw: Path,
+    clean: Path,
+    rejects: Path,
+    summary: Path,
+    config: Path,
+    plan: Path,
+    shares: list[Path],
+    pieces: list[Path],
+    number: int,
+) -> None:
+    """Preprocess one partition: a raw file, or a share of it.
 
     Parameters
     ----------
@@ -29,12 +39,19 @@ def main(raw: Path, clean: Path, rejects: Path, summary: Path, config: Path) -> 
     rejects
         Rows set aside: file, line, column, value, reason.
     summary
-        Counts of this file; rows in = rows out + rows rejected.
-    config
-        The run's config.
+        Counts of this partition; rows in = rows out + rows rejected.
+    config, plan
+        The run's config, and what it works on.
+    shares, pieces
+        What the step `divide` has found, where the file is divided; else empty.
+    number
+        The partition's number, from 1.
     """
-    options = read_config(config)
-    counts = preprocess(raw, clean, rejects, options.contract(), options.rejects)
+    options, file = read_config(config), planned_file(plan, raw)
+    file.check()
+    part = read_part(shares, pieces, number)
+    counts = preprocess(raw, clean, rejects, options.contract(), options.rejects, part)
+    file.check()
     write_json(summary, counts)
     logging.info(
         "%s: %s rows in, %s out, %s rejected",
@@ -45,8 +62,10 @@ def main(raw: Path, clean: Path, rejects: Path, summary: Path, config: Path) -> 
     )
 
 
-def preprocess(raw: Path, clean: Path, rejects: Path, contract: Contract, policy: Rejects) -> dict[str, Any]:
-    """Write the clean rows and the rejects of one raw file; return the counts.
+def preprocess(
+    raw: Path, clean: Path, rejects: Path, contract: Contract, policy: Rejects, part: Part = WHOLE
+) -> dict[str, Any]:
+    """Write the clean rows and the rejects of one raw file, or of a part of it; return the counts.
 
     Raises
     ------
@@ -54,7 +73,6 @@ def preprocess(raw: Path, clean: Path, rejects: Path, contract: Contract, policy
         Where the file can't be read, or has no rows.
     """
     cleaner = Cleaner(contract, training=True)
-    schema = cleaner.schema()
     progress = Progress(f"preprocess {raw.name}")
     rows_in = rows_out = 0
     present: Counter[str] = Counter()
@@ -62,10 +80,10 @@ def preprocess(raw: Path, clean: Path, rejects: Path, contract: Contract, policy
         atomic(clean) as clean_part,
         atomic(rejects) as rejects_part,
         rejects_part.open("w", encoding="utf-8", newline="") as rejects_file,
-        pa.parquet.ParquetWriter(clean_part, schema, compression="zstd") as writer,
+        part_writer(clean_part, cleaner.schema()) as writer,
     ):
         rejected = RejectsWriter(rejects_file, str(raw), policy.show_values)
-        for block in read_blocks(raw, contract.format, contract.columns.numeric, cleaner.text_columns()):
+        for block in read_blocks(raw, contract.format, contract.columns.numeric, cleaner.text_columns(), part=part):
             cleaned = cleaner.clean(block)
             rejected.write(cleaned.rejects)
             if cleaned.table.num_rows:
@@ -75,7 +93,7 @@ def preprocess(raw: Path, clean: Path, rejects: Path, contract: Contract, policy
             for name in contract.columns.features():
                 present[name] += cleaned.table.num_rows - cleaned.table.column(name).null_count
             progress.at(rows_in, block.done)
-        if rows_in == 0:
+        if rows_in == 0 and part.share is None:
             raise UserError(f"{raw} has a header and no rows; expected at least one row of data")
     return {
         "file": str(raw),

@@ -9,10 +9,10 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet
 
 from scripts.shared.config import Contract
 from scripts.shared.hashing import Hashes
+from scripts.shared.parts import read_part
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ def read_rows(parts: Sequence[Path], membership: Sequence[Path], side: str, cont
     columns = [*numeric, *categorical, contract.columns.target.column]
     tables, keys = [], []
     for part, member in zip(parts, membership, strict=True):
-        sides = pa.parquet.read_table(member, use_threads=False)
+        sides = read_part(member)
         mask = pc.equal(sides.column("side").cast(pa.string()), side).to_numpy()
-        rows = pa.parquet.read_table(part, columns=columns, use_threads=False)
+        rows = read_part(part, columns)
         tables.append(rows.filter(pa.array(mask)))
         keys.append(sides.column("key").to_numpy()[mask])
     table = pa.concat_tables(tables).unify_dictionaries()

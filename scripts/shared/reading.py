@@ -87,6 +87,17 @@ class Share:
     piece: str = ""
 
 
+@dataclass(frozen=True)
+class Part:
+    """What to read of a file: all of it, or a share, which may lie in a folder of unpacked pieces."""
+
+    share: Share | None = None
+    pieces: Path | None = None
+
+
+WHOLE = Part()
+
+
 def read_blocks(
     path: Path,
     file_format: Format,
@@ -94,8 +105,7 @@ def read_blocks(
     text: Sequence[str],
     optional: Sequence[str] = (),
     block_bytes: int = BLOCK_BYTES,
-    share: Share | None = None,
-    pieces: Path | None = None,
+    part: Part = WHOLE,
 ) -> Iterator[RawBlock]:
     """Yield the file's rows in order.
 
@@ -109,10 +119,8 @@ def read_blocks(
         The columns that are wanted; numeric ones are parsed where that succeeds for a whole block.
     optional
         Those of them that the file may lack.
-    share
-        The part of the file to read; all of it by default.
-    pieces
-        The folder of the file's unpacked pieces, where the share is one.
+    part
+        What to read of the file.
 
     Raises
     ------
@@ -123,9 +131,9 @@ def read_blocks(
     wanted = {name: name in set(numeric) for name in (*numeric, *text)}
     with file_errors(path):
         if is_parquet(path):
-            yield from _parquet_blocks(path, wanted, set(optional), share)
+            yield from _parquet_blocks(path, wanted, set(optional), part.share)
         else:
-            yield from CsvFile(path, file_format, wanted, set(optional), block_bytes).blocks(share, pieces)
+            yield from CsvFile(path, file_format, wanted, set(optional), block_bytes).blocks(part)
 
 
 def is_parquet(path: Path) -> bool:
@@ -278,9 +286,9 @@ class CsvFile:
         numbers = [float(m) for m in file_format.missing_values if re.fullmatch(r"[+-]?\d+\.?\d*", m)]
         self._doubtful = pa.array([np.nan, *numbers])  # values that the text decides on: missing, or not a number
 
-    def blocks(self, share: Share | None = None, pieces: Path | None = None) -> Iterator[RawBlock]:
+    def blocks(self, part: Part = WHOLE) -> Iterator[RawBlock]:
         """Yield the rows of the file, or of a share of it, in order."""
-        for records in self.records() if share is None else self._records_of(share, pieces):
+        for records in self.records() if part.share is None else self._records_of(part.share, part.pieces):
             if records.unclosed:
                 block = self._unclosed_line(records.line)
             else:

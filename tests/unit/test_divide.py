@@ -9,7 +9,7 @@ import pytest
 from scripts.divide import divide
 from scripts.shared.config import Format
 from scripts.shared.errors import UserError
-from scripts.shared.reading import read_blocks
+from scripts.shared.reading import Part, read_blocks
 
 NASTY = (
     b"id,name,amount\n"
@@ -30,7 +30,7 @@ def read(path, share=None, pieces=None, encoding="utf-8"):
     """Return rows and rejects with their lines."""
     rows, rejects = [], []
     options = Format(encoding=encoding)
-    for block in read_blocks(path, options, ["amount"], ["id", "name"], share=share, pieces=pieces, block_bytes=64):
+    for block in read_blocks(path, options, ["amount"], ["id", "name"], part=Part(share, pieces), block_bytes=64):
         names = [block.columns[name].to_pylist() for name in ("id", "name", "amount")]
         rows += [(*row, line) for *row, line in zip(*names, block.lines.tolist(), strict=True)]
         rejects += [(reject.line, reject.reason) for reject in block.rejects]

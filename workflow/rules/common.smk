@@ -4,6 +4,7 @@ import gc
 import json
 import math
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -20,24 +21,22 @@ atexit.register(gc.freeze)
 
 from scripts.shared.code_hash import code_hash
 from scripts.shared.errors import UserError
-from scripts.shared.files import sha256_file, write_json
-from scripts.shared.inputs import renew, variables
+from scripts.shared.files import sha256_file
+from scripts.shared.inputs import variables
 from scripts.shared.ownership import record_owner, release_stale_lock
-from scripts.shared.plan import make_plan
+from scripts.shared.partitions import partitions_of
+from scripts.shared.plan import FROZEN_CONFIG, FROZEN_PLAN, frozen_plan, make_plan
 
 # A killed run leaves Snakemake's lock behind. Its owner is provably dead, so the next run goes on without being asked; a lock
 # whose owner lives, or can't be checked from here, stays Snakemake's affair.
 if workflow.is_main_process and (owner := release_stale_lock()):
     logger.warning(f"{owner} was ended before it was done; its lock is removed and the run resumes.")
 
+# What the run works on is looked at once, by the main process; its jobs read what that has frozen.
 try:
-    PLAN = make_plan(config)
+    PLAN = make_plan(config) if workflow.is_main_process else frozen_plan()
 except UserError as error:
     raise WorkflowError(str(error)) from None
-
-# A file that another host has replaced is to be noticed now, not when the cache of NFS has run out.
-if workflow.is_main_process:
-    renew([*PLAN.raw.values(), *PLAN.applications.values()])
 
 # Each job parses this file, so it needs the variables by which the config names files.
 workflow.register_envvars(*variables([*PLAN.config.data.raw, *PLAN.config.data.applications]))
@@ -53,9 +52,9 @@ REJECTS = CONFIG.rejects.model_dump(mode="json")
 # as it is; with `--software-deployment-method conda`, Snakemake builds it from the same lock instead.
 ENVIRONMENT = str(ROOT / "environment.yml")
 
-# The run's config, as jobs read it: frozen when the run starts. Rules name the parts that they depend on in their params,
-# so that a change reruns exactly the rules that it concerns.
-FROZEN_CONFIG = "results/config.json"
+# As jobs read them: frozen when the run starts. Rules name the parts that they depend on in their params, so that a change
+# reruns exactly the rules that it concerns.
+CONFIG_FILE, PLAN_FILE = str(FROZEN_CONFIG), str(FROZEN_PLAN)
 
 # Requests are multiples of this; and what Python takes with a step's libraries imported, before any data.
 STEP_MB, IMPORTS_MB = 500, 300
@@ -80,25 +79,27 @@ def step(module, arguments):
     return f"exec python -m scripts.step {module} --log {{log:q}} --threads {{threads}} {arguments}"
 
 
-def requests(memory_per_input=4.0):
+def requests(memory_per_input=4.0, divided_by=lambda wildcards: 1):
     """What a job asks for, here and on the pool.
 
-    Both grow with the size of the input, and double with each attempt. In steps, since HTCondor matches jobs of equal
-    requests at once, and a slot that one of them leaves serves the next without a negotiation.
+    Both grow with the size of its input, or with its part of it where the input is divided, and double with each attempt.
+    In steps, since HTCondor matches jobs of equal requests at once, and a slot that one of them leaves serves the next
+    without a negotiation.
     """
 
     def in_steps(least, needed, attempt):
         return max(least, math.ceil(needed / STEP_MB) * STEP_MB) * 2 ** (attempt - 1)
 
     def mem_mb(wildcards, input, attempt):
-        return in_steps(CONFIG.resources.mem_mb, IMPORTS_MB + memory_per_input * input.size_mb, attempt)
+        needed = IMPORTS_MB + memory_per_input * input.size_mb / divided_by(wildcards)
+        return in_steps(CONFIG.resources.mem_mb, needed, attempt)
 
     def disk_mb(wildcards, input, attempt):
-        return in_steps(CONFIG.resources.disk_mb, 2 * input.size_mb, attempt)
+        return in_steps(CONFIG.resources.disk_mb, 2 * input.size_mb / divided_by(wildcards), attempt)
 
     return {"mem_mb": mem_mb, "disk_mb": disk_mb}
 
 
 onstart:
     record_owner()
-    write_json(Path(FROZEN_CONFIG), CONFIG.model_dump(mode="json"))
+    PLAN.freeze()

@@ -3,6 +3,7 @@
 MODEL = "results/models/{model}/model.joblib"
 CARD = "results/models/{model}/model.json"
 CROSS_VALIDATION = "results/models/{model}/cross_validation.json"
+SCORES = "results/scores/{model}/{part}.parquet"
 METRICS = "results/metrics/{model}.json"
 MODELS = sorted(CONFIG.models)
 
@@ -37,7 +38,7 @@ for NAME, ROW in CONFIG.models.items():
             contract=as_json(CONTRACT),
             seed=CONFIG.seed,
             lock=LOCK_CHECKSUM,
-            config=FROZEN_CONFIG,
+            config=CONFIG_FILE,
             code=code_of("train"),
         message:
             f"train {NAME} ({ROW.estimator})"
@@ -71,7 +72,7 @@ rule cross_validate:
         folds=CONFIG.cv_folds,
         seed=CONFIG.seed,
         lock=LOCK_CHECKSUM,
-        config=FROZEN_CONFIG,
+        config=CONFIG_FILE,
         code=code_of("cross_validate"),
     message:
         "cross-validate {wildcards.model} on the train rows"
@@ -83,10 +84,43 @@ rule cross_validate:
         )
 
 
+# A large file's test rows are scored by one job for each partition; those of one partition by the job that evaluates.
+if len(PARTITIONS) > 1:
+
+    rule score:
+        input:
+            part=PART,
+            membership=MEMBERSHIP,
+            model=MODEL,
+            card=CARD,
+        output:
+            scores=SCORES,
+        log:
+            "results/logs/score/{model}/{part}.log",
+        benchmark:
+            "results/benchmarks/score/{model}/{part}.tsv"
+        conda:
+            ENVIRONMENT
+        threads: 1
+        resources:
+            **requests(memory_per_input=20),
+        params:
+            code=code_of("score"),
+        message:
+            "score the test rows of {input.part} by {wildcards.model}"
+        shell:
+            step(
+                "score",
+                "--part {input.part:q} --membership {input.membership:q} --model-file {input.model:q}"
+                " --card {input.card:q} --scores {output.scores:q}",
+            )
+
+
 rule evaluate:
     input:
-        parts=PARTS,
-        membership=MEMBERSHIPS,
+        parts=PARTS if len(PARTITIONS) == 1 else [],
+        membership=MEMBERSHIPS if len(PARTITIONS) == 1 else [],
+        scores=expand(SCORES, part=PARTITIONS, allow_missing=True) if len(PARTITIONS) > 1 else [],
         model=MODEL,
         card=CARD,
         cv=CROSS_VALIDATION if CONFIG.threshold.method == "cost" else [],
@@ -104,16 +138,16 @@ rule evaluate:
         **requests(memory_per_input=50),
     params:
         threshold=as_json(CONFIG.threshold.model_dump(mode="json")),
-        config=FROZEN_CONFIG,
+        config=CONFIG_FILE,
         code=code_of("evaluate"),
     message:
         "evaluate {wildcards.model} on the test rows"
     shell:
         step(
             "evaluate",
-            "--parts {input.parts:q} --membership {input.membership:q} --model-file {input.model:q}"
-            " --card {input.card:q} --metrics {output.metrics:q} --curve-file {output.curves:q}"
-            " --cv {input.cv:q} --config {params.config}",
+            "--parts {input.parts:q} --membership {input.membership:q} --scores {input.scores:q}"
+            " --model-file {input.model:q} --card {input.card:q} --metrics {output.metrics:q}"
+            " --curve-file {output.curves:q} --cv {input.cv:q} --config {params.config}",
         )
 
 
@@ -162,7 +196,7 @@ rule select:
     params:
         models=", ".join(MODELS),
         select=as_json(CONFIG.select.model_dump(mode="json")),
-        config=FROZEN_CONFIG,
+        config=CONFIG_FILE,
         code=code_of("select_model"),
     message:
         "select the best of {params.models} and publish it"

@@ -1,17 +1,32 @@
-# New applications, one job a file.
+# New applications: one job a file, or one a partition of a large file.
 
 PREDICTION_FILES = [".csv", ".rejects.csv", ".summary.json"]
+PREDICTIONS, PREDICTION_REJECTS, PREDICTION_SUMMARY = expand(
+    "results/predictions/{{application}}{kind}", kind=PREDICTION_FILES
+)
+SHARE_PREDICTIONS, SHARE_REJECTS, SHARE_SUMMARY = expand(
+    "results/shares/predictions/{{share}}{kind}", kind=PREDICTION_FILES
+)
+SHARES_OF_APPLICATIONS = partitions_of(APPLICATIONS)
+DIVIDED = [name for name, file in APPLICATIONS.items() if file.partitions > 1]
+
+
+def of_application(path):
+    """The files of all shares of an application file, in order."""
+    return lambda wildcards: expand(
+        path, share=[name for name, share in SHARES_OF_APPLICATIONS.items() if share.file == wildcards.application]
+    )
 
 
 rule predict:
     input:
-        application=lambda wildcards: APPLICATIONS[wildcards.application],
+        application=lambda wildcards: APPLICATIONS[wildcards.application].path,
         receipt="results/selection.json",
         live=LIVE,
     output:
-        predictions="results/predictions/{application}.csv",
-        rejects="results/predictions/{application}.rejects.csv",
-        summary="results/predictions/{application}.summary.json",
+        predictions=PREDICTIONS,
+        rejects=PREDICTION_REJECTS,
+        summary=PREDICTION_SUMMARY,
     log:
         "results/logs/predict/{application}.log",
     benchmark:
@@ -24,7 +39,8 @@ rule predict:
     params:
         predict=as_json(CONFIG.predict.model_dump(mode="json")),
         policy=as_json(REJECTS),
-        config=FROZEN_CONFIG,
+        config=CONFIG_FILE,
+        plan=PLAN_FILE,
         code=code_of("predict"),
     message:
         "predict {input.application}"
@@ -32,5 +48,112 @@ rule predict:
         step(
             "predict",
             "--application {input.application:q} --live {input.live:q} --predictions {output.predictions:q}"
-            " --rejects {output.rejects:q} --summary {output.summary:q} --config {params.config}",
+            " --rejects {output.rejects:q} --summary {output.summary:q} --config {params.config} --plan {params.plan}"
+            " --shares --pieces --number 1",
         )
+
+
+if DIVIDED:
+
+    ruleorder: join > predict
+
+    rule divide_application:
+        input:
+            application=lambda wildcards: APPLICATIONS[wildcards.file].path,
+            receipt="results/selection.json",
+            live=LIVE,  # the live model says how applications are written
+        output:
+            shares=expand(SHARES, kind="applications", allow_missing=True)[0],
+            pieces=temp(directory(expand(PIECES, kind="applications", allow_missing=True)[0])),
+        log:
+            "results/logs/divide_application/{file}.log",
+        benchmark:
+            "results/benchmarks/divide_application/{file}.tsv"
+        conda:
+            ENVIRONMENT
+        threads: 1
+        resources:
+            **requests(divided_by=lambda wildcards: APPLICATIONS[wildcards.file].partitions),
+        params:
+            partitions=lambda wildcards: APPLICATIONS[wildcards.file].partitions,
+            config=CONFIG_FILE,
+            plan=PLAN_FILE,
+            code=code_of("divide"),
+        message:
+            "divide {input.application} into {params.partitions} partitions"
+        shell:
+            step(
+                "divide",
+                "--source {input.application:q} --shares {output.shares:q} --pieces {output.pieces:q}"
+                " --plan {params.plan} --config {params.config} --live {input.live:q}",
+            )
+
+    rule predict_share:
+        input:
+            application=lambda wildcards: APPLICATIONS[SHARES_OF_APPLICATIONS[wildcards.share].file].path,
+            shares=of_share(SHARES, "applications", SHARES_OF_APPLICATIONS, "share"),
+            pieces=of_share(PIECES, "applications", SHARES_OF_APPLICATIONS, "share"),
+            receipt="results/selection.json",
+            live=LIVE,
+        output:
+            predictions=temp(SHARE_PREDICTIONS),
+            rejects=temp(SHARE_REJECTS),
+            summary=temp(SHARE_SUMMARY),
+        log:
+            "results/logs/predict_share/{share}.log",
+        benchmark:
+            "results/benchmarks/predict_share/{share}.tsv"
+        conda:
+            ENVIRONMENT
+        threads: 1
+        resources:
+            **requests(memory_per_input=0.5, divided_by=lambda wildcards: SHARES_OF_APPLICATIONS[wildcards.share].of),
+        params:
+            number=lambda wildcards: SHARES_OF_APPLICATIONS[wildcards.share].number,
+            predict=as_json(CONFIG.predict.model_dump(mode="json")),
+            policy=as_json(REJECTS),
+            config=CONFIG_FILE,
+            plan=PLAN_FILE,
+            code=code_of("predict"),
+        message:
+            "predict {input.application}, partition {params.number}"
+        shell:
+            step(
+                "predict",
+                "--application {input.application:q} --live {input.live:q} --shares {input.shares:q}"
+                " --pieces {input.pieces:q} --number {params.number} --predictions {output.predictions:q}"
+                " --rejects {output.rejects:q} --summary {output.summary:q} --config {params.config}"
+                " --plan {params.plan}",
+            )
+
+    rule join:
+        input:
+            predictions=of_application(SHARE_PREDICTIONS),
+            rejects=of_application(SHARE_REJECTS),
+            summaries=of_application(SHARE_SUMMARY),
+        output:
+            predictions=PREDICTIONS,
+            rejects=PREDICTION_REJECTS,
+            summary=PREDICTION_SUMMARY,
+        log:
+            "results/logs/join/{application}.log",
+        benchmark:
+            "results/benchmarks/join/{application}.tsv"
+        wildcard_constraints:
+            application="|".join(map(re.escape, DIVIDED)),
+        conda:
+            ENVIRONMENT
+        threads: 1
+        resources:
+            **requests(memory_per_input=0),
+        params:
+            code=code_of("join"),
+        message:
+            "join the predictions for {wildcards.application}"
+        shell:
+            step(
+                "join",
+                "--part-predictions {input.predictions:q} --part-rejects {input.rejects:q}"
+                " --part-summaries {input.summaries:q} --predictions {output.predictions:q} --rejects {output.rejects:q}"
+                " --summary {output.summary:q}",
+            )

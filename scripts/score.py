@@ -1,0 +1,40 @@
+"""Step score: one model's scores of one part's test rows."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from scripts.shared.config import Contract
+from scripts.shared.files import atomic
+from scripts.shared.membership import read_rows
+from scripts.shared.models import load_model, predict_default
+from scripts.shared.parts import write_part
+from scripts.shared.sides import TEST
+
+
+def main(part: Path, membership: Path, model_file: Path, card: Path, scores: Path) -> None:
+    """Score one part.
+
+    Parameters
+    ----------
+    part, membership
+        Clean rows and their sides.
+    model_file, card
+        The model, checked against its card before it is loaded.
+    scores
+        Parquet: target (int8) and score (float64) of each test row, in the part's order.
+    """
+    pipeline, about = load_model(model_file, card)
+    target, scored = score_test_rows([part], [membership], pipeline, Contract.model_validate(about["contract"]))
+    with atomic(scores) as beside:
+        write_part(pa.table({"target": target, "score": scored}), beside)
+
+
+def score_test_rows(
+    parts: list[Path], membership: list[Path], pipeline: object, contract: Contract
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float64]]:
+    """Return target and score of the test rows, in the order of the parts."""
+    rows = read_rows(parts, membership, TEST, contract)
+    return rows.target, predict_default(pipeline, rows.frame)
