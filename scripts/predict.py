@@ -16,8 +16,8 @@ from scripts.shared.config import Contract, Predict, Rejects, read_config
 from scripts.shared.files import atomic, read_json, write_json
 from scripts.shared.membership import to_frame
 from scripts.shared.models import load_model, predict_default, versions
-from scripts.shared.progress import Progress
 from scripts.shared.plan import planned_file
+from scripts.shared.progress import Progress
 from scripts.shared.reading import WHOLE, Part, column_names, read_blocks
 from scripts.shared.registry import PUBLISH_ANEW, live_version
 from scripts.shared.rejects import RejectsWriter

@@ -8,6 +8,8 @@ import pyarrow as pa
 
 from scripts.shared.cleaning import Cleaner
 from scripts.shared.config import Config, Contract, Format, load_config
+from scripts.shared.files import write_json
+from scripts.shared.partitions import look_at, to_plain
 from scripts.shared.reading import RawBlock, read_blocks
 from scripts.shared.rejects import Reject
 
@@ -81,3 +83,11 @@ def write(path: Path, content: str | bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
+
+
+def write_plan(folder: Path, *files: Path, mb: float = 100) -> Path:
+    """Write the plan of a run on these files, as they are now."""
+    plan = folder / "plan.json"
+    raw = {path.name: look_at(str(path), mb) for path in files if path.is_file()}
+    write_json(plan, {"raw": to_plain(raw), "applications": {}, "live": ""})
+    return plan

@@ -98,5 +98,5 @@ def test_a_damaged_piece_is_named(tmp_path):
     share = divide(path, Format(), 1, tmp_path)[0]
     piece = tmp_path / share.piece
     piece.write_bytes(piece.read_bytes()[:-9])
-    with pytest.raises(UserError, match="0001.zst"):
+    with pytest.raises(UserError, match=r"0001\.zst"):
         read(path, share, tmp_path)

@@ -18,7 +18,7 @@ from scripts.shared.models import load_model
 def evaluate_model(at, files, cv=()):
     """Return the metrics and the curves."""
     outputs = at.folder / "metrics.json", at.folder / "curves.json"
-    evaluate.main(at.parts, at.membership, *files, *outputs, list(cv), at.config)
+    evaluate.main(at.parts, at.membership, [], *files, *outputs, list(cv), at.config)
     return [read_json(path) for path in outputs]
 
 
@@ -82,7 +82,7 @@ def test_the_threshold_may_come_from_cross_validation(trained, tmp_path):
     write_json(tmp_path / "config.json", settings.model_dump(mode="json"))
     write_json(tmp_path / "cv.json", {"cheapest_threshold": 0.123})
     outputs = tmp_path / "metrics.json", tmp_path / "curves.json"
-    arguments = trained.parts, trained.membership, *trained.files, *outputs, [tmp_path / "cv.json"]
+    arguments = trained.parts, trained.membership, [], *trained.files, *outputs, [tmp_path / "cv.json"]
     evaluate.main(*arguments, tmp_path / "config.json")
     metrics = read_json(outputs[0])
     assert (metrics["threshold"], metrics["threshold_method"]) == (0.123, "cost")

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from builders import config, config_dict, write
+from builders import config, config_dict, write, write_plan
 from test_models import Trap
 from test_train import csv_text, lay_out, loans, train_model
 
@@ -70,7 +70,7 @@ def score(at, content, name="new.csv"):
     if isinstance(content, list):
         content = csv_text(content, list(content[0]))
     path = content if isinstance(content, Path) else write(at.folder / name, content)
-    predict.main(path, at.live, *at.outputs, at.folder / "config.json")
+    predict.main(path, at.live, *at.outputs, at.folder / "config.json", write_plan(at.folder, path), [], [], 1)
     tables = []
     for output in at.outputs[:2]:
         with output.open(encoding="utf-8", newline="") as file:

@@ -6,7 +6,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from builders import config, contract, read, write
+from builders import config, contract, read, write, write_plan
 
 from scripts import preprocess as step
 from scripts.shared.config import Rejects
@@ -125,5 +125,5 @@ def test_the_step_reads_the_config_and_writes_the_summary(tmp_path):
     write_json(tmp_path / "config.json", config().model_dump(mode="json"))
     raw = write(tmp_path / "raw.csv", RAW)
     paths = [tmp_path / name for name in ("clean.parquet", "rejects.csv", "summary.json")]
-    step.main(raw, *paths, tmp_path / "config.json")
+    step.main(raw, *paths, tmp_path / "config.json", write_plan(tmp_path, raw), [], [], 1)
     assert json.loads(paths[2].read_text())["rows_out"] == 2

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from builders import config, config_dict, read, write
 
+from scripts import check, split
 from scripts import preprocess as step
-from scripts import split
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, write_json
 from scripts.shared.rejects import HEADER
@@ -52,7 +52,10 @@ def run(folder, *files, columns=None, **sections):
         raw = write(folder / f"{name}.csv", "\n".join(lines) + "\n")
         write_json(sums, step.preprocess(raw, part, rej, settings.contract(), settings.rejects))
     outputs = folder / "rejects.csv", folder / "summary.json"
-    split.main(paths.parts, paths.sums, paths.rej, paths.member, *outputs, folder / "config.json")
+    duplicates = folder / "duplicates.parquet"
+    check.main(paths.parts, paths.sums, paths.rej, duplicates, *outputs, folder / "config.json")
+    for number, (part, member) in enumerate(zip(paths.parts, paths.member, strict=True)):
+        split.main(part, duplicates, number, member, folder / "config.json")
     sides = [pq.read_table(member).column("side").to_pylist() for member in paths.member]
     return read_json(outputs[1]), sides, read(outputs[0], [], list(HEADER))[0]
 
@@ -158,16 +161,16 @@ REJECTED = [("f1", "2"), ("f1", "3"), ("f1", "104"), ("f2", "2")]
 @pytest.mark.parametrize("bucket_rows", [None, 10])
 def test_duplicates_are_rejected_but_for_the_first_in_any_number_of_buckets(tmp_path, monkeypatch, method, bucket_rows):
     if bucket_rows:
-        monkeypatch.setattr(split, "BUCKET_ROWS", bucket_rows)
+        monkeypatch.setattr(check, "BUCKET_ROWS", bucket_rows)
     sections = {"method": method, "duplicate_ids": "reject", "test_from": "2026-01-15"}
     summary, sides, rejects = run(tmp_path, *FILES, columns={"group": "g", "date": "d"}, split=sections)
     assert [(file[-6:-4], line) for file, line in zip(rejects["file"], rejects["line"], strict=True)] == REJECTED
     assert rejects["column"] == ["id"] * 4
-    assert set(rejects["reason"]) == {split.DUPLICATE}
+    assert set(rejects["reason"]) == {check.DUPLICATE}
     assert [i for i, side in enumerate(sides[1]) if side == "rejected"] == [0, 1, 102]
     assert "rejected" not in sides[0]
     assert (summary["rows_in"], summary["rows_usable"], summary["rows_rejected"]) == (204, 200, 4)
-    assert summary["rejected_by_reason"] == {split.DUPLICATE: 4}
+    assert summary["rejected_by_reason"] == {check.DUPLICATE: 4}
     assert summary["split"]["train"]["rows"] + summary["split"]["test"]["rows"] == 200
     squares = {"hash": 200, "group": 50 * 16}.get(method)
     error = squares and pytest.approx(math.sqrt(0.16 * squares) / 200)
@@ -180,7 +183,7 @@ def test_buckets_do_not_change_the_answer(tmp_path, monkeypatch, bucket_rows, co
     options = {"columns": columns, "split": {"method": "group" if columns.get("group") else "hash"}}
     files = some_rows(60), some_rows(60, 60)
     whole = run(tmp_path, *files, **options)
-    monkeypatch.setattr(split, "BUCKET_ROWS", bucket_rows)
+    monkeypatch.setattr(check, "BUCKET_ROWS", bucket_rows)
     assert run(tmp_path, *files, **options) == whole
 
 
@@ -188,16 +191,15 @@ def test_equal_hashes_of_different_ids_are_no_duplicates(tmp_path, monkeypatch):
     rows = some_rows(200)
     constant = np.uint64(2**63)
     monkeypatch.setattr(split, "hash_texts", lambda texts, seed: np.full(len(texts), constant))
-    monkeypatch.setattr(split.Dataset, "sides", every_third)
+    monkeypatch.setattr(split, "below_share", every_third)
     summary, _, rejects = run(tmp_path, [*rows, rows[3]], split={"duplicate_ids": "reject"})
     assert rejects["line"] == ["202"]
     assert summary["rows_usable"] == 200
 
 
-def every_third(self, part):
+def every_third(hashes, share):
     """Stand in for the sides, which need real hashes."""
-    target = pq.read_table(part, columns=["z"]).column(0).to_numpy()
-    return (np.arange(len(target)) % 3 // 2).astype(np.int8), np.zeros(len(target), np.uint64), target
+    return np.arange(len(hashes)) % 3 == 2
 
 
 def test_ids_that_differ_in_case_or_zeros_are_no_duplicates(tmp_path):
@@ -309,12 +311,12 @@ def test_the_sums_of_the_summary_are_right(tmp_path):
 def test_the_waterfall_refuses_wrong_sums():
     count = {"file": "f", "rows_in": 5, "rows_out": 3, "rows_rejected": 1, "rejected_by_reason": {"r": 1}}
     with pytest.raises(AssertionError, match="5 rows in, 3 usable, 1 rejected"):
-        split.waterfall([count], 0)
+        check.waterfall([count], 0)
 
 
 def test_the_errors_are_the_textbook_ones():
-    assert split.share_with_error(80, 20, 0.2, 100) == (0.2, pytest.approx(0.04))
-    gap, error = split.rate_gap_with_error(800, 160, 200, 60)
+    assert check.share_with_error(80, 20, 0.2, 100) == (0.2, pytest.approx(0.04))
+    gap, error = check.rate_gap_with_error(800, 160, 200, 60)
     assert gap == pytest.approx(0.1)
     assert error == pytest.approx(math.sqrt(0.22 * 0.78 * (1 / 800 + 1 / 200)))
 
@@ -332,18 +334,11 @@ def test_a_rate_gap_beyond_four_standard_errors_warns(tmp_path, caplog, late, wa
 
 
 def test_a_share_beyond_four_standard_errors_warns(caplog):
-    report = split.Report(np.array([500, 500, 0]), np.array([100, 100, 0]))
+    report = check.Report(np.array([500, 500]), np.array([100, 100]))
     with caplog.at_level(logging.WARNING):
         result = report.result(config().split, 1000)
     assert "share of test rows is 23.7 standard errors away from what chance alone would give" in caplog.text
     assert result["test_share"] == 0.5
-
-
-def test_duplicates_count_on_neither_side():
-    report = split.Report.empty()
-    report.add(np.array([0, 0, 1, 2], np.int8), np.array([1, 0, 1, 1], np.int8))
-    assert report.rows.tolist() == [2, 1, 1]
-    assert report.defaults.tolist() == [1, 1, 1]
 
 
 def test_membership_holds_side_and_key_of_every_row(tmp_path):

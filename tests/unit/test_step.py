@@ -13,7 +13,21 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scripts import evaluate, predict, preprocess, report, select_model, split, step, train
+from scripts import (
+    check,
+    check_and_split,
+    divide,
+    evaluate,
+    join,
+    predict,
+    preprocess,
+    report,
+    score,
+    select_model,
+    split,
+    step,
+    train,
+)
 from scripts.shared.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,7 +103,10 @@ def test_a_wrong_command_line_ends_with_code_2(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("module", [preprocess, split, train, evaluate, select_model, predict, report])
+@pytest.mark.parametrize(
+    "module",
+    [divide, preprocess, check, split, check_and_split, train, score, evaluate, select_model, predict, join, report],
+)
 def test_every_step_has_a_command_line(module):
     parser = step.build_parser(module.main)
     assert {action.dest for action in parser._actions} - {"help"} == set(module.main.__annotations__) - {"return"}

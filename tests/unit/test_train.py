@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from builders import config, config_dict, write
+from builders import config, config_dict, write, write_plan
 
-from scripts import preprocess, split, train
+from scripts import check, preprocess, split, train
 from scripts.shared.config import Contract, Model
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, sha256_file, write_json
@@ -54,9 +54,13 @@ def lay_out(folder, *files, **sections):
         setattr(at, kind, [folder / kind / f"f{n}" for n in range(len(files))])
     for n, rows in enumerate(files):
         raw = write(folder / f"f{n}.csv", csv_text(rows))
-        preprocess.main(raw, at.parts[n], at.rejects[n], at.counts[n], at.config)
+        plan = write_plan(folder, raw)
+        preprocess.main(raw, at.parts[n], at.rejects[n], at.counts[n], at.config, plan, [], [], 1)
+    at.duplicates = folder / "duplicates.parquet"
     summary = folder / "rejects.csv", folder / "summary.json"
-    split.main(at.parts, at.counts, at.rejects, at.membership, *summary, at.config)
+    check.main(at.parts, at.counts, at.rejects, at.duplicates, *summary, at.config)
+    for n, (part, member) in enumerate(zip(at.parts, at.membership, strict=True)):
+        split.main(part, at.duplicates, n, member, at.config)
     return at
 
 
