@@ -5,9 +5,10 @@ from pathlib import Path
 
 from scripts.shared.config import Contract, read_config
 from scripts.shared.files import read_json, write_json
-from scripts.shared.membership import read_rows
+from scripts.shared.membership import read_table
 from scripts.shared.metrics import compute_metrics, curves
-from scripts.shared.models import load_model, predict_default
+from scripts.shared.models import load_model
+from scripts.shared.scoring import fast_scorer
 from scripts.shared.sides import TEST
 
 
@@ -39,8 +40,11 @@ def main(
     pipeline, about = load_model(model_file, card)
     options = read_config(config).threshold
     at = read_json(cv[0])["cheapest_threshold"] if options.method == "cost" else options.value
-    rows = read_rows(parts, membership, TEST, Contract.model_validate(about["contract"]))
-    target, scores = rows.target, predict_default(pipeline, rows.frame)
+    contract = Contract.model_validate(about["contract"])
+    table, _ = read_table(parts, membership, TEST, contract)
+    target = table.column(contract.columns.target.column).to_numpy()
+    # The scorer that predict uses: what is measured here is what applications will get.
+    scores = fast_scorer(pipeline, contract.numeric_features(), contract.columns.categorical).score(table)
     result = compute_metrics(target, scores, at)
     write_json(metrics, {"model": about["name"], "threshold_method": options.method} | result)
     write_json(curve_file, {"model": about["name"]} | curves(target, scores))

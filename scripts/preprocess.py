@@ -62,7 +62,7 @@ def preprocess(raw: Path, clean: Path, rejects: Path, contract: Contract, policy
         atomic(clean) as clean_part,
         atomic(rejects) as rejects_part,
         rejects_part.open("w", encoding="utf-8", newline="") as rejects_file,
-        pa.parquet.ParquetWriter(clean_part, schema, compression="zstd") as writer,
+        pa.parquet.ParquetWriter(clean_part, schema, compression="zstd", use_dictionary=_repeated(contract)) as writer,
     ):
         rejected = RejectsWriter(rejects_file, str(raw), policy.show_values)
         for block in read_blocks(raw, contract.format, contract.columns.numeric, cleaner.text_columns()):
@@ -88,3 +88,9 @@ def preprocess(raw: Path, clean: Path, rejects: Path, contract: Contract, policy
         "target_values": dict(sorted(cleaner.target_values.items())),
         "values_present": {name: present[name] for name in contract.columns.features()},
     }
+
+
+def _repeated(contract: Contract) -> list[str]:
+    """Return the columns whose values repeat. Dictionaries of the others would cost half of the writing's time."""
+    columns = contract.columns
+    return [*columns.numeric, *columns.categorical, columns.target.column]
