@@ -25,6 +25,7 @@ from scripts.shared.reading import (
     can_be_entered_midway,
     file_errors,
     is_parquet,
+    line_breaks,
     open_parquet,
 )
 from scripts.shared.registry import live_version
@@ -116,10 +117,10 @@ def _ranges(file: CsvFile, size: int, count: int) -> list[Share]:
             cut = _record_start(records, max(edges[len(shares)] - begin, used))
             current.add(memoryview(records.data)[used:cut])
             shares.append(current.close())
-            used, line = cut, records.line + records.data.count(b"\n", 0, cut)
+            used, line = cut, records.line + line_breaks(records.data, 0, cut)
             current = _Open(current.end, line)
         current.add(memoryview(records.data)[used:])
-        rest = records.line + records.data.count(b"\n")
+        rest = records.line + line_breaks(records.data)
         progress.at(rest, records.done)
     current = current or _Open(file.body, rest)
     shares.append(current.close())
@@ -149,7 +150,7 @@ def _unpack(file: CsvFile, count: int, pieces: Path) -> list[Share]:
             while pending and (number == count or pending.done < number / count or not current.end):
                 stream.write(pending.data)
                 current.add(pending.data)
-                line = pending.line + pending.data.count(b"\n")
+                line = pending.line + line_breaks(pending.data)
                 progress.at(line, pending.done)
                 pending = next(records, None)
         shares.append(current.close(piece))

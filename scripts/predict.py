@@ -14,13 +14,13 @@ from scripts.divide import read_part
 from scripts.shared.cleaning import CleanBlock, Cleaner
 from scripts.shared.config import Contract, Predict, Rejects, read_config
 from scripts.shared.files import atomic, read_json, write_json
-from scripts.shared.membership import to_frame
-from scripts.shared.models import load_model, predict_default, versions
+from scripts.shared.models import load_model, versions
 from scripts.shared.plan import planned_file
 from scripts.shared.progress import Progress
 from scripts.shared.reading import WHOLE, Part, column_names, read_blocks
 from scripts.shared.registry import PUBLISH_ANEW, live_version
 from scripts.shared.rejects import RejectsWriter
+from scripts.shared.scoring import fast_scorer
 from scripts.shared.values import LINE
 
 REFUSE, APPROVE = "refuse", "approve"
@@ -101,10 +101,10 @@ class Scorer:
     """
 
     def __init__(self, pipeline: Any, card: dict[str, Any], threshold: float, version: str) -> None:
-        self.pipeline = pipeline
         self.contract = Contract.model_validate(card["contract"])
         self.numeric: list[str] = card["features"]["numeric"]
         self.categorical: list[str] = card["features"]["categorical"]
+        self.scorer = fast_scorer(pipeline, self.numeric, self.categorical)
         self.known = {name: set(values) for name, values in card["features"]["categories"].items()}
         self.threshold = threshold
         self.version = version
@@ -147,7 +147,7 @@ class Scorer:
                 clean = cleaner.clean(raw)
                 rejected.write(clean.rejects)
                 unseen.update(self._unseen(clean))
-                scores = predict_default(self.pipeline, to_frame(clean.table, self.numeric, self.categorical))
+                scores = self.scorer.score(clean.table)
                 labelled = self.label_scores(clean.table, scores)
                 labelled.write_csv(predictions_file, include_header=predictions_file.tell() == 0)
                 counts.update(
@@ -182,13 +182,11 @@ class Scorer:
 
     def label_scores(self, table: pa.Table, scores: npt.NDArray[np.float64]) -> pl.DataFrame:
         """Return the predictions of some rows, as they are written."""
-        return pl.DataFrame(
-            {
-                self.label: pl.Series(table.column(self.contract.columns.id or LINE)),
-                "probability_of_default": scores,
-                "decision": np.where(scores >= self.threshold, REFUSE, APPROVE),
-                "model_version": np.full(len(scores), self.version),
-            }
+        score = pl.col("probability_of_default")
+        names = pl.Series(self.label, table.column(self.contract.columns.id or LINE))
+        return pl.DataFrame([names, pl.Series("probability_of_default", scores)]).with_columns(
+            decision=pl.when(score >= self.threshold).then(pl.lit(REFUSE)).otherwise(pl.lit(APPROVE)),
+            model_version=pl.lit(self.version),
         )
 
     def _unseen(self, clean: CleanBlock) -> dict[str, int]:

@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from sklearn.pipeline import Pipeline
 
 from scripts.shared.config import Contract
 from scripts.shared.files import atomic
-from scripts.shared.membership import read_rows
-from scripts.shared.models import load_model, predict_default
+from scripts.shared.membership import read_table
+from scripts.shared.models import load_model
 from scripts.shared.parts import write_part
+from scripts.shared.scoring import fast_scorer
 from scripts.shared.sides import TEST
 
 
@@ -33,8 +35,10 @@ def main(part: Path, membership: Path, model_file: Path, card: Path, scores: Pat
 
 
 def score_test_rows(
-    parts: list[Path], membership: list[Path], pipeline: object, contract: Contract
+    parts: list[Path], membership: list[Path], pipeline: Pipeline, contract: Contract
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float64]]:
     """Return target and score of the test rows, in the order of the parts."""
-    rows = read_rows(parts, membership, TEST, contract)
-    return rows.target, predict_default(pipeline, rows.frame)
+    table, _ = read_table(parts, membership, TEST, contract)
+    target = table.column(contract.columns.target.column).to_numpy()
+    # The scorer that predict uses: what is measured here is what applications will get.
+    return target, fast_scorer(pipeline, contract.numeric_features(), contract.columns.categorical).score(table)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,6 +21,7 @@ from scripts.shared.reading import RawBlock
 from scripts.shared.rejects import Reject, RowProblems
 from scripts.shared.values import LINE, NUMBER, canonical_value
 
+SPELLINGS_KEPT = 100_000
 DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$"
 
 
@@ -67,6 +69,7 @@ class Cleaner:
             for name, check in self.contract.cleaning.checks.items()
         }
         self._missing = {text.casefold() for text in self.contract.format.missing_values} | {""}
+        self._missing_texts = pa.array(sorted(self._missing), pa.string())
         self._spelling: dict[tuple[str, str], str | None] = {}
         # What happens to the rows of one block; counted when it is known which of them are kept.
         self._dropped: list[tuple[str, npt.NDArray[np.bool_]]] = []
@@ -125,10 +128,17 @@ class Cleaner:
         return pa.schema(fields)
 
     def _is_missing(self, values: pa.Array) -> npt.NDArray[np.bool_]:
-        encoded = values.dictionary_encode()
-        texts = encoded.dictionary.to_pylist()
-        missing = np.array([t is None or t.strip().casefold() in self._missing for t in texts] + [True])
-        return np.asarray(missing[encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)])
+        """Return where a text means missing: spaces around and case do not matter."""
+        folded = pc.ascii_lower(pc.utf8_trim_whitespace(values))
+        missing = pc.is_in(folded, value_set=self._missing_texts, skip_nulls=True)
+        missing = pc.or_(missing, values.is_null()).to_numpy(zero_copy_only=False)
+        foreign = pc.invert(pc.string_is_ascii(values)).fill_null(False).to_numpy(zero_copy_only=False)
+        if foreign.any():  # Arrow does not fold all case that Python does
+            encoded = values.filter(pa.array(foreign)).dictionary_encode()
+            found = [text.strip().casefold() in self._missing for text in encoded.dictionary.to_pylist()]
+            missing = missing.copy()
+            missing[foreign] = np.array(found)[encoded.indices.to_numpy(zero_copy_only=False)]
+        return np.asarray(missing, dtype=bool)
 
     def _identity(self, raw: RawBlock, name: str, problems: RowProblems) -> pa.Array:
         values = pc.utf8_trim_whitespace(raw.columns[name])
@@ -175,6 +185,8 @@ class Cleaner:
         if text is None:
             return None
         key = (name, text)
+        if len(self._spelling) >= SPELLINGS_KEPT:  # a column of free text must not fill the memory
+            self._spelling.clear()
         if key not in self._spelling:
             self._spelling[key] = spell(
                 text,
@@ -243,6 +255,18 @@ def parse_numbers(
         return np.where(infinite, np.nan, numbers), infinite
     missing = is_missing(column)
     text = pc.utf8_trim_whitespace(column)
+    # Nearly all numbers are plain; what Polars can't read, or reads as no finite number, gets a closer look.
+    plain = file_format.decimal == "."
+    numbers = pl.Series(text).cast(pl.Float64, strict=False).to_numpy().copy() if plain else np.full(len(text), np.nan)
+    unread = ~np.isfinite(numbers) & ~missing
+    if unread.any():
+        numbers[unread] = _closer_look(text.filter(pa.array(unread)), file_format)
+    invalid = ~np.isfinite(numbers) & ~missing
+    return np.where(invalid | missing, np.nan, numbers), invalid
+
+
+def _closer_look(text: pa.Array, file_format: Format) -> npt.NDArray[np.float64]:
+    """Return the numbers that trimmed texts mean (shape (rows,)), NaN where they mean none."""
     if file_format.thousands == " ":
         text = pc.replace_substring_regex(text, "[\u00a0\u202f]", " ")  # spaces that don't break
     if file_format.thousands:
@@ -254,9 +278,7 @@ def parse_numbers(
         text = pc.if_else(dotted, pa.scalar("?"), pc.replace_substring(text, file_format.decimal, "."))
     valid = pc.match_substring_regex(text, NUMBER).fill_null(False)
     parsed = pc.if_else(valid, text, pa.scalar(None, text.type)).cast(pa.float64())
-    numbers = parsed.fill_null(np.nan).to_numpy(zero_copy_only=False)
-    finite = np.isfinite(numbers) & ~missing
-    return np.where(finite, numbers, np.nan), ~finite & ~missing
+    return np.asarray(parsed.fill_null(np.nan).to_numpy(zero_copy_only=False))
 
 
 def spell(text: str, case: str, aliases: Mapping[str, str], missing: Set[str]) -> str | None:

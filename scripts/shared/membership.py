@@ -36,6 +36,15 @@ class Rows:
 
 def read_rows(parts: Sequence[Path], membership: Sequence[Path], side: str, contract: Contract) -> Rows:
     """Return the rows of one side."""
+    table, keys = read_table(parts, membership, side, contract)
+    target = table.column(contract.columns.target.column).to_numpy()
+    return Rows(to_frame(table, contract.numeric_features(), contract.columns.categorical), target, keys)
+
+
+def read_table(
+    parts: Sequence[Path], membership: Sequence[Path], side: str, contract: Contract
+) -> tuple[pa.Table, Hashes]:
+    """Return the features and the target of one side's rows, and the hash of each row's identity."""
     numeric, categorical = contract.numeric_features(), contract.columns.categorical
     columns = [*numeric, *categorical, contract.columns.target.column]
     tables, keys = [], []
@@ -45,9 +54,7 @@ def read_rows(parts: Sequence[Path], membership: Sequence[Path], side: str, cont
         rows = read_part(part, columns)
         tables.append(rows.filter(pa.array(mask)))
         keys.append(sides.column("key").to_numpy()[mask])
-    table = pa.concat_tables(tables).unify_dictionaries()
-    target = table.column(contract.columns.target.column).to_numpy()
-    return Rows(to_frame(table, numeric, categorical), target, np.concatenate(keys))
+    return pa.concat_tables(tables).unify_dictionaries(), np.concatenate(keys)
 
 
 def to_frame(table: pa.Table, numeric: Sequence[str], categorical: Sequence[str]) -> pd.DataFrame:

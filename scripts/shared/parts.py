@@ -9,9 +9,9 @@ import pyarrow.parquet
 from scripts.shared.errors import UserError
 
 
-def part_writer(path: Path, schema: pa.Schema) -> pa.parquet.ParquetWriter:
-    """Return a writer of one part."""
-    return pa.parquet.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
+def part_writer(path: Path, schema: pa.Schema, repeated: bool | list[str] = True) -> pa.parquet.ParquetWriter:
+    """Return a writer of one part; a dictionary is kept of the columns whose values are `repeated` (True: of all)."""
+    return pa.parquet.ParquetWriter(path, schema, compression="zstd", use_dictionary=repeated, write_page_checksum=True)
 
 
 def write_part(table: pa.Table, path: Path) -> None:
