@@ -97,7 +97,6 @@ def test_a_compressed_file_is_unpacked_once_and_read_the_same(finished_run, tmp_
     assert run.finished.count("preprocess") > 1
     rejects = project.read("results/data/rejects.csv").replace(".csv.gz,", ".csv,")
     assert rejects == finished_run[0].read("results/data/rejects.csv")
-    assert not list(project.path("results/shares").rglob("*.zst")), "pieces are removed when they have been read"
 
 
 def test_a_file_that_changes_while_the_run_goes_on_is_noticed(in_three):

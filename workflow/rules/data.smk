@@ -19,9 +19,9 @@ def of_share(path, kind, partitions, wildcard):
 
     def found(wildcards):
         partition = partitions[wildcards[wildcard]]
-        return [ancient(file) for file in expand(path, kind=kind, file=partition.file)] if partition.of > 1 else []
+        return expand(path, kind=kind, file=partition.file) if partition.of > 1 else []
 
-    return found
+    return ancient(found)
 
 
 rule divide:
@@ -29,7 +29,7 @@ rule divide:
         raw=lambda wildcards: RAW[wildcards.file].path,
     output:
         shares=expand(SHARES, kind="raw", allow_missing=True)[0],
-        pieces=temp(directory(expand(PIECES, kind="raw", allow_missing=True)[0])),
+        pieces=directory(expand(PIECES, kind="raw", allow_missing=True)[0]),
     log:
         "results/logs/divide/{file}.log",
     benchmark:

@@ -64,7 +64,7 @@ if DIVIDED:
             live=LIVE,  # the live model says how applications are written
         output:
             shares=expand(SHARES, kind="applications", allow_missing=True)[0],
-            pieces=temp(directory(expand(PIECES, kind="applications", allow_missing=True)[0])),
+            pieces=directory(expand(PIECES, kind="applications", allow_missing=True)[0]),
         log:
             "results/logs/divide_application/{file}.log",
         benchmark:
