@@ -1,6 +1,6 @@
 """The rows of one side of the split, as models take them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,9 @@ import pyarrow.compute as pc
 from scripts.shared.config import Contract
 from scripts.shared.hashing import Hashes
 from scripts.shared.parts import read_part
+
+KEY = "__key"  # names that start with two underscores are taken by the project
+COUNT_ROWS = 1_000_000  # memberships are small: so many rows of one column at a time
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,66 @@ def read_table(
         tables.append(rows.filter(pa.array(mask)))
         keys.append(sides.column("key").to_numpy()[mask])
     return pa.concat_tables(tables).unify_dictionaries(), np.concatenate(keys)
+
+
+def stream_rows(
+    parts: Sequence[Path], membership: Sequence[Path], side: str, contract: Contract, rows_per_block: int
+) -> Iterator[Rows]:
+    """Yield the rows of one side in blocks of exactly `rows_per_block` rows, the last one shorter.
+
+    The blocks are those of one long table, so that nothing computed block by block depends on how the rows are spread
+    over the parts. Memory is bounded by the blocks, also where one part holds all rows.
+    """
+    numeric, categorical = contract.numeric_features(), contract.columns.categorical
+    target = contract.columns.target.column
+    columns = [*numeric, *categorical, target]
+
+    def of_side() -> Iterator[pa.Table]:
+        for part, member in zip(parts, membership, strict=True):
+            sides = _exact_blocks(_batches(member, ["side", "key"], rows_per_block), rows_per_block)
+            rows = _exact_blocks(_batches(part, columns, rows_per_block), rows_per_block)
+            for of_rows, of_sides in zip(rows, sides, strict=True):
+                whole = of_rows.append_column(KEY, of_sides.column("key"))
+                yield whole.filter(pc.equal(of_sides.column("side").cast(pa.string()), side))
+
+    for table in _exact_blocks(of_side(), rows_per_block):
+        unified = table.unify_dictionaries()
+        yield Rows(
+            to_frame(unified, numeric, categorical),
+            unified.column(target).to_numpy(),
+            unified.column(KEY).to_numpy(),
+        )
+
+
+def count_rows(membership: Sequence[Path], side: str) -> int:
+    """Return the number of rows of one side, reading memberships alone."""
+    count = 0
+    for member in membership:
+        for batch in _batches(member, ["side"], COUNT_ROWS):
+            count += pc.sum(pc.equal(batch.column("side").cast(pa.string()), side)).as_py() or 0
+    return count
+
+
+def _batches(path: Path, columns: list[str], rows: int) -> Iterator[pa.Table]:
+    """Yield a Parquet file in tables of at most `rows` rows."""
+    with pa.parquet.ParquetFile(path, pre_buffer=False) as file:  # buffering would hold whole row groups
+        for batch in file.iter_batches(rows, columns=columns, use_threads=False):
+            yield pa.Table.from_batches([batch])
+
+
+def _exact_blocks(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """Yield the same rows in tables of exactly `rows` rows, the last one shorter."""
+    waiting: list[pa.Table] = []
+    count = 0
+    for table in tables:
+        waiting.append(table)
+        count += table.num_rows
+        while count >= rows:
+            whole = pa.concat_tables(waiting)
+            yield whole.slice(0, rows)
+            waiting, count = [whole.slice(rows)], count - rows
+    if count:
+        yield pa.concat_tables(waiting)
 
 
 def to_frame(table: pa.Table, numeric: Sequence[str], categorical: Sequence[str]) -> pd.DataFrame:

@@ -1,0 +1,1 @@
+"""Training in bounded memory: blocks of rows, several passes, the same fitted scikit-learn objects in the end."""
