@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from scripts.shared.config import read_config
 from scripts.shared.errors import UserError
 from scripts.shared.files import sha256_file
-from scripts.shared.membership import read_rows
+from scripts.shared.membership import digest, read_rows
 from scripts.shared.models import save_model, versions
 from scripts.shared.pipeline import build_pipeline
 from scripts.shared.progress import heartbeat
@@ -67,6 +67,7 @@ def main(
             "seed": settings.seed,
             "code": code,
             "versions": versions(),
+            "data": digest(parts, membership, TRAIN, contract),
             "inputs": {path.as_posix(): sha256_file(path) for path in [*parts, *membership]},
         },
         model_file,

@@ -28,7 +28,7 @@ def model_version(card: dict[str, Any], threshold: float) -> str:
     """Return the version that a model is published under.
 
     A hash over everything that decides what the model says: data, config, code, seed, library versions, threshold. Not
-    over the artefact's bytes, which pickle doesn't promise to repeat.
+    over the artefact's bytes, which pickle doesn't promise to repeat, nor over the parts that the data lies in.
     """
-    identity = {key: card[key] for key in ("name", "model", "contract", "inputs", "code", "seed", "versions")}
+    identity = {key: card[key] for key in ("name", "model", "contract", "data", "code", "seed", "versions")}
     return sha256_text(canonical(identity | {"threshold": threshold}))[:12]

@@ -1,5 +1,6 @@
 """The rows of one side of the split, as models take them."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from scripts.shared.config import Contract
-from scripts.shared.hashing import Hashes
-from scripts.shared.parts import read_part
+from scripts.shared.files import sha256_text
+from scripts.shared.hashing import Hashes, hash_texts
+from scripts.shared.parts import part_batches, read_part
 
 KEY = "__key"  # names that start with two underscores are taken by the project
+DIGEST_ROWS = 65_536
 COUNT_ROWS = 1_000_000  # memberships are small: so many rows of one column at a time
 
 
@@ -48,13 +51,11 @@ def read_table(
     parts: Sequence[Path], membership: Sequence[Path], side: str, contract: Contract
 ) -> tuple[pa.Table, Hashes]:
     """Return the features and the target of one side's rows, and the hash of each row's identity."""
-    numeric, categorical = contract.numeric_features(), contract.columns.categorical
-    columns = [*numeric, *categorical, contract.columns.target.column]
     tables, keys = [], []
     for part, member in zip(parts, membership, strict=True):
         sides = read_part(member)
         mask = pc.equal(sides.column("side").cast(pa.string()), side).to_numpy()
-        rows = read_part(part, columns)
+        rows = read_part(part, _columns(contract))
         tables.append(rows.filter(pa.array(mask)))
         keys.append(sides.column("key").to_numpy()[mask])
     return pa.concat_tables(tables).unify_dictionaries(), np.concatenate(keys)
@@ -69,24 +70,51 @@ def stream_rows(
     over the parts. Memory is bounded by the blocks, also where one part holds all rows.
     """
     numeric, categorical = contract.numeric_features(), contract.columns.categorical
-    target = contract.columns.target.column
-    columns = [*numeric, *categorical, target]
-
-    def of_side() -> Iterator[pa.Table]:
-        for part, member in zip(parts, membership, strict=True):
-            sides = _exact_blocks(_batches(member, ["side", "key"], rows_per_block), rows_per_block)
-            rows = _exact_blocks(_batches(part, columns, rows_per_block), rows_per_block)
-            for of_rows, of_sides in zip(rows, sides, strict=True):
-                whole = of_rows.append_column(KEY, of_sides.column("key"))
-                yield whole.filter(pc.equal(of_sides.column("side").cast(pa.string()), side))
-
-    for table in _exact_blocks(of_side(), rows_per_block):
+    for table in _exact_blocks(_tables(parts, membership, side, contract, rows_per_block), rows_per_block):
         unified = table.unify_dictionaries()
         yield Rows(
             to_frame(unified, numeric, categorical),
-            unified.column(target).to_numpy(),
+            unified.column(contract.columns.target.column).to_numpy(),
             unified.column(KEY).to_numpy(),
         )
+
+
+def _tables(
+    parts: Sequence[Path], membership: Sequence[Path], side: str, contract: Contract, rows: int
+) -> Iterator[pa.Table]:
+    """Yield features, target and `KEY` of one side's rows in tables of at most `rows` rows."""
+    for part, member in zip(parts, membership, strict=True):
+        sides = _exact_blocks(_batches(member, ["side", "key"], rows), rows)
+        of_part = _exact_blocks(_batches(part, _columns(contract), rows), rows)
+        for of_rows, of_sides in zip(of_part, sides, strict=True):
+            whole = of_rows.append_column(KEY, of_sides.column("key"))
+            yield whole.filter(pc.equal(of_sides.column("side").cast(pa.string()), side))
+
+
+def digest(parts: Sequence[Path], membership: Sequence[Path], side: str, contract: Contract) -> str:
+    """Return a checksum of one side's rows, by content and order: however they are spread over parts.
+
+    The SHA-256 of the checksums of all columns: float64 (a missing number is the usual NaN), the hash of each text, the
+    target, and the hash of each row's identity.
+    """
+    columns = {name: hashlib.blake2b() for name in (*_columns(contract), KEY)}
+    for table in _tables(parts, membership, side, contract, DIGEST_ROWS):
+        for name, checksum in columns.items():
+            for chunk in table.column(name).chunks:
+                checksum.update(_plain_bytes(chunk))
+    return sha256_text("".join(f"{name}={checksum.hexdigest()}\n" for name, checksum in columns.items()))
+
+
+def _plain_bytes(values: pa.Array) -> bytes:
+    if pa.types.is_dictionary(values.type):
+        return hash_texts(values, np.uint64(0)).tobytes()
+    if pa.types.is_floating(values.type):
+        values = values.fill_null(np.nan)
+    return bytes(values.to_numpy(zero_copy_only=False).tobytes())
+
+
+def _columns(contract: Contract) -> list[str]:
+    return [*contract.numeric_features(), *contract.columns.categorical, contract.columns.target.column]
 
 
 def count_rows(membership: Sequence[Path], side: str) -> int:
@@ -100,9 +128,8 @@ def count_rows(membership: Sequence[Path], side: str) -> int:
 
 def _batches(path: Path, columns: list[str], rows: int) -> Iterator[pa.Table]:
     """Yield a Parquet file in tables of at most `rows` rows."""
-    with pa.parquet.ParquetFile(path, pre_buffer=False) as file:  # buffering would hold whole row groups
-        for batch in file.iter_batches(rows, columns=columns, use_threads=False):
-            yield pa.Table.from_batches([batch])
+    for batch in part_batches(path, columns, rows):
+        yield pa.Table.from_batches([batch])
 
 
 def _exact_blocks(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:

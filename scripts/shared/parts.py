@@ -38,7 +38,7 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 def part_batches(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
     """Yield a part in batches of `rows` rows; the last one, and those at the end of a row group, may be shorter."""
     try:
-        with _open(path) as file:
+        with _open(path, pre_buffer=False) as file:  # buffering would hold whole row groups
             yield from file.iter_batches(rows, columns=list(columns), use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path, error) from None
@@ -53,8 +53,8 @@ def count_rows(path: Path) -> int:
         raise _damaged(path, error) from None
 
 
-def _open(path: Path) -> pa.parquet.ParquetFile:
-    return pa.parquet.ParquetFile(path, page_checksum_verification=True)
+def _open(path: Path, pre_buffer: bool = True) -> pa.parquet.ParquetFile:
+    return pa.parquet.ParquetFile(path, page_checksum_verification=True, pre_buffer=pre_buffer)
 
 
 def _damaged(path: Path, error: Exception) -> Exception:

@@ -35,9 +35,7 @@ class _OnDisk(lightgbm.Sequence):
         return self.file.rows
 
 
-def fit_boosting(
-    model: lightgbm.LGBMClassifier, blocks: Blocks, class_counts: tuple[int, int], scratch: Path
-) -> None:
+def fit_boosting(model: lightgbm.LGBMClassifier, blocks: Blocks, class_counts: tuple[int, int], scratch: Path) -> None:
     """Fit in place; the attributes are those of LightGBM's own fit.
 
     Parameters

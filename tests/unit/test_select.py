@@ -138,7 +138,7 @@ def lay_out(folder, on="test", gate=0.6, **tested):
         files["model_files"].append(write(folder / f"{name}.joblib", f"model {name}"))
         files["cards"].append(folder / f"{name}.card.json")
         files["metrics"].append(folder / f"{name}.metrics.json")
-        identity = {"contract": {}, "inputs": {}, "code": "c", "seed": 1, "versions": {}}
+        identity = {"contract": {}, "data": "", "code": "c", "seed": 1, "versions": {}}
         card = {"name": name, "model": {"complexity": 1}, "sha256": sha256_file(files["model_files"][-1])}
         write_json(files["cards"][-1], card | identity)
         write_json(files["metrics"][-1], {"roc_auc": test, "pr_auc": test / 2, "threshold": 0.4})

@@ -13,6 +13,7 @@ from scripts import check, preprocess, split, train
 from scripts.shared.config import Contract, Model
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, sha256_file, write_json
+from scripts.shared.membership import digest
 from scripts.shared.models import load_model, predict_default, versions
 from scripts.shared.pipeline import build_pipeline
 
@@ -108,6 +109,7 @@ def test_the_card_says_what_was_trained_on_what(trained):
         "seed": 2026,
         "code": "c0de",
         "versions": versions(),
+        "data": digest(trained.parts, trained.membership, "train", trained.settings.contract()),
         "inputs": {path.as_posix(): sha256_file(path) for path in [*trained.parts, *trained.membership]},
         "sha256": sha256_file(trained.model),
     }
@@ -187,3 +189,13 @@ def test_an_estimator_that_cannot_take_missing_values_is_said():
         UserError, match=r"models\.lr: the estimator can't take missing .* models\.lr\.numeric\.impute: true"
     ):
         train.fit("lr", pipeline, frame, np.array([0, 1, 0, 1], np.int8))
+
+
+def test_the_digest_of_the_data_does_not_depend_on_the_parts(tmp_path):
+    rows = loans(300)
+    one, three = lay_out(tmp_path / "one", rows), lay_out(tmp_path / "three", rows[:90], rows[90:91], rows[91:])
+    first, second = (digest(at.parts, at.membership, "train", at.settings.contract()) for at in (one, three))
+    assert first == second
+    changed = lay_out(tmp_path / "changed", [{**rows[0], "t": "OWN"}, {**rows[1], "x": "77"}, *rows[2:]])
+    assert digest(changed.parts, changed.membership, "train", changed.settings.contract()) != first
+    assert digest(one.parts, one.membership, "test", one.settings.contract()) != first

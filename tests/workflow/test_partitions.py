@@ -74,7 +74,7 @@ def test_a_damaged_part_is_named_and_made_again(in_three):
 def test_a_new_file_is_preprocessed_alone_and_no_old_row_changes_sides(in_three):
     sides = {p.name: p.read_bytes() for p in in_three.path("results/data/membership").iterdir()}
     lines = in_three.read("data/sample/loans.csv").splitlines(keepends=True)
-    month = [lines[0], *(f"9{line}" for line in lines[1:300])]
+    month = [lines[0], *(f"90000{line}" for line in lines[1:300])]
     in_three.write("data/sample/loans_march.csv", "".join(month))
     in_three.config(data__raw="data/sample/loans*.csv")
     run = in_three.snakemake("--until", "split")
