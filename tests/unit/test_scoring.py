@@ -1,5 +1,7 @@
 """The fast scorer gives what the fitted Pipeline gives, on every row, and the same bytes however rows are cut."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -79,7 +81,7 @@ def fitted(estimator, numeric=None, names=(NUMERIC, CATEGORICAL), **categorical)
     row = Model(estimator=path, complexity=1, params=params, numeric=numeric or {}, categorical=categorical)
     pipeline = build_pipeline("m", row, *names, seed=1)
     fit("m", pipeline, to_frame(table, *names), target)
-    return pipeline
+    return pickle.loads(pickle.dumps(pipeline))  # noqa: S301 - as predict gets it
 
 
 def by_the_pipeline(pipeline, table, names=(NUMERIC, CATEGORICAL)):
