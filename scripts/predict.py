@@ -173,9 +173,13 @@ class Scorer:
         """Count the rows whose category was not there in training."""
         counts: dict[str, int] = {}
         for name in self.categorical:
-            for value in clean.table.column(name).value_counts().to_pylist():
-                if value["values"] is not None and value["values"] not in self.known[name]:
-                    counts[name] = counts.get(name, 0) + value["counts"]
+            values = clean.table.column(name).combine_chunks()
+            texts = values.dictionary.to_pylist()
+            unseen = [index for index, text in enumerate(texts) if text not in self.known[name]]
+            if unseen:  # perhaps in rejected rows alone
+                used = np.bincount(values.indices.drop_null().to_numpy(), minlength=len(texts))
+                if number := int(used[unseen].sum()):
+                    counts[name] = number
         return counts
 
     def _note_columns(self, application: Path, optional: list[str]) -> None:

@@ -214,7 +214,8 @@ class _CsvFile:
                 if masked.find(b"\n", at) + 1 != end:  # what seemed quoted on the bad line reached beyond it
                     masked = masked[:end] + self._masked(data[end:])
             else:
-                block = self._block(data[at:end], masked[at:end], line)
+                records = data[at:end]
+                block = self._block(records, records if masked is data else masked[at:end], line)
             block.done = done
             line += _line_breaks(data, at, end)
             at = end
@@ -394,8 +395,10 @@ def _line_breaks(data: bytes, start: int = 0, end: int | None = None) -> int:
 
 def _needs_care(data: bytes) -> bool:
     """Return whether there are blank lines or lone carriage returns, which Arrow reads otherwise than people do."""
-    blank = data.startswith((b"\n", b"\r")) or b"\n\n" in data or b"\n\r\n" in data
-    return blank or (b"\r" in data and data.count(b"\r") != data.count(b"\r\n"))
+    feeds = np.frombuffer(data, np.uint8) == ord("\n")
+    if data.startswith((b"\n", b"\r")) or (feeds[1:] & feeds[:-1]).any():
+        return True
+    return b"\r" in data and (b"\n\r\n" in data or data.count(b"\r") != data.count(b"\r\n"))
 
 
 def _without_plain_quotes(data: bytes, delimiter: bytes) -> bytes | None:
