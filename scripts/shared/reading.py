@@ -420,8 +420,7 @@ def _without_plain_quotes(data: bytes, delimiter: bytes) -> bytes | None:
     before, after = marks[opening[opening > 0] - 1], marks[closing[closing < len(data) - 1] + 1]
     breaks = np.flatnonzero((marks == ord("\n")) | (marks == ord("\r")))
     plain = (
-        len(delimiter) == 1
-        and np.isin(before, edges).all()
+        np.isin(before, edges).all()
         and np.isin(after, [ord("\r"), *edges]).all()
         and (np.searchsorted(breaks, opening) == np.searchsorted(breaks, closing)).all()
     )
