@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,12 @@ def main(
     number
         The partition's number, from 1.
     """
-    file = planned_file(plan, application)
-    file.check()
+    part = read_part(shares, pieces, number)
+    score_file(live_scorer(live), application, [predictions, rejects, summary], config, plan, part)
+
+
+def live_scorer(live: Path) -> "Scorer":
+    """Return the live model, ready to score files."""
     folder = live_version(live)
     pipeline, card = load_model(folder / "model.joblib", folder / "model.json", PUBLISH_ANEW)
     for name, version in versions().items():
@@ -74,9 +79,16 @@ def main(
                 card["versions"][name],
                 version,
             )
-    scorer = Scorer(pipeline, card, read_json(folder / "metrics.json")["threshold"], folder.name)
-    settings = read_config(config)
-    part = read_part(shares, pieces, number)
+    return Scorer(pipeline, card, read_json(folder / "metrics.json")["threshold"], folder.name)
+
+
+def score_file(
+    scorer: "Scorer", application: Path, outputs: Sequence[Path], config: Path, plan: Path, part: Part = WHOLE
+) -> None:
+    """Score one file, or a part of it, and say how many rows; `outputs` are predictions, rejects and summary."""
+    file, settings = planned_file(plan, application), read_config(config)
+    predictions, rejects, summary = outputs
+    file.check()
     counts = scorer.score_file(application, predictions, rejects, settings.predict, settings.rejects, part)
     file.check()
     write_json(summary, counts)
@@ -193,9 +205,13 @@ class Scorer:
         """Count the rows whose category was not there in training."""
         counts: dict[str, int] = {}
         for name in self.categorical:
-            for value in clean.table.column(name).value_counts().to_pylist():
-                if value["values"] is not None and value["values"] not in self.known[name]:
-                    counts[name] = counts.get(name, 0) + value["counts"]
+            values = clean.table.column(name).combine_chunks()
+            texts = values.dictionary.to_pylist()
+            unseen = [index for index, text in enumerate(texts) if text not in self.known[name]]
+            if unseen:  # perhaps in rejected rows alone
+                used = np.bincount(values.indices.drop_null().to_numpy(), minlength=len(texts))
+                if number := int(used[unseen].sum()):
+                    counts[name] = number
         return counts
 
     def _note_columns(self, application: Path, optional: list[str]) -> None:

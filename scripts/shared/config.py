@@ -377,10 +377,13 @@ class Deploy(Section):
 
 
 class Partitions(Section):
-    """How large files are divided, one job for each partition; results don't depend on it."""
+    """How work is cut into jobs: large files are divided, many small ones taken together. Results don't depend on it."""
 
     mb: Annotated[float, Field(gt=0)] = Field(
         100, description="10⁶ bytes of CSV in a partition, about (a compressed file: when unpacked)"
+    )
+    files: Whole = Field(
+        100, ge=1, description="where there are more application files than this, so many of them are scored by one job"
     )
 
 

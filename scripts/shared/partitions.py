@@ -115,6 +115,22 @@ def _numbered(name: str, count: int) -> Iterable[Partition]:
     return (Partition(name, number, count) for number in range(1, count + 1))
 
 
+def batches(files: Mapping[str, InputFile], most: int, partition_mb: float) -> list[list[str]]:
+    """Return the files' names, in order, in batches of at most `most` files and about `partition_mb` at most.
+
+    Files that come after the last one by name change no batch but the last.
+    """
+    found: list[list[str]] = []
+    left = 0.0
+    for name, file in files.items():
+        if not found or len(found[-1]) == most or file.size > left:
+            found.append([])
+            left = partition_mb * 1e6
+        found[-1].append(name)
+        left -= file.size
+    return found
+
+
 def to_plain(files: Mapping[str, InputFile]) -> dict[str, dict[str, Any]]:
     """Return what JSON can hold."""
     return {name: asdict(file) for name, file in files.items()}

@@ -4,7 +4,7 @@ Made when the workflow is parsed, and by the driver before that, so that a mista
 Imported by every job: nothing heavy here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,11 +84,23 @@ def frozen_plan() -> Plan:
 
 def planned_file(plan: Path, path: Path) -> InputFile:
     """Return what the frozen plan says of one of its files."""
-    files = read_json(plan)
-    for file in (*files["raw"].values(), *files["applications"].values()):
-        if file["path"] == str(path):
-            return InputFile(**file)
-    raise UserError(f"{path} is not in {plan}: it came after the run began; run again")
+    return planned_files(plan, [path])[0]
+
+
+def planned_files(plan: Path, paths: Sequence[Path]) -> list[InputFile]:
+    """Return what the frozen plan says of some of its files.
+
+    Raises
+    ------
+    UserError
+        For a file that is not in it.
+    """
+    frozen = read_json(plan)
+    files = {file["path"]: file for kind in ("raw", "applications") for file in frozen[kind].values()}
+    for path in paths:
+        if str(path) not in files:
+            raise UserError(f"{path} is not in {plan}: it came after the run began; run again")
+    return [InputFile(**files[str(path)]) for path in paths]
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

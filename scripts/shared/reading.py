@@ -343,7 +343,8 @@ class CsvFile:
             end, unclosed = self._cut(data, masked, at, at_end)
             if end == at:
                 return data[at:], line
-            yield Records(data[at:end], masked[at:end], line, unclosed, done)
+            records = data[at:end]
+            yield Records(records, records if masked is data else masked[at:end], line, unclosed, done)
             if unclosed and masked.find(b"\n", at) + 1 != end:  # what seemed quoted on the bad line reached beyond it
                 masked = masked[:end] + self._masked(data[end:])
             line += line_breaks(data, at, end)
@@ -523,8 +524,10 @@ def line_breaks(data: bytes, start: int = 0, end: int | None = None) -> int:
 
 def _needs_care(data: bytes) -> bool:
     """Return whether there are blank lines or lone carriage returns, which Arrow reads otherwise than people do."""
-    blank = data.startswith((b"\n", b"\r")) or b"\n\n" in data or b"\n\r\n" in data
-    return blank or (b"\r" in data and data.count(b"\r") != data.count(b"\r\n"))
+    feeds = np.frombuffer(data, np.uint8) == ord("\n")
+    if data.startswith((b"\n", b"\r")) or (feeds[1:] & feeds[:-1]).any():
+        return True
+    return b"\r" in data and (b"\n\r\n" in data or data.count(b"\r") != data.count(b"\r\n"))
 
 
 def _without_plain_quotes(data: bytes, delimiter: bytes) -> bytes | None:
@@ -546,8 +549,7 @@ def _without_plain_quotes(data: bytes, delimiter: bytes) -> bytes | None:
     before, after = marks[opening[opening > 0] - 1], marks[closing[closing < len(data) - 1] + 1]
     breaks = np.flatnonzero((marks == ord("\n")) | (marks == ord("\r")))
     plain = (
-        len(delimiter) == 1
-        and np.isin(before, edges).all()
+        np.isin(before, edges).all()
         and np.isin(after, [ord("\r"), *edges]).all()
         and (np.searchsorted(breaks, opening) == np.searchsorted(breaks, closing)).all()
     )

@@ -39,7 +39,7 @@ from scripts.shared.models import predict_default
 
 Floats = npt.NDArray[np.float64]
 
-BLOCK_ROWS = 16_384  # so that what is computed on the way stays in the processor's cache
+BLOCK_ROWS = 32_768  # what is computed on the way stays near the processor, and calls cost little a row
 
 
 class Scorer(Protocol):
@@ -80,9 +80,11 @@ def _take_apart(
     pipeline: Pipeline, categorical: Sequence[str]
 ) -> tuple[dict[str, Any], "dict[str, _Categories]", Any] | None:
     """Return the fitted transformers in the order of their columns, the categories, and the estimator, if known."""
-    steps = dict(getattr(pipeline, "steps", []))
-    columns = steps.get("columns")
-    if list(steps) != ["columns", "model"] or type(columns) is not ColumnTransformer or columns.transformer_weights:
+    steps: dict[str, Any] = dict(getattr(pipeline, "steps", []))
+    if list(steps) != ["columns", "model"]:
+        return None
+    columns = steps["columns"]
+    if type(columns) is not ColumnTransformer or columns.transformer_weights:
         return None
     fitted = {name: transformer for name, transformer, _ in columns.transformers_ if transformer != "drop"}
     if not set(fitted) <= {"numeric", "categorical"}:
@@ -134,7 +136,7 @@ class _Categories:
         unknown, missing = len(self.known), len(self.known) + 1
         found = pc.index_in(encoded.dictionary, value_set=self.known).fill_null(unknown).to_numpy()
         found = np.append(found.astype(np.int64), missing)
-        return found[encoded.indices.fill_null(len(found) - 1).to_numpy(zero_copy_only=False)]
+        return np.asarray(found[encoded.indices.fill_null(len(found) - 1).to_numpy(zero_copy_only=False)])
 
 
 class _Whole:
@@ -230,7 +232,7 @@ def _only_step(transformer: Any) -> Any:
 
 def _is_imputer(step: Any) -> bool:
     """Return whether a step fills gaps, each column's with a number of its own, and keeps every column."""
-    return type(step) is SimpleImputer and step.missing_values is np.nan and step.keep_empty_features
+    return type(step) is SimpleImputer and pd.isna(step.missing_values) and step.keep_empty_features
 
 
 def _indicated(imputer: SimpleImputer) -> list[int]:
@@ -260,16 +262,16 @@ class _Pieces:
     def at(self, x: Floats) -> Floats:
         """Return the values at x (shape (rows,)); where x is NaN, they mean nothing."""
         if not len(self.knots):
-            return (x - self.origins[0]) * self.coefficients[1, 0] + self.coefficients[0, 0]
+            return np.asarray((x - self.origins[0]) * self.coefficients[1, 0] + self.coefficients[0, 0])
         count = np.zeros(len(x), np.uint8)
         for knot in self.knots:  # for some dozen knots faster than a binary search
             count += x >= knot
         piece = count.astype(np.intp)
         c0, c1, c2, c3 = self.coefficients
         if not c1.any():
-            return c0.take(piece)
+            return np.asarray(c0.take(piece))
         d = x - self.origins.take(piece)
-        value = c3.take(piece)
+        value: Floats = c3.take(piece)
         for c in (c2, c1, c0):
             value *= d
             value += c.take(piece)

@@ -5,7 +5,8 @@ import pyarrow as pa
 import pytest
 from builders import block, cleaned, contract, read, rows_of, write
 
-from scripts.shared.cleaning import Cleaner, canonical_value, spell
+from scripts.shared import cleaning
+from scripts.shared.cleaning import Cleaner, _closer_look, canonical_value, parse_numbers, spell
 from scripts.shared.config import Format
 from scripts.shared.reading import read_blocks
 from scripts.shared.rejects import RejectsWriter
@@ -392,3 +393,75 @@ def test_the_schema_is_what_comes_out():
     assert cleaner.clean(raw).table.schema == cleaner.schema()
     assert cleaner.schema().names == ["__line", "id", "g", "d", "x", "y", "f", "t", "z"]
     assert cleaner.schema().field("t").type == pa.dictionary(pa.int32(), pa.string())
+
+
+# --- short ways say what the long ones do -------------------------------------------------------------------------
+
+
+def test_missing_is_judged_as_python_folds_case():
+    of = Cleaner(contract(file_format={"missing_values": ["NA", "n/a", "Null", "straße", "-9"]}), training=True)
+    words = ["NA", " na\t", "N/A", "nUlL", "nu\u017fl", "\u212aNA", "ＮＡ", "STRASSE", "straße", "STRAßE", "-9", "-9.0"]
+    words += ["", "  ", "\u2003", "\x1cNA\x1f", "\u00a0na\u00a0", "nan", "ünï", "x", "ﬁ"]
+    values = pa.array([*words, None])
+    expected = [text.strip().casefold() in of._missing for text in words] + [True]
+    assert of._is_missing(values).tolist() == expected
+    assert of._is_missing(pa.array(["a", "NA"])).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("thousands", ["", ",", " "])
+def test_plain_numbers_read_as_a_closer_look_reads_them(thousands):
+    random = np.random.default_rng(10)
+    file_format = Format(thousands=thousands)
+    texts = [
+        "1",
+        "-0",
+        "+7",
+        "007",
+        "1.",
+        ".5",
+        ".",
+        "-",
+        "+-1",
+        "1e5",
+        "1E+3",
+        "1e400",
+        "1e-400",
+        "e5",
+        "1e",
+        "0x10",
+        "1_0",
+    ]
+    texts += [
+        "inf",
+        "-Infinity",
+        "nan",
+        "1,000",
+        "1 000",
+        "1,00",
+        "１",
+        "−5",
+        "TRUE",
+        "1 2",
+        "1d5",
+        "1f",
+        "12\u00a0345",
+        "5%",
+    ]
+    texts += ["".join(random.choice(list("0123456789.eE+-,_ "), random.integers(1, 8))) for _ in range(3000)]
+    texts += [repr(x) for x in random.integers(0, 2**63, 500, dtype=np.uint64).view(np.float64).tolist()]
+    column = pa.array([text.strip() for text in texts])
+    nothing = np.zeros(len(column), dtype=bool)
+    numbers, invalid = parse_numbers(column, file_format, lambda _: nothing)
+    expected = _closer_look(column, file_format).copy()
+    expected[~np.isfinite(expected)] = np.nan
+    np.testing.assert_array_equal(numbers, expected)
+    assert invalid.tolist() == np.isnan(expected).tolist()
+    assert 100 < invalid.sum() < len(texts) - 100
+
+
+def test_spellings_kept_are_bounded(monkeypatch):
+    monkeypatch.setattr(cleaning, "SPELLINGS_KEPT", 3)
+    of = Cleaner(contract(), training=True)
+    texts = [f" Text  {n}" for n in range(10)]
+    assert [of._spell("t", text) for text in texts * 2] == [f"TEXT {n}" for n in range(10)] * 2
+    assert len(of._spelling) <= 3

@@ -14,7 +14,7 @@ from builders import read, write
 from scripts.shared.cleaning import parse_numbers
 from scripts.shared.config import Format
 from scripts.shared.errors import UserError
-from scripts.shared.reading import column_names, read_blocks
+from scripts.shared.reading import BLOCK_BYTES, _CsvFile, _needs_care, column_names, read_blocks
 
 TEXT = ["a", "b"]
 
@@ -506,3 +506,36 @@ def test_a_ragged_row_in_another_encoding_is_refused_without_noise(tmp_path, cap
     with pytest.raises(UserError, match=r"x\.csv, line 3: not valid UTF-8"):
         list(read_blocks(path, Format(), ["a"], ["b"]))
     assert capfd.readouterr().err == ""
+
+
+# --- short ways say what the long ones do -------------------------------------------------------------------------
+
+
+def test_plain_quotes_are_masked_as_all_quotes_are():
+    random = np.random.default_rng(8)
+    file = _CsvFile(None, Format(), {}, set(), BLOCK_BYTES)
+    pieces = [b'"', b'"', b",", b"\n", b"a", b" ", b"\r\n", b'"b"', b',"c;",', b'""']
+    quick = 0
+    for _ in range(4000):
+        data = b"".join(random.choice(np.array(pieces, dtype=object), random.integers(1, 14)))
+        masked = file._masked(data)
+        expected = file._quoted.sub(lambda quoted: b"q" * len(quoted[0]), data)
+        assert len(masked) == len(data)
+        for mark in (b"\n", b"\r", b'"'):  # delimiters within quotes matter only beside quotes
+            places = [[at for at in range(len(d)) if d[at : at + 1] == mark] for d in (masked, expected)]
+            assert places[0] == places[1], data
+        opened, expected_opened = (file._unclosed.search(d) for d in (masked, expected))
+        assert (opened and opened.start()) == (expected_opened and expected_opened.start()), data
+        quick += masked != expected and b'"' in data
+    assert quick > 100
+
+
+def test_blank_lines_and_lone_carriage_returns_need_care():
+    random = np.random.default_rng(9)
+    found = 0
+    for _ in range(2000):
+        data = b"".join(random.choice(np.array([b"\n", b"\r", b"\r\n", b"a", b"b,c"], dtype=object), 6))
+        expected = re.search(rb"\A[\r\n]|\n\r?\n|\r(?!\n)", data) is not None
+        assert _needs_care(data) is expected, data
+        found += not expected
+    assert found > 50

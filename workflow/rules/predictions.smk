@@ -1,4 +1,4 @@
-# New applications: one job a file, or one a partition of a large file.
+# New applications: one job a file, or one a partition of a large file, or one for many small files.
 
 PREDICTION_FILES = [".csv", ".rejects.csv", ".summary.json"]
 PREDICTIONS, PREDICTION_REJECTS, PREDICTION_SUMMARY = expand(
@@ -9,6 +9,10 @@ SHARE_PREDICTIONS, SHARE_REJECTS, SHARE_SUMMARY = expand(
 )
 SHARES_OF_APPLICATIONS = partitions_of(APPLICATIONS)
 DIVIDED = [name for name, file in APPLICATIONS.items() if file.partitions > 1]
+WHOLE = {name: file for name, file in APPLICATIONS.items() if file.partitions == 1}
+BATCHES = []
+if len(WHOLE) > CONFIG.partitions.files:
+    BATCHES = batches(WHOLE, CONFIG.partitions.files, CONFIG.partitions.mb)
 
 
 def of_application(path):
@@ -157,3 +161,48 @@ if DIVIDED:
                 " --part-summaries {input.summaries:q} --predictions {output.predictions:q} --rejects {output.rejects:q}"
                 " --summary {output.summary:q}",
             )
+
+
+for NUMBER, BATCH in enumerate(BATCHES, 1):
+
+    rule:
+        name:
+            f"predict_batch_{NUMBER}"
+        input:
+            applications=[APPLICATIONS[name].path for name in BATCH],
+            receipt="results/selection.json",
+            live=LIVE,
+        output:
+            predictions=expand(PREDICTIONS, application=BATCH),
+            rejects=expand(PREDICTION_REJECTS, application=BATCH),
+            summaries=expand(PREDICTION_SUMMARY, application=BATCH),
+        log:
+            f"results/logs/predict_batch/{NUMBER}.log",
+        benchmark:
+            f"results/benchmarks/predict_batch/{NUMBER}.tsv"
+        conda:
+            ENVIRONMENT
+        threads: 1
+        resources:
+            **requests(memory_per_input=0.5),
+        params:
+            files=len(BATCH),
+            predict=as_json(CONFIG.predict.model_dump(mode="json")),
+            policy=as_json(REJECTS),
+            config=CONFIG_FILE,
+            plan=PLAN_FILE,
+            code=code_of("predict_batch"),
+        message:
+            f"predict {len(BATCH)} files, {BATCH[0]} to {BATCH[-1]}"
+        shell:
+            step(
+                "predict_batch",
+                "--applications {input.applications:q} --live {input.live:q} --predictions {output.predictions:q}"
+                " --rejects {output.rejects:q} --summaries {output.summaries:q} --config {params.config}"
+                " --plan {params.plan}",
+            )
+
+
+if BATCHES:
+
+    ruleorder: predict_batch_1 > predict
