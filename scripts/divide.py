@@ -97,10 +97,12 @@ class _Open:
         self._digest = hashlib.sha256()
 
     def add(self, data: bytes | memoryview) -> None:
+        """Take in what comes next."""
         self._digest.update(data)
         self.end += len(data)
 
     def close(self, piece: str = "") -> Share:
+        """Return the share, which ends here."""
         return Share(self.start, self.end, self.line, self._digest.hexdigest(), piece)
 
 

@@ -377,7 +377,7 @@ class Deploy(Section):
 
 
 class Partitions(Section):
-    """How work is cut into jobs: large files are divided, many small ones taken together. Results don't depend on it."""
+    """How work is cut into jobs: large files are divided, many small ones taken together; results are the same."""
 
     mb: Annotated[float, Field(gt=0)] = Field(
         100, description="10⁶ bytes of CSV in a partition, about (a compressed file: when unpacked)"

@@ -35,6 +35,8 @@ rule predict:
         "results/logs/predict/{application}.log",
     benchmark:
         "results/benchmarks/predict/{application}.tsv"
+    wildcard_constraints:
+        application="(?!)" if BATCHES else ".+",  # nothing, where files are scored in batches
     conda:
         ENVIRONMENT
     threads: 1
@@ -201,8 +203,3 @@ for NUMBER, BATCH in enumerate(BATCHES, 1):
                 " --rejects {output.rejects:q} --summaries {output.summaries:q} --config {params.config}"
                 " --plan {params.plan}",
             )
-
-
-if BATCHES:
-
-    ruleorder: predict_batch_1 > predict
