@@ -382,6 +382,11 @@ class Resources(Section):
     threads: Whole = Field(1, ge=1, description="threads of a training job; results are equal for equal threads only")
     mem_mb: Whole = Field(1000, ge=100, description="memory of a job on small input; grows with input and attempt")
     disk_mb: Whole = Field(1000, ge=100, description="disk of a job on small input; grows with input and attempt")
+    memory_mb: Whole = Field(
+        2000,
+        ge=500,
+        description="memory that a training job keeps within; what doesn't fit is trained in blocks from scratch disk",
+    )
 
 
 DEFAULT_MODELS: dict[str, Model] = {

@@ -22,6 +22,14 @@ from scripts.shared.errors import UserError, did_you_mean, listing
 
 MISSING = "(missing)"
 MAX_NATIVE_CATEGORIES = 254  # HistGradientBoosting bins categories into one byte, one of them for missing
+# The filter of useless features works otherwise for rows in memory than for rows from disk; training itself drops them, too.
+LIGHTGBM = {
+    "deterministic": True,
+    "force_row_wise": True,
+    "feature_pre_filter": False,
+    "n_jobs": 0,
+    "verbosity": -1,
+}
 
 
 def build_pipeline(name: str, model: Model, numeric: list[str], categorical: list[str], seed: int) -> Pipeline:
@@ -115,6 +123,10 @@ def _estimator(name: str, model: Model, categorical: int, seed: int) -> Any:
     params = dict(model.params)
     if "random_state" in allowed:
         params.setdefault("random_state", seed)
+    if path_of(kind).startswith("lightgbm."):
+        # Equal bytes for equal input. By itself it takes all cores: 0 means those that the job has (OMP_NUM_THREADS).
+        for key, value in LIGHTGBM.items():
+            params.setdefault(key, value)
     if model.categorical.encoding == "native":
         if "categorical_features" not in allowed:
             raise UserError(f"{where}.categorical.encoding: {kind.__name__} has no native categories; use onehot")
@@ -123,6 +135,11 @@ def _estimator(name: str, model: Model, categorical: int, seed: int) -> Any:
     if not is_classifier(estimator):
         raise no_classifier
     return estimator
+
+
+def path_of(kind: type) -> str:
+    """Return a class's module and name."""
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _import(path: str, where: str) -> Any:
