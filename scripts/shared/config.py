@@ -301,6 +301,12 @@ class Categorical(Section):
     min_frequency: Whole = Field(20, ge=1, description="rarer categories are taken together (onehot)")
 
 
+class Sample(Section):
+    """Some of the train rows, by the hash of their key: the same rows on any host and in any partitioning."""
+
+    rows: Whole = Field(ge=1000, description="train on so many rows at most; the card shows what that costs")
+
+
 class Model(Section):
     """One candidate. A row here is a rule `train_NAME`; nothing else is needed."""
 
@@ -312,6 +318,7 @@ class Model(Section):
     params: dict[str, Any] = Field({}, description="keyword arguments of the estimator")
     numeric: Numeric = Numeric()
     categorical: Categorical = Categorical()
+    sample: Sample | None = None
 
 
 class Cost(Section):

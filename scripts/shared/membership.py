@@ -82,6 +82,13 @@ def stream_rows(
         )
 
 
+def read_keys(membership: Sequence[Path], side: str) -> Iterator[Hashes]:
+    """Yield the keys of the rows of one side, block by block."""
+    for member in membership:
+        for batch in _batches(member, ["side", "key"], COUNT_ROWS):
+            yield batch.filter(pc.equal(batch.column("side").cast(pa.string()), side)).column("key").to_numpy()
+
+
 @dataclass(frozen=True)
 class Survey:
     """How much there is, known without holding it.

@@ -22,7 +22,7 @@ from scripts.shared.errors import UserError, did_you_mean, listing
 
 MISSING = "(missing)"
 MAX_NATIVE_CATEGORIES = 254  # HistGradientBoosting bins categories into one byte, one of them for missing
-# The filter of useless features works otherwise for rows in memory than for rows from disk; training itself drops them, too.
+# Its filter of useless features works otherwise for rows from disk than for rows in memory; training drops them, too.
 LIGHTGBM = {
     "deterministic": True,
     "force_row_wise": True,

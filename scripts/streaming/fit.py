@@ -46,7 +46,7 @@ def in_memory_mb(rows: int, columns: int, width: int) -> int:
     """Return the memory that a fit in memory takes at most, in MB.
 
     >>> in_memory_mb(281_598, 14, 151)
-    1362
+    1361
     """
     return IMPORTS_MB + rows * (COLUMN_BYTES * columns + FEATURE_BYTES * width) // MB
 
@@ -87,7 +87,7 @@ def must_stream(name: str, model: Model, pipeline: Pipeline, numeric: list[str],
     estimator = pipeline["model"]
     kind = path_of(type(estimator))
     what = f"models.{name}: {found.rows:,} train rows"
-    remedies = f"raise resources.memory_mb (now {limit_mb:,})"
+    remedies = f"raise resources.memory_mb (now {limit_mb:,}), set models.{name}.sample.rows"
     if kind not in STREAMING:
         raise UserError(
             f"{what} need about {needed:,} MB in memory with {model.estimator}; {remedies}, or use an estimator that "

@@ -48,8 +48,7 @@ def check_logistic(name: str, model: LogisticRegression) -> None:
     if refused:
         raise UserError(
             f"models.{name}.params: {listing(refused)}: not possible for rows that don't fit in memory; leave it out, "
-            "raise resources.memory_mb, or set "
-            f"models.{name}.sample.rows"
+            f"raise resources.memory_mb, or set models.{name}.sample.rows"
         )
 
 

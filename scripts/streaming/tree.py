@@ -240,7 +240,7 @@ class _Grower:
             node.right = self._add(node.counts - left, node.depth + 1)
 
     def _best(self, node: _Node, histogram: Integers) -> tuple[int, int, int, Integers] | None:
-        """Return feature, bin, the next bin with rows and the counts left of the best split, None where there is none."""
+        """Return feature, bin, the next bin with rows and the counts on the left of the best split, if there is one."""
         sums = np.cumsum(histogram, axis=1)
         before = np.concatenate([np.zeros((2, 1), np.int64), sums], axis=1)[:, self.starts[:-1]]
         left = sums - np.repeat(before, np.diff(self.starts), axis=1)

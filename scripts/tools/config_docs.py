@@ -2,6 +2,7 @@
 
 import json
 import sys
+import types
 import typing
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,8 @@ def _sections(model: type[BaseModel], path: str) -> list[str]:
             child_path = f"{path}.{name}" if path else name
             child_path += ".NAME" if many else ""
             what = _cell(info.description) or f"see [`{child_path}`](#{child_path.replace('.', '').lower()})"
-            lines.append(f"| `{name}` | {'required' if info.is_required() else 'see below'} | {what} |\n")
+            default = "required" if info.is_required() else "none" if info.default is None else "see below"
+            lines.append(f"| `{name}` | {default} | {what} |\n")
             below += _sections(child, child_path)
     return lines + below
 
@@ -76,6 +78,8 @@ def _section_of(info: FieldInfo) -> tuple[type[BaseModel] | None, bool]:
     annotation = info.annotation
     many = typing.get_origin(annotation) is dict
     kind = typing.get_args(annotation)[-1] if many else annotation
+    if typing.get_origin(kind) is types.UnionType:  # a section that may be left out
+        kind = typing.get_args(kind)[0]
     return (kind, many) if isinstance(kind, type) and issubclass(kind, BaseModel) else (None, False)
 
 

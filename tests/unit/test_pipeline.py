@@ -9,9 +9,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from scripts.shared.config import Model
 from scripts.shared.errors import UserError
+from scripts.shared.fitting import fit
 from scripts.shared.models import predict_default
 from scripts.shared.pipeline import build_pipeline
-from scripts.train import fit
 
 LOGISTIC = "sklearn.linear_model.LogisticRegression"
 TREE = "sklearn.tree.DecisionTreeClassifier"

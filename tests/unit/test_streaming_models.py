@@ -239,7 +239,7 @@ def test_what_fits_is_fitted_in_memory_and_what_does_not_in_blocks(model):
             FOREST,
             2_000_000,
             r"models\.m: 2,000,000 train rows need about 1,\d\d\d MB in memory with sklearn\.ensemble\.Rand.*; raise "
-            r"resources\.memory_mb \(now 500\), or use an estimator that trains in blocks: .*lightgbm\.LGBMClassifier",
+            r"resources\.memory_mb \(now 500\), set models\.m\.sample\.rows, or use an estimator that trains in blocks: .*lightgbm\.LGBMClassifier",
         ),
         (BOOSTED, 20_000_000, r"models\.m: 20,000,000 train rows and 8 features need about 1,\d\d\d MB also in blocks"),
         (LOGISTIC | {"params": {"solver": "liblinear"}}, 2_000_000, r"models\.m\.params: solver: liblinear: not poss"),
@@ -290,7 +290,7 @@ def test_training_in_blocks_gives_the_model_and_card_of_training_in_memory(tmp_p
     assert {k: v for k, v in other.items() if k != "sha256"} == {k: v for k, v in card.items() if k != "sha256"}
     frame = rows_on(at, "test")[["x", "y", "t"]]
     differences = np.abs(predict_default(streamed, frame) - predict_default(in_memory, frame))
-    assert differences.mean() < {"line": 1e-3, "tree": 0.02, "boosted": 1e-12}[name]
+    assert differences.mean() < {"line": 1e-3, "tree": 0.05, "boosted": 1e-12}[name]
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -341,6 +341,65 @@ def test_one_outcome_alone_is_refused():
 def to_frame_of(rows):
     table = pa.table({"x": [1.0] * len(rows), "y": [2.0] * len(rows), "t": [r["t"] for r in rows]})
     return to_frame(table, ["x", "y"], ["t"])
+
+
+# --- a sample --------------------------------------------------------------------------------------------------------
+
+
+def sampled(folder, *files, name="tree", rows=1000):
+    """Train on a sample; return its model and card."""
+    at = lay_out(folder, *files, models={name: MODELS[name] | {"sample": {"rows": rows}}}, cv_folds=3)
+    return at, *load_model(*train_model(at, name))
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+def test_a_sample_is_the_same_rows_in_any_partition_and_order_and_the_card_says_what_it_costs(
+    tmp_path, monkeypatch, blocks
+):
+    if blocks:
+        monkeypatch.setattr(fit_module, "FEATURE_BYTES", 10**12)
+    rows = loans(2500)
+    at, whole, card = sampled(tmp_path / "one", rows)
+    _, parted, other = sampled(tmp_path / "many", *(rows[i : i + 500] for i in range(0, 2500, 500)))
+    _, turned, third = sampled(tmp_path / "turned", rows[::-1])
+    assert card["training"] == other["training"] == third["training"]
+    assert card["sample"] == other["sample"]
+    assert card["training"]["rows"] == 1000
+    assert card["sample"]["of_rows"] == len(rows_on(at, "train"))
+    assert card["sample"]["held_out_rows"] == 250
+    assert [point["rows"] for point in card["sample"]["curve"]] == [125, 250, 500, 1000]
+    assert all(0.5 < point["roc_auc"] < 1 for point in card["sample"]["curve"])
+    frame = rows_on(at, "test")[["x", "y", "t"]]
+    np.testing.assert_array_equal(predict_default(whole, frame), predict_default(parted, frame))
+    if blocks:  # in memory, the tree's ties go by the order of rows
+        np.testing.assert_array_equal(predict_default(whole, frame), predict_default(turned, frame))
+
+
+def test_a_sample_of_all_rows_leaves_none_to_try_it_on(tmp_path):
+    at, _, card = sampled(tmp_path, loans(500))
+    assert card["training"]["rows"] == len(rows_on(at, "train"))
+    assert card["sample"] == {"of_rows": len(rows_on(at, "train")), "held_out_rows": 0, "curve": []}
+
+
+def test_without_a_sample_the_card_has_no_curve(tmp_path):
+    at = lay_out(tmp_path, loans(200), models=MODELS)
+    assert "sample" not in load_model(*train_model(at, "tree"))[1]
+
+
+def test_cross_validation_is_of_the_sample_alone(tmp_path):
+    at, _, _ = sampled(tmp_path, loans(2500))
+    cross_validate.main(at.parts, at.membership, tmp_path / "cv.json", "tree", at.config)
+    assert sum(fold["rows"] for fold in read_json(tmp_path / "cv.json")["folds"]) == 1000
+
+
+def test_rows_that_belong_together_and_are_too_many_are_refused(tmp_path):
+    rows = [row | {"id": "one" if n < 1200 else row["id"]} for n, row in enumerate(loans(1600))]
+    columns = config_dict()["columns"] | {"group": "id"}
+    del columns["id"]
+    models = {"tree": TREE | {"sample": {"rows": 1000}}}
+    at = lay_out(tmp_path, rows, columns=columns, split={"method": "group", "key": "b"}, models=models)
+    with pytest.raises(UserError, match=r"models\.tree\.sample\.rows: more than 1,000 rows share one key; raise it"):
+        train_model(at, "tree")
 
 
 # --- the real data ---------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from scripts import preprocess, split, train
 from scripts.shared.config import Contract, Model
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, sha256_file, write_json
+from scripts.shared.fitting import fit
 from scripts.shared.models import load_model, predict_default, versions
 from scripts.shared.pipeline import build_pipeline
 
@@ -182,4 +183,4 @@ def test_an_estimator_that_cannot_take_missing_values_is_said():
     with pytest.raises(
         UserError, match=r"models\.lr: the estimator can't take missing .* models\.lr\.numeric\.impute: true"
     ):
-        train.fit("lr", pipeline, frame, np.array([0, 1, 0, 1], np.int8))
+        fit("lr", pipeline, frame, np.array([0, 1, 0, 1], np.int8))

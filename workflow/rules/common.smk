@@ -57,6 +57,10 @@ ENVIRONMENT = str(ROOT / "environment.yml")
 # so that a change reruns exactly the rules that it concerns.
 FROZEN_CONFIG = "results/config.json"
 
+# What a training job asks for: its rows go to scratch disk where they don't fit in memory (LightGBM's as 8-byte numbers,
+# one-hot: some ten bytes for each of compressed Parquet).
+TRAINING = {"memory_per_input": 100, "most_mb": CONFIG.resources.memory_mb, "disk_per_input": 12}
+
 # Requests are multiples of this; and what Python takes with a step's libraries imported, before any data.
 STEP_MB, IMPORTS_MB = 500, 300
 
@@ -80,21 +84,23 @@ def step(module, arguments):
     return f"exec python -m scripts.step {module} --log {{log:q}} --threads {{threads}} {arguments}"
 
 
-def requests(memory_per_input=4.0):
+def requests(memory_per_input=4.0, most_mb=math.inf, disk_per_input=2):
     """What a job asks for, here and on the pool.
 
-    Both grow with the size of the input, and double with each attempt. In steps, since HTCondor matches jobs of equal
-    requests at once, and a slot that one of them leaves serves the next without a negotiation.
+    Both grow with the size of the input, and double with each attempt; memory to `most_mb` only, within which a training
+    job keeps by itself. In steps, since HTCondor matches jobs of equal requests at once, and a slot that one of them
+    leaves serves the next without a negotiation.
     """
 
     def in_steps(least, needed, attempt):
         return max(least, math.ceil(needed / STEP_MB) * STEP_MB) * 2 ** (attempt - 1)
 
     def mem_mb(wildcards, input, attempt):
-        return in_steps(CONFIG.resources.mem_mb, IMPORTS_MB + memory_per_input * input.size_mb, attempt)
+        needed = min(most_mb, IMPORTS_MB + memory_per_input * input.size_mb)
+        return in_steps(CONFIG.resources.mem_mb, needed, attempt)
 
     def disk_mb(wildcards, input, attempt):
-        return in_steps(CONFIG.resources.disk_mb, 2 * input.size_mb, attempt)
+        return in_steps(CONFIG.resources.disk_mb, disk_per_input * input.size_mb, attempt)
 
     return {"mem_mb": mem_mb, "disk_mb": disk_mb}
 

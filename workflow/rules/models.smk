@@ -30,12 +30,13 @@ for NAME, ROW in CONFIG.models.items():
             ENVIRONMENT
         threads: CONFIG.resources.threads
         resources:
-            **requests(memory_per_input=100),
+            **requests(**TRAINING),
         params:
             model_name=NAME,
             model=as_json(ROW.model_dump(mode="json")),
             contract=as_json(CONTRACT),
             seed=CONFIG.seed,
+            memory_mb=CONFIG.resources.memory_mb,  # decides whether training is in memory or in blocks
             lock=LOCK_CHECKSUM,
             config=FROZEN_CONFIG,
             code=code_of("train"),
@@ -63,13 +64,14 @@ rule cross_validate:
         ENVIRONMENT
     threads: CONFIG.resources.threads
     resources:
-        **requests(memory_per_input=100),
+        **requests(**TRAINING),
     params:
         model=lambda wildcards: as_json(CONFIG.models[wildcards.model].model_dump(mode="json")),
         contract=as_json(CONTRACT),
         threshold=as_json(CONFIG.threshold.model_dump(mode="json")),
         folds=CONFIG.cv_folds,
         seed=CONFIG.seed,
+        memory_mb=CONFIG.resources.memory_mb,
         lock=LOCK_CHECKSUM,
         config=FROZEN_CONFIG,
         code=code_of("cross_validate"),
