@@ -28,12 +28,14 @@ from scripts.shared.files import read_json
 from scripts.shared.membership import Rows, Survey, to_frame
 from scripts.shared.models import load_model, predict_default
 from scripts.shared.pipeline import build_pipeline
+from scripts.shared.sides import membership_table
 from scripts.streaming import fit as fit_module
 from scripts.streaming import tree as tree_module
 from scripts.streaming.boosting import fit_boosting
 from scripts.streaming.cache import cached
 from scripts.streaming.fit import fit_streaming, in_memory_mb, must_stream, streaming_mb, width_at_most
 from scripts.streaming.logistic import fit_logistic
+from scripts.streaming.sampling import draw
 from scripts.streaming.tree import fit_tree
 
 BOOSTED = {
@@ -239,7 +241,8 @@ def test_what_fits_is_fitted_in_memory_and_what_does_not_in_blocks(model):
             FOREST,
             2_000_000,
             r"models\.m: 2,000,000 train rows need about 1,\d\d\d MB in memory with sklearn\.ensemble\.Rand.*; raise "
-            r"resources\.memory_mb \(now 500\), set models\.m\.sample\.rows, or use an estimator that trains in blocks: .*lightgbm\.LGBMClassifier",
+            r"resources\.memory_mb \(now 500\), set models\.m\.sample\.rows, or use an estimator that trains in blocks: "
+            r".*lightgbm\.LGBMClassifier",
         ),
         (BOOSTED, 20_000_000, r"models\.m: 20,000,000 train rows and 8 features need about 1,\d\d\d MB also in blocks"),
         (LOGISTIC | {"params": {"solver": "liblinear"}}, 2_000_000, r"models\.m\.params: solver: liblinear: not poss"),
@@ -393,13 +396,9 @@ def test_cross_validation_is_of_the_sample_alone(tmp_path):
 
 
 def test_rows_that_belong_together_and_are_too_many_are_refused(tmp_path):
-    rows = [row | {"id": "one" if n < 1200 else row["id"]} for n, row in enumerate(loans(1600))]
-    columns = config_dict()["columns"] | {"group": "id"}
-    del columns["id"]
-    models = {"tree": TREE | {"sample": {"rows": 1000}}}
-    at = lay_out(tmp_path, rows, columns=columns, split={"method": "group", "key": "b"}, models=models)
+    pq.write_table(membership_table(np.zeros(1200, np.int8), np.full(1200, 7, np.uint64)), tmp_path / "m")
     with pytest.raises(UserError, match=r"models\.tree\.sample\.rows: more than 1,000 rows share one key; raise it"):
-        train_model(at, "tree")
+        draw([tmp_path / "m"], "train", 1000, 0, "tree")
 
 
 # --- the real data ---------------------------------------------------------------------------------------------------
