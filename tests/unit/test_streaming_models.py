@@ -241,8 +241,8 @@ def test_what_fits_is_fitted_in_memory_and_what_does_not_in_blocks(model):
             FOREST,
             2_000_000,
             r"models\.m: 2,000,000 train rows need about 1,\d\d\d MB in memory with sklearn\.ensemble\.Rand.*; raise "
-            r"resources\.memory_mb \(now 500\), set models\.m\.sample\.rows, or use an estimator that trains in blocks: "
-            r".*lightgbm\.LGBMClassifier",
+            r"resources\.memory_mb \(now 500\), set models\.m\.sample\.rows, or use an estimator that trains in "
+            r"blocks: .*lightgbm\.LGBMClassifier",
         ),
         (BOOSTED, 20_000_000, r"models\.m: 20,000,000 train rows and 8 features need about 1,\d\d\d MB also in blocks"),
         (LOGISTIC | {"params": {"solver": "liblinear"}}, 2_000_000, r"models\.m\.params: solver: liblinear: not poss"),
