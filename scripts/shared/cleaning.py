@@ -240,7 +240,7 @@ def parse_numbers(
     file_format
         The decimal mark and the thousands separator.
     is_missing
-        Tells which texts mean missing.
+        Tells which of some texts mean missing; it is asked of those that need it.
 
     Returns
     -------
