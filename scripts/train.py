@@ -11,13 +11,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import InvalidParameterError
 
-from scripts.shared.config import read_config
+from scripts.shared.config import Model, read_config
 from scripts.shared.errors import UserError
-from scripts.shared.files import sha256_file
+from scripts.shared.files import read_json, sha256_file
 from scripts.shared.membership import read_rows
 from scripts.shared.models import save_model, versions
 from scripts.shared.pipeline import build_pipeline
 from scripts.shared.progress import heartbeat
+from scripts.shared.search import with_parameters
 from scripts.shared.sides import TRAIN
 
 
@@ -27,6 +28,7 @@ def main(
     model_file: Path,
     card: Path,
     name: str,
+    tuned: list[Path],
     config: Path,
     code: str,
 ) -> None:
@@ -40,13 +42,15 @@ def main(
         The artefact and its card.
     name
         The model's name in the config.
+    tuned
+        What its search found, where it has one, else empty.
     config
         The run's config.
     code
         Hash of the code that trains.
     """
     settings = read_config(config)
-    row, contract = settings.models[name], settings.contract()
+    row, contract = tuned_row(settings.models[name], tuned), settings.contract()
     numeric, categorical = contract.numeric_features(), contract.columns.categorical
     rows = read_rows(parts, membership, TRAIN, contract)
     pipeline = build_pipeline(name, row, numeric, categorical, settings.seed)
@@ -68,11 +72,17 @@ def main(
             "code": code,
             "versions": versions(),
             "inputs": {path.as_posix(): sha256_file(path) for path in [*parts, *membership]},
+            **({"tuned": read_json(tuned[0])} if tuned else {}),
         },
         model_file,
         card,
     )
     logging.info("%s: done", name)
+
+
+def tuned_row(row: Model, tuned: list[Path]) -> Model:
+    """Return a model's row with the parameters that its search found, or as it is where there was none."""
+    return with_parameters(row, read_json(tuned[0])["parameters"]) if tuned else row
 
 
 def fit(name: str, pipeline: Pipeline, frame: pd.DataFrame, target: npt.NDArray[np.int8]) -> None:

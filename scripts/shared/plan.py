@@ -15,6 +15,7 @@ from scripts.shared.config import Config, load_config
 from scripts.shared.errors import UserError
 from scripts.shared.inputs import find_inputs
 from scripts.shared.registry import prepare
+from scripts.shared.search import Round, find_rounds
 
 # What predictions leave beside FILE.csv; no application file may be named so.
 BESIDE_PREDICTIONS = (".rejects", ".summary")
@@ -32,12 +33,15 @@ class Plan:
         ``{name: path}`` of the input files, sorted by name.
     live
         The registry's live pointer.
+    searches
+        The rounds of each model that is tuned, by its name.
     """
 
     config: Config
     raw: dict[str, str]
     applications: dict[str, str]
     live: str
+    searches: dict[str, list[Round]]
 
 
 def make_plan(raw_config: Mapping[str, Any], source: str = "the config") -> Plan:
@@ -53,7 +57,8 @@ def make_plan(raw_config: Mapping[str, Any], source: str = "the config") -> Plan
     if not raw:
         raise UserError(f"data.raw: no file matches {', '.join(config.data.raw)}")
     applications = find_inputs(config.data.applications, "data.applications", reserved=BESIDE_PREDICTIONS)
-    return Plan(config, raw, applications, str(prepare(Path(config.deploy.folder))))
+    searches = {name: find_rounds(name, row, config.seed) for name, row in config.models.items() if row.tune}
+    return Plan(config, raw, applications, str(prepare(Path(config.deploy.folder))), searches)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -66,6 +66,11 @@ def as_json(value):
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
+def row_of(model):
+    """What a model's row says of the model itself: its search is the affair of the rules that tune."""
+    return as_json(CONFIG.models[model].model_dump(mode="json", exclude={"tune"}))
+
+
 def code_of(module):
     """The hash of a step's code, as a function: a job computes its own step's alone."""
     return lambda wildcards: code_hash(module)

@@ -19,6 +19,7 @@ for NAME, ROW in CONFIG.models.items():
         input:
             parts=PARTS,
             membership=MEMBERSHIPS,
+            tuned=tuned_of(NAME),
         output:
             model=expand(MODEL, model=NAME)[0],
             card=expand(CARD, model=NAME)[0],
@@ -33,7 +34,7 @@ for NAME, ROW in CONFIG.models.items():
             **requests(memory_per_input=100),
         params:
             model_name=NAME,
-            model=as_json(ROW.model_dump(mode="json")),
+            model=row_of(NAME),
             contract=as_json(CONTRACT),
             seed=CONFIG.seed,
             lock=LOCK_CHECKSUM,
@@ -45,7 +46,7 @@ for NAME, ROW in CONFIG.models.items():
             step(
                 "train",
                 "--parts {input.parts:q} --membership {input.membership:q} --model-file {output.model:q}"
-                " --card {output.card:q} --name {params.model_name} --config {params.config} --code {params.code}",
+                " --card {output.card:q} --name {params.model_name} --tuned {input.tuned:q} --config {params.config} --code {params.code}",
             )
 
 
@@ -53,6 +54,7 @@ rule cross_validate:
     input:
         parts=PARTS,
         membership=MEMBERSHIPS,
+        tuned=lambda wildcards: tuned_of(wildcards.model),
     output:
         scores=CROSS_VALIDATION,
     log:
@@ -65,7 +67,7 @@ rule cross_validate:
     resources:
         **requests(memory_per_input=100),
     params:
-        model=lambda wildcards: as_json(CONFIG.models[wildcards.model].model_dump(mode="json")),
+        model=lambda wildcards: row_of(wildcards.model),
         contract=as_json(CONTRACT),
         threshold=as_json(CONFIG.threshold.model_dump(mode="json")),
         folds=CONFIG.cv_folds,
@@ -79,7 +81,7 @@ rule cross_validate:
         step(
             "cross_validate",
             "--parts {input.parts:q} --membership {input.membership:q} --scores {output.scores:q}"
-            " --name {wildcards.model} --config {params.config}",
+            " --name {wildcards.model} --tuned {input.tuned:q} --config {params.config}",
         )
 
 
