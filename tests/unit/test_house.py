@@ -85,13 +85,25 @@ def rules():
     for path in RULE_FILES:
         blocks = re.split(r"^ *rule ?(\w*):$", path.read_text(), flags=re.MULTILINE)[1:]
         for name, text in zip(blocks[::2], blocks[1::2], strict=True):
-            yield name or re.search(r'name:\s+f"(\w+)_\{NAME\}"', text)[1], text
+            yield name or re.search(r'name:\s+f"(\w+)_\{NAME\}', text)[1], text
 
 
 def test_every_rule_says_what_it_needs_and_leaves():
     names = [name for name, _ in rules()]
     assert sorted(names) == sorted(
-        ["preprocess", "split", "train", "cross_validate", "evaluate", "compare", "select", "predict", "report"]
+        [
+            "preprocess",
+            "split",
+            "tune",
+            "gather",
+            "train",
+            "cross_validate",
+            "evaluate",
+            "compare",
+            "select",
+            "predict",
+            "report",
+        ]
     )
     for name, text in rules():
         for directive in ("input", "output", "log", "benchmark", "threads", "resources", "message", "conda", "shell"):
@@ -139,6 +151,8 @@ def public_definitions(node):
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [
+        ("gather", {"numpy", "pandas", "polars", "pyarrow", "sklearn"}),
+        ("shared.plan", {"numpy", "pandas", "polars", "pyarrow", "sklearn"}),  # what the Snakefile needs
         ("compare", {"numpy", "pandas", "polars", "pyarrow", "pydantic", "sklearn"}),
         ("select_model", {"numpy", "pandas", "polars", "pyarrow", "sklearn"}),
         ("split", {"pandas", "polars", "sklearn"}),

@@ -1,4 +1,4 @@
-"""The candidates of a search: the same everywhere, in a sequence that grows at its end, in rounds known before a run."""
+"""The candidates of a search: the same everywhere, in a sequence that grows at its end, in rounds that are known."""
 
 import pytest
 from builders import config
