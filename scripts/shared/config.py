@@ -290,6 +290,11 @@ class Numeric(Section):
     )
     knots: Whole = Field(6, ge=3, le=50, description="knots of a spline, or number of bins, at quantiles")
     impute: bool = Field(True, description="impute missing values (false: the estimator handles them)")
+    also_as_category: bool = Field(
+        False,
+        description="each numeric column a second time, each of its values a category of its own, known by the default "
+        "rate of the train rows that have it; docs/tuning.md says when that deceives",
+    )
 
 
 class Categorical(Section):
