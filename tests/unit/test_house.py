@@ -75,7 +75,7 @@ def test_every_key_of_the_config_is_described():
 
 def test_the_shipped_configs_are_valid():
     paths = sorted((ROOT / "config").rglob("*.yaml"))
-    assert [p.name for p in paths] == ["config.yaml", "german_credit.yaml", "loan_data.yaml"]
+    assert [p.name for p in paths] == ["config.yaml", "german_credit.yaml", "loan_data.yaml", "tuned.yaml"]
     for path in paths:
         load_config(yaml.safe_load(path.read_text()), str(path))
 
