@@ -158,6 +158,15 @@ def test_the_metric_and_the_models_rank_change_no_score(tmp_path, fits):
     assert means == sorted(means)
 
 
+def test_in_another_space_the_row_is_told_by_its_parameters_there(tmp_path, fits):
+    score(search(tmp_path))
+    fits.clear()
+    at = search(tmp_path, space={"criterion": ["gini", "entropy"], "numeric.knots": [3, 4]}, search="grid")
+    (files,) = score(at, only=[UNTUNED])
+    assert fits == []
+    assert read_json(files[0])["parameters"] == {"numeric.knots": 6}
+
+
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"key": 1'])
 def test_a_damaged_file_is_scored_again_and_told(tmp_path, fits, caplog, damage):
     caplog.set_level(logging.WARNING)
