@@ -70,7 +70,7 @@ def main(
             rows = rows or read_rows(parts, membership, TRAIN, contract)
             scores = score_candidate(name, row, candidate, rows, contract, settings.seed, this.share)
             trial = {"key": key, "share": this.share, **scores}
-        # The model as its row says it is told in the words of the space, which may be another one than when it was scored.
+        # The model as its row says it is told in the words of the space, which may have been another one then.
         trial = trial | {"parameters": candidate.parameters}
         write_json(path, trial)  # also one that is there already: it is as new as what it was made from
         logging.info("%s: candidate %s, %d of %d, done", name, candidate.id, number, len(trials))
