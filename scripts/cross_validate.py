@@ -1,20 +1,22 @@
 """Step cross_validate: what training rows alone say of a model, for choices that must not touch the test rows."""
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 
 from scripts.shared.config import read_config
 from scripts.shared.errors import UserError
 from scripts.shared.files import write_json
-from scripts.shared.hashing import folds
-from scripts.shared.membership import read_rows
+from scripts.shared.hashing import Hashes, folds, sample
 from scripts.shared.metrics import cheapest_threshold, compute_metrics
-from scripts.shared.models import predict_default
 from scripts.shared.pipeline import build_pipeline
-from scripts.shared.sides import TRAIN
-from scripts.train import fit
+from scripts.shared.search import tuned_row
+from scripts.streaming.source import TrainRows, train_rows
 
 
 def main(
@@ -22,6 +24,7 @@ def main(
     membership: list[Path],
     scores: Path,
     name: str,
+    tuned: list[Path],
     config: Path,
 ) -> None:
     """Cross-validate one model on the train rows.
@@ -37,29 +40,19 @@ def main(
         JSON: metrics per fold, over all held-out rows, and the cheapest threshold.
     name
         The model's name in the config.
+    tuned
+        What its search found, where it has one, else empty.
     config
         The run's config.
     """
     settings = read_config(config)
-    contract, fold_count, threshold = settings.contract(), settings.cv_folds, settings.threshold
-    rows = read_rows(parts, membership, TRAIN, contract)
-    frame, target = rows.frame, rows.target
-    fold = folds(rows.keys, fold_count)
-    held_out = np.empty(len(target))
-    for k in range(fold_count):
-        inside, outside = fold == k, fold != k
-        if len(np.unique(target[inside])) < 2 or len(np.unique(target[outside])) < 2:
-            raise UserError(f"cv_folds: fold {k + 1} of {fold_count} lacks one of the outcomes; use fewer folds")
-        pipeline = build_pipeline(
-            name,
-            settings.models[name],
-            contract.numeric_features(),
-            contract.columns.categorical,
-            settings.seed,
-        )
-        fit(name, pipeline, frame[outside], target[outside])
-        held_out[inside] = predict_default(pipeline, frame[inside])
-        logging.info("%s: fold %d of %d done", name, k + 1, fold_count)
+    contract, threshold, fold_count = settings.contract(), settings.threshold, settings.cv_folds
+    row = tuned_row(settings.models[name], tuned)
+    numeric, categorical = contract.numeric_features(), contract.columns.categorical
+    unfitted = build_pipeline(name, row, numeric, categorical, settings.seed)
+    with train_rows(name, settings, parts, membership, unfitted) as rows:
+        target = rows.target()
+        fold, held_out = score_held_out(name, unfitted, rows, fold_count)
     cost = threshold.cost
     best, cost_per_row = cheapest_threshold(target, held_out, cost.missed_default, cost.refused_good)
     at = best if threshold.method == "cost" else threshold.value
@@ -74,3 +67,54 @@ def main(
             "cost_per_row": cost_per_row,
         },
     )
+
+
+def score_held_out(
+    name: str, unfitted: Pipeline, rows: TrainRows, fold_count: int, share: float = 1.0
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Score each row by a model that was fitted on the other folds.
+
+    Parameters
+    ----------
+    name
+        The model's name in the config, for messages.
+    unfitted
+        The model; each fold fits a copy of it.
+    rows
+        The train rows.
+    fold_count
+        Number of folds.
+    share
+        Share of the other folds' rows that models are fitted on, by the rows' hash; all rows are scored.
+
+    Returns
+    -------
+    fold
+        Shape (rows,), from 0.
+    held_out
+        Shape (rows,), the probability of default.
+
+    Raises
+    ------
+    UserError
+        Where a fold, or what is fitted beside it, lacks one of the outcomes.
+    """
+    target, keys = rows.target(), rows.keys()
+    fold, held_out = folds(keys, fold_count), np.empty(len(target))
+    for k in range(fold_count):
+        inside, outside = fold == k, _fitted_on(fold_count, k, share, keys)
+        if len(np.unique(target[inside])) < 2 or len(np.unique(target[outside])) < 2:
+            raise UserError(f"cv_folds: fold {k + 1} of {fold_count} lacks one of the outcomes; use fewer folds")
+        pipeline = clone(unfitted)
+        rows.fit(name, pipeline, partial(_fitted_on, fold_count, k, share))
+        held_out[inside] = rows.scores(pipeline, partial(_held_out, fold_count, k))
+        logging.info("%s: fold %d of %d done", name, k + 1, fold_count)
+    return fold, held_out
+
+
+def _fitted_on(fold_count: int, k: int, share: float, keys: Hashes) -> npt.NDArray[np.bool_]:
+    return np.asarray((folds(keys, fold_count) != k) & sample(keys, share))
+
+
+def _held_out(fold_count: int, k: int, keys: Hashes) -> npt.NDArray[np.bool_]:
+    return np.asarray(folds(keys, fold_count) == k)

@@ -4,6 +4,7 @@ Charts hold no text from the data: names stand in the HTML around them, where th
 or a leading `_` means nothing to matplotlib.
 """
 
+import csv
 import io
 import itertools
 import logging
@@ -25,6 +26,7 @@ from matplotlib.figure import Figure
 from scripts.shared.config import LOWER_IS_BETTER, METRICS
 from scripts.shared.errors import UserError, listing
 from scripts.shared.files import read_json, write_text
+from scripts.shared.search import UNTUNED
 
 Interval = tuple[float, float]
 
@@ -33,6 +35,7 @@ Z = statistics.NormalDist().inv_cdf(0.975)  # both sides together: 95 %
 STANDARD_ERRORS = 4.0  # the same allowance as in split
 SHOWN_FILES = 50
 SHOWN_REASONS = 30
+SHOWN_TRIALS = 10
 SHOWN_MODELS = 12  # in charts; more can't be told apart, and each takes some 20 kB
 
 LABELS = {
@@ -85,7 +88,14 @@ SCORE = "predicted probability of default"
 
 
 def main(
-    summary: Path, metrics: list[Path], curves: list[Path], receipt: Path, predictions: list[Path], page: Path
+    summary: Path,
+    metrics: list[Path],
+    curves: list[Path],
+    tuned: list[Path],
+    trials: list[Path],
+    receipt: Path,
+    predictions: list[Path],
+    page: Path,
 ) -> None:
     """Write the report.
 
@@ -95,6 +105,8 @@ def main(
         What split wrote: the row waterfall and the split.
     metrics, curves
         What evaluate wrote, one of each a model.
+    tuned, trials
+        What gather wrote, one of each a model that was tuned. May be none.
     receipt
         What select wrote: the winner and why.
     predictions
@@ -115,6 +127,9 @@ def main(
             "models": models,
             "candidates": candidate_table(chosen),
             "charts": draw_charts(models[:SHOWN_MODELS]),
+            "tuning": [
+                tuning_section(read_json(found), read_trials(table)) for found, table in zip(tuned, trials, strict=True)
+            ],
             "data": data_section(read_json(summary)),
             "predictions": prediction_section([read_json(path) for path in predictions], chosen["version"]),
         }
@@ -291,6 +306,39 @@ def candidate_table(receipt: dict[str, Any]) -> dict[str, Any]:
                 "passes": values["passes_gates"],
             }
             for name, values in candidates.items()
+        ],
+    }
+
+
+# --- tuning ------------------------------------------------------------------------------------------------------
+
+
+def read_trials(table: Path) -> list[dict[str, str]]:
+    """Return the rows of a table of trials, as texts."""
+    with table.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def tuning_section(found: dict[str, Any], trials: list[dict[str, str]]) -> dict[str, Any]:
+    """Return what the page says of one search: the best trials, and the model as its row says it wherever it ranks."""
+    columns = list(trials[0])
+    shown = trials[:SHOWN_TRIALS] + [row for row in trials[SHOWN_TRIALS:] if row["candidate"] == UNTUNED]
+    parameters = columns[columns.index("candidate") + 1 : columns.index("share")]
+    return {
+        "found": found,
+        "parameters": parameters,
+        "halving": len({row["share"] for row in trials}) > 1,
+        "trials": len(trials),
+        "rows": [
+            {
+                "rank": int(row["rank"]),
+                "untuned": row["candidate"] == UNTUNED,
+                "parameters": [row[name] for name in parameters],
+                "share": float(row["share"]),
+                "mean": float(row["mean"]),
+                "sd": float(row["sd"]),
+            }
+            for row in shown
         ],
     }
 

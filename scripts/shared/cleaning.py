@@ -240,7 +240,7 @@ def parse_numbers(
     file_format
         The decimal mark and the thousands separator.
     is_missing
-        Tells which texts mean missing.
+        Tells which of some texts mean missing; it is asked of those that need it.
 
     Returns
     -------
@@ -253,16 +253,23 @@ def parse_numbers(
         numbers = column.fill_null(np.nan).to_numpy(zero_copy_only=False)
         infinite = np.isinf(numbers)
         return np.where(infinite, np.nan, numbers), infinite
-    missing = is_missing(column)
     text = pc.utf8_trim_whitespace(column)
     # Nearly all numbers are plain; what Polars can't read, or reads as no finite number, gets a closer look.
     plain = file_format.decimal == "."
     numbers = pl.Series(text).cast(pl.Float64, strict=False).to_numpy().copy() if plain else np.full(len(text), np.nan)
-    unread = ~np.isfinite(numbers) & ~missing
+    unread = ~np.isfinite(numbers)
+    if any(re.fullmatch(NUMBER, spelling.strip()) for spelling in file_format.missing_values):
+        missing = is_missing(text)  # a number may mean it
+    else:
+        missing = unread.copy()
+        missing[unread] = is_missing(text.filter(pa.array(unread)))
+    numbers[missing] = np.nan
+    unread &= ~missing
     if unread.any():
         numbers[unread] = _closer_look(text.filter(pa.array(unread)), file_format)
-    invalid = ~np.isfinite(numbers) & ~missing
-    return np.where(invalid | missing, np.nan, numbers), invalid
+        unread &= ~np.isfinite(numbers)
+        numbers[unread] = np.nan
+    return numbers, unread
 
 
 def _closer_look(text: pa.Array, file_format: Format) -> npt.NDArray[np.float64]:

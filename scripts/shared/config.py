@@ -4,6 +4,7 @@ Every level refuses unknown keys and names the nearest right one. Rules read the
 mapping.
 """
 
+import math
 import re
 import types
 import typing
@@ -25,7 +26,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from scripts.shared.errors import UserError, did_you_mean, listing
-from scripts.shared.files import read_json
+from scripts.shared.files import canonical, read_json
 from scripts.shared.values import canonical_value
 
 METRICS = (
@@ -289,6 +290,11 @@ class Numeric(Section):
     )
     knots: Whole = Field(6, ge=3, le=50, description="knots of a spline, or number of bins, at quantiles")
     impute: bool = Field(True, description="impute missing values (false: the estimator handles them)")
+    also_as_category: bool = Field(
+        False,
+        description="each numeric column a second time, each of its values a category of its own, known by the default "
+        "rate of the train rows that have it; docs/tuning.md says when that deceives",
+    )
 
 
 class Categorical(Section):
@@ -299,6 +305,108 @@ class Categorical(Section):
         description="`native` hands integer codes to an estimator with `categorical_features`",
     )
     min_frequency: Whole = Field(20, ge=1, description="rarer categories are taken together (onehot)")
+
+
+class Sample(Section):
+    """Some of the train rows, by the hash of their key: the same rows on any host and in any partitioning."""
+
+    rows: Whole = Field(ge=1000, description="train on so many rows at most; the card shows what that costs")
+
+
+def _list_or_section(schema: dict[str, Any]) -> None:
+    """Let the JSON schema of a dimension say that a plain list is one, too."""
+    section = dict(schema)
+    schema.clear()
+    schema["anyOf"] = [{"type": "array", "minItems": 1, "items": {}}, section]
+
+
+class Dimension(Section):
+    """The values of one parameter: a plain list, or a range `{low: 0.01, high: 100, log: true}`."""
+
+    model_config = ConfigDict(json_schema_extra=_list_or_section)
+
+    values: list[Any] | None = Field(
+        None, min_length=1, description="the values; a plain list in place of the section means the same"
+    )
+    low: float | None = Field(None, description="lowest value of a range")
+    high: float | None = Field(None, description="highest value of a range")
+    log: bool = Field(False, description="draw evenly on the logarithm, for ranges over several powers of ten")
+    integer: bool = Field(False, description="draw whole numbers, `low` and `high` among them")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_list(cls, value: object) -> object:
+        return {"values": value} if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _values_or_range(self) -> Self:
+        if self.values is not None:
+            if self.low is not None or self.high is not None or self.log or self.integer:
+                raise ValueError("give values, or low and high, not both")
+            if len({canonical(value) for value in self.values}) < len(self.values):
+                raise ValueError("name each value once")
+            return self
+        if self.low is None or self.high is None:
+            raise ValueError("give a list of values, or low and high")
+        if self.low >= self.high:
+            raise ValueError("low must be below high")
+        if self.log and self.low <= 0:
+            raise ValueError("log: true needs a low above 0")
+        if self.integer and not (self.low.is_integer() and self.high.is_integer()):
+            raise ValueError("integer: true needs whole numbers as low and high")
+        return self
+
+    def size(self) -> float:
+        """Return the number of values, infinite for a range of real numbers."""
+        if self.values is not None:
+            return len(self.values)
+        if self.integer and self.low is not None and self.high is not None:
+            return self.high - self.low + 1
+        return math.inf
+
+    def ends(self) -> list[Any]:
+        """Return the values that must be valid: all of a list, both ends of a range."""
+        if self.values is not None:
+            return self.values
+        return [int(end) if self.integer else end for end in (self.low, self.high) if end is not None]
+
+
+class Tune(Section):
+    """A search for better parameters, on train rows alone, as jobs of their own; see docs/tuning.md."""
+
+    search: Literal["grid", "random", "halving"] = Field(
+        "random",
+        description="`grid`: all combinations of lists; `random`: `n` draws; `halving`: `n` draws that compete on a "
+        "growing share of the train rows, the best of each round going on to the next",
+    )
+    n: Whole = Field(
+        20,
+        ge=1,
+        le=10_000,
+        description="draws (random, halving), beside the model as its row says it; more extend them",
+    )
+    folds: Whole = Field(5, ge=2, le=20, description="folds of the cross-validation that scores a candidate")
+    metric: MetricName = Field(
+        "roc_auc", description="the mean over the folds decides; ties go to the earlier candidate"
+    )
+    eta: Whole = Field(
+        3, ge=2, le=10, description="a round of `halving` keeps one of so many, on so many times the rows"
+    )
+    per_job: Whole = Field(4, ge=1, description="candidates that one job scores, one after the other")
+    space: dict[Name, Dimension] = Field(
+        min_length=1,
+        description="by parameter of the estimator, or option of the row such as `numeric.knots`",
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        size = math.prod(dimension.size() for dimension in self.space.values())
+        if self.search == "grid":
+            if ranges := [name for name, dimension in self.space.items() if dimension.values is None]:
+                raise ValueError(f"search: grid needs a list of values, and {listing(ranges)} has a range")
+        elif self.n > size:
+            raise ValueError(f"n: the space has {size:.0f} combinations, fewer than {self.n}; use search: grid")
+        return self
 
 
 class Model(Section):
@@ -312,6 +420,33 @@ class Model(Section):
     params: dict[str, Any] = Field({}, description="keyword arguments of the estimator")
     numeric: Numeric = Numeric()
     categorical: Categorical = Categorical()
+    sample: Sample | None = None
+    tune: Tune | None = Field(
+        None, description="a search for better parameters; without it, the row is trained as it is"
+    )
+
+    @model_validator(mode="after")
+    def _space_is_valid(self) -> Self:
+        for name, dimension in self.tune.space.items() if self.tune else ():
+            section, dot, option = name.partition(".")
+            if not dot:
+                continue
+            sections: dict[str, type[Section]] = {"numeric": Numeric, "categorical": Categorical}
+            kind = sections.get(section)
+            if kind is None:
+                raise ValueError(
+                    f"tune.space: '{name}' is neither a parameter nor numeric.OPTION nor categorical.OPTION"
+                )
+            if option not in kind.model_fields:
+                raise ValueError(
+                    f"tune.space: {section} has no option '{option}'{did_you_mean(option, kind.model_fields)}"
+                )
+            for value in dimension.ends():
+                try:
+                    kind.model_validate({option: value})
+                except ValidationError as error:
+                    raise ValueError(f"tune.space.{name}: {_sentence(error.errors()[0])}") from None
+        return self
 
 
 class Cost(Section):
@@ -393,6 +528,11 @@ class Resources(Section):
     threads: Whole = Field(1, ge=1, description="threads of a training job; results are equal for equal threads only")
     mem_mb: Whole = Field(1000, ge=100, description="memory of a job on small input; grows with input and attempt")
     disk_mb: Whole = Field(1000, ge=100, description="disk of a job on small input; grows with input and attempt")
+    memory_mb: Whole = Field(
+        2000,
+        ge=500,
+        description="memory that a training job keeps within; what doesn't fit is trained in blocks from scratch disk",
+    )
 
 
 DEFAULT_MODELS: dict[str, Model] = {
@@ -528,16 +668,16 @@ def _allowed_keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[s
     at: Any = model
     for part in path:
         if isinstance(at, type) and issubclass(at, BaseModel):
-            at = _plain(at.model_fields[str(part)].annotation)
+            at = plain_type(at.model_fields[str(part)].annotation)
         else:  # a dict or list: its values
-            at = _plain(typing.get_args(at)[-1])
+            at = plain_type(typing.get_args(at)[-1])
     return sorted(at.model_fields)
 
 
-def _plain(annotation: Any) -> Any:
+def plain_type(annotation: Any) -> Any:
     """Strip ``Annotated`` and ``| None`` off a type."""
     if typing.get_origin(annotation) is Annotated:
-        return _plain(typing.get_args(annotation)[0])
+        return plain_type(typing.get_args(annotation)[0])
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return _plain(next(a for a in typing.get_args(annotation) if a is not type(None)))
+        return plain_type(next(a for a in typing.get_args(annotation) if a is not type(None)))
     return annotation

@@ -78,6 +78,14 @@ def below_share(hashes: Hashes, share: float) -> npt.NDArray[np.bool_]:
     return hashes < np.uint64(int(share * 2**64))
 
 
+def sample(hashes: Hashes, share: float) -> npt.NDArray[np.bool_]:
+    """Return which rows belong to a sample; a larger share's sample has all of a smaller one's.
+
+    The hash is mixed anew: it has decided the split and the folds already.
+    """
+    return below_share(mix(~hashes), share) if share < 1 else np.ones(len(hashes), dtype=bool)
+
+
 def folds(hashes: Hashes, count: int) -> npt.NDArray[np.int64]:
     """Return the fold (0 to count - 1) of each row; rows of one hash share a fold.
 

@@ -117,13 +117,42 @@ def _columns(contract: Contract) -> list[str]:
     return [*contract.numeric_features(), *contract.columns.categorical, contract.columns.target.column]
 
 
-def count_rows(membership: Sequence[Path], side: str) -> int:
-    """Return the number of rows of one side, reading memberships alone."""
-    count = 0
+def read_keys(membership: Sequence[Path], side: str) -> Iterator[Hashes]:
+    """Yield the keys of the rows of one side, block by block."""
+    for member in membership:
+        for batch in _batches(member, ["side", "key"], COUNT_ROWS):
+            yield batch.filter(pc.equal(batch.column("side").cast(pa.string()), side)).column("key").to_numpy()
+
+
+@dataclass(frozen=True)
+class Survey:
+    """How much there is, known without holding it.
+
+    Attributes
+    ----------
+    rows
+        Of one side.
+    categories
+        For each categorical column the number of values on any side.
+    """
+
+    rows: int
+    categories: dict[str, int]
+
+
+def survey(parts: Sequence[Path], membership: Sequence[Path], side: str, contract: Contract) -> Survey:
+    """Count the rows of one side, and the values of the categorical columns."""
+    rows = 0
     for member in membership:
         for batch in _batches(member, ["side"], COUNT_ROWS):
-            count += pc.sum(pc.equal(batch.column("side").cast(pa.string()), side)).as_py() or 0
-    return count
+            rows += pc.sum(pc.equal(batch.column("side").cast(pa.string()), side)).as_py() or 0
+    names = contract.columns.categorical
+    values: dict[str, set[str]] = {name: set() for name in names}
+    for part in parts if names else ():
+        for batch in _batches(part, names, COUNT_ROWS):
+            for name in names:
+                values[name].update(batch.column(name).unique().drop_null().cast(pa.string()).to_pylist())
+    return Survey(rows, {name: len(found) for name, found in values.items()})
 
 
 def _batches(path: Path, columns: list[str], rows: int) -> Iterator[pa.Table]:

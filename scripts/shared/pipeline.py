@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
+from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import (
     KBinsDiscretizer,
@@ -15,6 +16,7 @@ from sklearn.preprocessing import (
     OrdinalEncoder,
     SplineTransformer,
     StandardScaler,
+    TargetEncoder,
 )
 
 from scripts.shared.config import Categorical, Model, Numeric
@@ -22,6 +24,14 @@ from scripts.shared.errors import UserError, did_you_mean, listing
 
 MISSING = "(missing)"
 MAX_NATIVE_CATEGORIES = 254  # HistGradientBoosting bins categories into one byte, one of them for missing
+# Its filter of useless features works otherwise for rows from disk than for rows in memory; training drops them, too.
+LIGHTGBM = {
+    "deterministic": True,
+    "force_row_wise": True,
+    "feature_pre_filter": False,
+    "n_jobs": 0,
+    "verbosity": -1,
+}
 
 
 def build_pipeline(name: str, model: Model, numeric: list[str], categorical: list[str], seed: int) -> Pipeline:
@@ -47,6 +57,8 @@ def build_pipeline(name: str, model: Model, numeric: list[str], categorical: lis
         ("numeric", _numeric(model.numeric, seed), numeric),
         ("categorical", _categorical(model.categorical), categorical),
     ]
+    if model.numeric.also_as_category:
+        transformers.insert(1, ("values", _values(seed), numeric))
     if model.categorical.encoding == "native":
         transformers.reverse()  # numeric columns may become more than they were, so only the first places are known
     columns = ColumnTransformer([t for t in transformers if t[2]], verbose_feature_names_out=True)
@@ -77,6 +89,16 @@ def _numeric(options: Numeric, seed: int) -> Any:
             )
         )
     return make_pipeline(*steps) if steps else "passthrough"
+
+
+def _values(seed: int) -> TargetEncoder:
+    """Return what takes each value of a number as a category: the default rate of its rows.
+
+    Rare values are drawn to the overall rate (Micci-Barreca 2001, doi:10.1145/507533.507538), and values that training
+    never saw get it. While training, a row's own outcome has no part in its encoding: the rate is that of other folds.
+    """
+    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
+    return TargetEncoder(target_type="binary", smooth="auto", cv=folds)
 
 
 def _categorical(options: Categorical) -> Any:
@@ -115,14 +137,25 @@ def _estimator(name: str, model: Model, categorical: int, seed: int) -> Any:
     params = dict(model.params)
     if "random_state" in allowed:
         params.setdefault("random_state", seed)
+    lightgbm = path_of(kind).startswith("lightgbm.")
+    if lightgbm:
+        # Equal bytes for equal input. By itself it takes all cores: 0 means those that the job has (OMP_NUM_THREADS).
+        for key, value in LIGHTGBM.items():
+            params.setdefault(key, value)
     if model.categorical.encoding == "native":
-        if "categorical_features" not in allowed:
+        if "categorical_features" not in allowed and not lightgbm:
             raise UserError(f"{where}.categorical.encoding: {kind.__name__} has no native categories; use onehot")
-        params["categorical_features"] = list(range(categorical))  # build_pipeline puts them first
+        # build_pipeline puts them first; `cat_feature` is the name that LightGBM takes from an estimator's arguments.
+        params["cat_feature" if lightgbm else "categorical_features"] = list(range(categorical))
     estimator = kind(**params)
     if not is_classifier(estimator):
         raise no_classifier
     return estimator
+
+
+def path_of(kind: type) -> str:
+    """Return a class's module and name."""
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _import(path: str, where: str) -> Any:

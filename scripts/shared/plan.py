@@ -17,6 +17,7 @@ from scripts.shared.files import read_json, write_json
 from scripts.shared.inputs import find_inputs
 from scripts.shared.partitions import InputFile, from_plain, look_at, to_plain
 from scripts.shared.registry import prepare
+from scripts.shared.search import Round, find_rounds
 
 # What predictions leave beside FILE.csv; no application file may be named so.
 BESIDE_PREDICTIONS = (".rejects", ".summary")
@@ -38,12 +39,15 @@ class Plan:
         The input files by name, sorted.
     live
         The registry's live pointer.
+    searches
+        The rounds of each model that is tuned, by its name.
     """
 
     config: Config
     raw: dict[str, InputFile]
     applications: dict[str, InputFile]
     live: str
+    searches: dict[str, list[Round]]
 
     def freeze(self) -> None:
         """Write the plan for the run's jobs."""
@@ -71,15 +75,20 @@ def make_plan(raw_config: Mapping[str, Any], source: str = "the config") -> Plan
         {name: look_at(path, mb) for name, path in raw.items()},
         {name: look_at(path, mb) for name, path in applications.items()},
         str(prepare(Path(config.deploy.folder))),
+        find_searches(config),
     )
 
 
 def frozen_plan() -> Plan:
     """Return the plan that the run was started with."""
-    files = read_json(FROZEN_PLAN)
-    return Plan(
-        read_config(FROZEN_CONFIG), from_plain(files["raw"]), from_plain(files["applications"]), str(files["live"])
-    )
+    files, config = read_json(FROZEN_PLAN), read_config(FROZEN_CONFIG)
+    raw, applications = from_plain(files["raw"]), from_plain(files["applications"])
+    return Plan(config, raw, applications, str(files["live"]), find_searches(config))
+
+
+def find_searches(config: Config) -> dict[str, list[Round]]:
+    """Return the rounds of each model that is tuned, by its name."""
+    return {name: find_rounds(name, row, config.seed) for name, row in config.models.items() if row.tune}
 
 
 def planned_file(plan: Path, path: Path) -> InputFile:

@@ -116,6 +116,7 @@ class _Categories:
 
     @classmethod
     def ask(cls, encoder: Any, last: Any, place: int, names: Sequence[str]) -> "_Categories":
+        """Ask the fitted encoder, whose last step is `last`, for the column at `place` among `names`."""
         known = [text for text in last.categories_[place] if isinstance(text, str)]
         unknown = "?" * (1 + max(map(len, known), default=0))
         column = np.array([*known, unknown, np.nan], dtype=object)

@@ -26,7 +26,7 @@ class _OnDisk(lightgbm.Sequence):
 
     def __getitem__(self, index: Any) -> npt.NDArray[np.float64]:
         if isinstance(index, numbers.Integral):
-            return self.file.read(int(index), int(index) + 1)[0]
+            return np.asarray(self.file.read(int(index), int(index) + 1)[0])
         if isinstance(index, slice):
             return self.file.read(index.start or 0, self.file.rows if index.stop is None else index.stop)
         return np.vstack([self.file.read(int(at), int(at) + 1) for at in index])

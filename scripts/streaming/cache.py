@@ -89,6 +89,10 @@ class Block:
     target: npt.NDArray[np.int8]
     keys: Hashes
 
+    def slice(self, start: int, stop: int) -> "Block":
+        """Return the rows from `start` to before `stop`."""
+        return Block(self.numeric[start:stop], self.codes[start:stop], self.target[start:stop], self.keys[start:stop])
+
 
 class RowCache:
     """The rows of one side of the split on scratch disk: about 8 bytes a number and 4 a category.

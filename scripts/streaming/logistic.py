@@ -1,8 +1,9 @@
 """Logistic regression by Newton's method over blocks: scikit-learn's objective, minimised to its optimum.
 
 C * sum_i s_i * log(1 + exp(-y_i (x_i w + b))) + w.w / 2, where s_i is the class's weight; the intercept b is not
-penalised (scikit-learn's user guide, 1.1.11). Each pass adds up the objective, its gradient and its Hessian; a step that
-does not lower the objective is halved. Sums run over the blocks in order, so the result depends on the rows' order alone.
+penalised (scikit-learn's user guide, 1.1.11). Each pass adds up the objective, its gradient and its Hessian; a step
+that does not lower the objective is halved. Sums run over the blocks in order, so that the result depends on the order
+of the rows alone.
 """
 
 import logging
@@ -47,8 +48,7 @@ def check_logistic(name: str, model: LogisticRegression) -> None:
     if refused:
         raise UserError(
             f"models.{name}.params: {listing(refused)}: not possible for rows that don't fit in memory; leave it out, "
-            "raise resources.memory_mb, or set "
-            f"models.{name}.sample.rows"
+            f"raise resources.memory_mb, or set models.{name}.sample.rows"
         )
 
 
@@ -66,8 +66,8 @@ def fit_logistic(model: LogisticRegression, blocks: Blocks, class_counts: tuple[
     """
     problem = _Problem.of(model, class_counts)
     features, _ = next(iter(blocks()))
-    # From zero, not from the optimum of some of the rows: in the tails of splines that one is too sure of itself, and on
-    # the loan data it took 19 to 36 passes to undo, where zero takes 13.
+    # From zero, not from the optimum of some of the rows: in the tails of splines that one is too sure of itself, and
+    # on the loan data it took 19 to 36 passes to undo, where zero takes 13.
     start = np.zeros(features.shape[1] + problem.intercept)
     weights, passes, converged = _newton(problem, blocks, start, int(model.max_iter))
     if not converged:
@@ -89,6 +89,7 @@ class _Problem:
 
     @classmethod
     def of(cls, model: LogisticRegression, counts: tuple[int, int]) -> "_Problem":
+        """Return what scikit-learn's parameters ask for."""
         penalty = 0.0 if model.penalty is None else 1.0 / model.C
         return cls(bool(model.fit_intercept), penalty, class_weights(model.class_weight, counts))
 

@@ -129,6 +129,7 @@ class _Column:
                 self.fences.append(fence)
 
     def result(self) -> Floats:
+        """Return the values at the ranks, in the order that they were asked for."""
         return np.array([self.found[rank] for rank in self.ranks], dtype=np.float64)
 
 

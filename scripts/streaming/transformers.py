@@ -23,6 +23,10 @@ from scripts.streaming.quantiles import Floats, Integers, order_statistics, quan
 Order = Callable[[Integers], Floats]  # the values at some ranks of a column
 
 
+# Numbers that a block of the design holds at most: 16 MB, however many columns the categories make.
+BLOCK_VALUES = 2_000_000
+
+
 @dataclass(frozen=True)
 class Summary:
     """What one pass tells of the rows.
@@ -92,8 +96,11 @@ class Design:
 
     def blocks(self) -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.int8]]]:
         """Yield features and target of all rows."""
+        rows = max(1, BLOCK_VALUES // self.width)
         for block in self.cache.blocks(self.keep):
-            yield self.transform(block), block.target
+            for start in range(0, len(block.target), rows):
+                piece = block.slice(start, start + rows)
+                yield self.transform(piece), piece.target
 
 
 def fit_columns(columns: ColumnTransformer, cache: RowCache, summary: Summary, keep: Keep | None = None) -> None:

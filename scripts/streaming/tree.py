@@ -1,8 +1,8 @@
 """One decision tree from histograms, level by level; what comes out is a fitted scikit-learn tree.
 
-Features are put into at most 255 bins: the distinct values where there are that many at most (then every split is one that
-scikit-learn considers, too), else quantiles. Splits are chosen by exact impurity on integer counts, so neither the order of
-rows nor the size of blocks matters. Ties go to the lowest feature, then to the lowest threshold.
+Features are put into at most 255 bins: the distinct values where there are that many at most, so that all splits are
+there that scikit-learn considers, else quantiles. Splits are chosen by exact impurity on integer counts, so neither the
+order of rows nor the size of blocks matters. Ties go to the lowest feature, then to the lowest threshold.
 """
 
 import math
@@ -23,7 +23,7 @@ from scripts.streaming.logistic import Blocks, class_weights
 from scripts.streaming.quantiles import Floats, Integers, distinct_values, order_statistics
 
 BINS = 255  # one byte holds them
-HISTOGRAM_BYTES = 64 * 2**20  # of one pass; where a level has more nodes, it takes several passes
+HISTOGRAM_BYTES = 32 * 2**20  # of one pass; where a level has more nodes, it takes several passes
 EPSILON = np.finfo(np.float64).eps  # scikit-learn's own: a purer node is a leaf
 DONE = -1  # a row's place when it has arrived in a leaf
 
@@ -80,7 +80,7 @@ def fit_tree(model: DecisionTreeClassifier, blocks: Blocks, class_counts: tuple[
 
 
 class _Bins:
-    """Upper edges of the bins of each feature, but for the last bin: values of the data, each within the bin it ends."""
+    """Upper edges of the bins of each feature, but for the last: values of the data, each within the bin it ends."""
 
     def __init__(self, edges: list[Floats]) -> None:
         self.edges = [of_feature.astype(np.float32) for of_feature in edges]
@@ -90,6 +90,8 @@ class _Bins:
 
     @classmethod
     def of(cls, blocks: Blocks, rows: int) -> "_Bins":
+        """Choose the edges by a few passes over all rows."""
+
         def as_single() -> Iterator[npt.NDArray[np.float32]]:
             for features, _ in blocks():  # scikit-learn's trees see single precision, in training and later
                 single = features.astype(np.float32)
@@ -118,9 +120,9 @@ class _Bins:
                 np.minimum(self.above[at], following, out=self.above[at])
             rows.append(binned, target)
 
-    def threshold(self, feature: int, place: int) -> float:
-        """Return the middle between the highest value of a bin and the lowest above it."""
-        low, high = float(self.edges[feature][place]), float(self.above[feature][place])
+    def threshold(self, feature: int, place: int, following: int) -> float:
+        """Return the middle between the highest value of a bin and the lowest of a following one."""
+        low, high = float(self.edges[feature][place]), float(self.above[feature][following - 1])
         middle = low / 2 + high / 2
         return low if middle in (high, math.inf, -math.inf) else middle  # as scikit-learn's splitter
 
@@ -134,11 +136,13 @@ class _BinnedRows:
         self.node = ArrayFile(folder / "node", 1, np.int32)
 
     def append(self, bins: npt.NDArray[np.uint8], target: npt.NDArray[np.int8]) -> None:
+        """Add rows, at the root."""
         self.bins.append(bins)
         self.target.append(target[:, None])
         self.node.append(np.zeros((len(target), 1), np.int32))
 
     def close(self) -> None:
+        """Close all files."""
         for file in (self.bins, self.target, self.node):
             file.close()
 
@@ -153,6 +157,7 @@ class _Node:
     impurity: float
     feature: int = -2  # scikit-learn's marks of a leaf
     place: int = -2  # bins up to this one go left
+    following: int = -2  # the next bin that has any of the node's rows
     left: int = -1
     right: int = -1
 
@@ -174,6 +179,7 @@ class _Grower:
 
     @classmethod
     def of(cls, model: DecisionTreeClassifier, counts: tuple[int, int], bins: _Bins) -> "_Grower":
+        """Return a grower with scikit-learn's own limits, and the root."""
         rows = sum(counts)
         weights = class_weights(model.class_weight, counts)
         total = float(weights @ np.array(counts, dtype=np.float64))
@@ -215,7 +221,7 @@ class _Grower:
 
     def _may_split(self, node: _Node) -> bool:
         weight = float(node.counts @ self.weights)
-        return (
+        return bool(
             node.depth < self.max_depth
             and int(node.counts.sum()) >= self.min_split
             and weight >= 2 * self.min_leaf_weight
@@ -229,12 +235,12 @@ class _Grower:
             best = self._best(node, of_node)
             if best is None:
                 continue
-            node.feature, node.place, left = best
+            node.feature, node.place, node.following, left = best
             node.left = self._add(left, node.depth + 1)
             node.right = self._add(node.counts - left, node.depth + 1)
 
-    def _best(self, node: _Node, histogram: Integers) -> tuple[int, int, Integers] | None:
-        """Return feature, bin and the counts left of the best split, None where there is none."""
+    def _best(self, node: _Node, histogram: Integers) -> tuple[int, int, int, Integers] | None:
+        """Return feature, bin, the next bin with rows and the counts on the left of the best split, if there is one."""
         sums = np.cumsum(histogram, axis=1)
         before = np.concatenate([np.zeros((2, 1), np.int64), sums], axis=1)[:, self.starts[:-1]]
         left = sums - np.repeat(before, np.diff(self.starts), axis=1)
@@ -261,7 +267,9 @@ class _Grower:
         if decrease + EPSILON < self.min_decrease:
             return None
         feature = int(np.searchsorted(self.starts, best, side="right")) - 1
-        return feature, best - int(self.starts[feature]), left[:, best].copy()
+        first = int(self.starts[feature])
+        following = best + 1 + int(np.argmax(histogram[:, best + 1 :].sum(axis=0) > 0))
+        return feature, best - first, following - first, left[:, best].copy()
 
     def _move(self, rows: _BinnedRows, still_open: set[int]) -> None:
         """Send each row to its node of the next level, or mark it as done."""
@@ -336,7 +344,7 @@ def _into_sklearn(
         fields[new]["left_child"] = -1 if leaf else number[node.left]
         fields[new]["right_child"] = -1 if leaf else number[node.right]
         fields[new]["feature"] = node.feature
-        fields[new]["threshold"] = -2.0 if leaf else bins.threshold(node.feature, node.place)
+        fields[new]["threshold"] = -2.0 if leaf else bins.threshold(node.feature, node.place, node.following)
         fields[new]["impurity"] = node.impurity
         fields[new]["n_node_samples"] = node.counts.sum()
         fields[new]["weighted_n_node_samples"] = weighted.sum()

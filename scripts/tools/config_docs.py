@@ -2,6 +2,7 @@
 
 import json
 import sys
+import types
 import typing
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from scripts.shared.config import Config
+from scripts.shared.config import Config, plain_type
 from scripts.shared.files import to_json, write_text
 
 README = Path("config/README.md")
@@ -66,16 +67,20 @@ def _sections(model: type[BaseModel], path: str) -> list[str]:
             child_path = f"{path}.{name}" if path else name
             child_path += ".NAME" if many else ""
             what = _cell(info.description) or f"see [`{child_path}`](#{child_path.replace('.', '').lower()})"
-            lines.append(f"| `{name}` | {'required' if info.is_required() else 'see below'} | {what} |\n")
+            section = isinstance(info.default, BaseModel | dict)
+            default = "none" if info.default is None else "see below" if section else _default(info)
+            lines.append(f"| `{name}` | {default} | {what} |\n")
             below += _sections(child, child_path)
     return lines + below
 
 
 def _section_of(info: FieldInfo) -> tuple[type[BaseModel] | None, bool]:
     """Return the section that a key holds, and whether it holds many by name."""
-    annotation = info.annotation
+    annotation = plain_type(info.annotation)
     many = typing.get_origin(annotation) is dict
     kind = typing.get_args(annotation)[-1] if many else annotation
+    if typing.get_origin(kind) is types.UnionType:  # a section that may be left out
+        kind = typing.get_args(kind)[0]
     return (kind, many) if isinstance(kind, type) and issubclass(kind, BaseModel) else (None, False)
 
 

@@ -34,6 +34,11 @@ def message_of(changes: dict[str, Any]) -> str:
 MODEL = {"estimator": "a.B", "complexity": 1}
 
 
+def tuned(**tune):
+    """Return models of which one is tuned."""
+    return {"m": MODEL | {"tune": {"space": {"C": {"low": 1, "high": 2}}} | tune}}
+
+
 @pytest.mark.parametrize(
     ("place", "where", "nearest"),
     [
@@ -49,6 +54,8 @@ MODEL = {"estimator": "a.B", "complexity": 1}
         ("split.methods", "split", "method"),
         ("models.lr.estimatr", "models.lr", "estimator"),
         ("models.lr.numeric.knot", "models.lr.numeric", "knots"),
+        ("models.lr.tune.serch", "models.lr.tune", "search"),
+        ("models.lr.tune.space.C.lo", "models.lr.tune.space.C", "low"),
         ("models.lr.categorical.encodin", "models.lr.categorical", "encoding"),
         ("threshold.values", "threshold", "value"),
         ("threshold.cost.missed_defaults", "threshold.cost", "missed_default"),
@@ -108,6 +115,13 @@ def test_what_has_no_default_must_be_there(place):
         ({"models": {"m": MODEL | {"estimator": "os; x"}}}, "models.m.estimator: string should match pattern"),
         ({"models": {"m": {"estimator": "a.B"}}}, "models.m.complexity is missing; it has no default"),
         ({"models": {"m": MODEL | {"numeric": {"knots": 2}}}}, "models.m.numeric.knots: input should be greater than"),
+        ({"models": tuned(n=0)}, "models.m.tune.n: input should be greater than or equal to 1"),
+        ({"models": tuned(search="bayes")}, "models.m.tune.search: input should be 'grid', 'random' or 'halving'"),
+        ({"models": tuned(metric="auc")}, "models.m.tune.metric: input should be 'accuracy', "),
+        ({"models": tuned(space={})}, "models.m.tune.space: dictionary should have at least 1 item"),
+        ({"models": {"m": MODEL | {"tune": {"n": 3}}}}, "models.m.tune.space is missing; it has no default"),
+        ({"models": tuned(space={"C": []})}, "models.m.tune.space.C.values: list should have at least 1 item"),
+        ({"models": tuned(space={"C": 3})}, "models.m.tune.space.C: input should be a valid dictionary or instance"),
         ({"select.metrics": []}, "select.metrics: list should have at least 1 item"),
         ({"select.metrics": ["auc"]}, "select.metrics.0: input should be 'accuracy', 'precision'"),
         ({"select.gates": {"auc": 0.6}}, "select.gates.auc"),
@@ -147,6 +161,30 @@ CHECK = {"require": "x > 1", "column": "x"}
         ({"cleaning.bounds": {"t": {"min": 2}}}, "cleaning.bounds: no such column 't'"),
         ({"cleaning.aliases": {"x": {"a": "b"}}}, "cleaning.aliases: no such column 'x'"),
         ({"cleaning.checks": {"c": CHECK | {"column": "z"}}}, "cleaning.checks: no such column 'z'"),
+        ({"models": tuned(space={"C": {"low": 1}})}, "models.m.tune.space.C: give a list of values, or low and high"),
+        ({"models": tuned(space={"C": {"low": 2, "high": 2}})}, "models.m.tune.space.C: low must be below high"),
+        ({"models": tuned(space={"C": {"low": 0, "high": 2, "log": True}})}, "models.m.tune.space.C: log: true needs"),
+        (
+            {"models": tuned(space={"C": {"low": 0.5, "high": 2, "integer": True}})},
+            "models.m.tune.space.C: integer: true needs whole numbers",
+        ),
+        ({"models": tuned(space={"C": {"values": [1], "low": 2}})}, "models.m.tune.space.C: give values, or low and"),
+        ({"models": tuned(space={"C": [1, 1]})}, "models.m.tune.space.C: name each value once"),
+        ({"models": tuned(search="grid")}, "models.m.tune: search: grid needs a list of values, and C has a range"),
+        ({"models": tuned(space={"C": [1, 2]})}, "models.m.tune: n: the space has 2 combinations, fewer than 20; use"),
+        ({"models": tuned(space={"model.C": [1]}, n=1)}, "models.m: tune.space: 'model.C' is neither a parameter nor"),
+        (
+            {"models": tuned(space={"numeric.knot": [4]}, n=1)},
+            "models.m: tune.space: numeric has no option 'knot' (did you mean 'knots'?)",
+        ),
+        (
+            {"models": tuned(space={"numeric.knots": {"low": 2, "high": 9, "integer": True}}, n=1)},
+            "models.m: tune.space.numeric.knots: knots: input should be greater than or equal to 3, not 2",
+        ),
+        (
+            {"models": tuned(space={"categorical.encoding": ["onehot", "natve"]}, n=1)},
+            "models.m: tune.space.categorical.encoding: encoding: input should be 'onehot' or 'native', not 'natve'",
+        ),
         ({"features": {"x": "y"}}, "features: 'x' is empty, taken, or starts with two underscores"),
         ({"features": {"z": "y"}}, "features: 'z' is empty, taken, or starts with two underscores"),
         ({"features": {"id": "y"}}, "features: 'id' is empty, taken, or starts with two underscores"),
@@ -198,6 +236,13 @@ FULL = {
     "features": {"f": "x * 2"},
     "split": {"method": "time", "test_from": "2026-01-01"},
     "select": {"on": "cv", "gates": {"brier": 0.2}},
+    "models": {
+        "m": {
+            "estimator": "a.B",
+            "complexity": 1,
+            "tune": {"n": 2, "space": {"a": [1, None], "b": {"low": 0, "high": 1}}},
+        }
+    },
 }
 
 

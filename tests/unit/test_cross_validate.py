@@ -17,7 +17,7 @@ FEATURES = ["x", "y", "t"]
 
 def validate(at, name="tree"):
     scores = at.folder / "cv.json"
-    cross_validate.main(at.parts, at.membership, scores, name, at.config)
+    cross_validate.main(at.parts, at.membership, scores, name, [], at.config)
     return read_json(scores)
 
 

@@ -75,7 +75,7 @@ def test_every_key_of_the_config_is_described():
 
 def test_the_shipped_configs_are_valid():
     paths = sorted((ROOT / "config").rglob("*.yaml"))
-    assert [p.name for p in paths] == ["config.yaml", "german_credit.yaml", "loan_data.yaml"]
+    assert [p.name for p in paths] == ["config.yaml", "german_credit.yaml", "loan_data.yaml", "tuned.yaml"]
     for path in paths:
         load_config(yaml.safe_load(path.read_text()), str(path))
 
@@ -85,26 +85,16 @@ def rules():
     for path in RULE_FILES:
         blocks = re.split(r"^ *rule ?(\w*):$", path.read_text(), flags=re.MULTILINE)[1:]
         for name, text in zip(blocks[::2], blocks[1::2], strict=True):
-            yield name or re.search(r'name:\s+f"(\w+)_\{(NAME|NUMBER)\}"', text)[1], text
+            yield name or re.search(r'name:\s+f"(\w+?)_\{(?:NAME|NUMBER)\}', text)[1], text
 
 
 def test_every_rule_says_what_it_needs_and_leaves():
     names = [name for name, _ in rules()]
     assert sorted(names) == sorted(
         [
-            *(
-                "divide",
-                "preprocess",
-                "split",
-                "check",
-                "split",
-                "train",
-                "cross_validate",
-                "score",
-                "evaluate",
-                "compare",
-            ),
-            *("select", "predict", "divide_application", "predict_share", "join", "predict_batch", "report"),
+            *("divide", "preprocess", "split", "check", "split", "tune", "gather", "train", "cross_validate", "score"),
+            *("evaluate", "compare", "select", "predict", "divide_application", "predict_share", "join"),
+            *("predict_batch", "report"),
         ]
     )
     for name, text in rules():
@@ -159,6 +149,8 @@ def public_definitions(node):
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [
+        ("gather", {"numpy", "pandas", "polars", "pyarrow", "sklearn"}),
+        ("shared.plan", {"numpy", "pandas", "polars", "pyarrow", "sklearn"}),  # what the Snakefile needs
         ("compare", {"numpy", "pandas", "polars", "pyarrow", "pydantic", "sklearn"}),
         ("select_model", {"numpy", "pandas", "polars", "pyarrow", "sklearn"}),
         ("split", {"pandas", "polars", "sklearn"}),

@@ -9,9 +9,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from scripts.shared.config import Model
 from scripts.shared.errors import UserError
+from scripts.shared.fitting import fit
 from scripts.shared.models import predict_default
 from scripts.shared.pipeline import build_pipeline
-from scripts.train import fit
 
 LOGISTIC = "sklearn.linear_model.LogisticRegression"
 TREE = "sklearn.tree.DecisionTreeClassifier"
@@ -335,3 +335,59 @@ def test_other_warnings_of_fitting_are_logged_with_the_name(caplog):
     fit("m", Warns(), None, None)
     assert caplog.messages == ["warning: m: look here"]
     assert issubclass(ConvergenceWarning, UserWarning)  # told apart by the narrower class first
+
+
+# --- numbers as categories, and LightGBM --------------------------------------------------------------------------
+
+
+LIGHTGBM = "lightgbm.LGBMClassifier"
+
+
+def test_each_value_of_a_number_is_known_by_its_rate_and_rare_ones_less_so():
+    x = np.repeat([1.0, 2.0, 3.0, np.nan, 9.0], [200, 200, 200, 50, 1])
+    target = np.concatenate([np.arange(200) < 20, np.arange(200) < 180, np.arange(200) < 100, np.ones(50), [1]])
+    pipeline = fitted(
+        row(numeric={"also_as_category": True, "impute": False, "transform": "none"}, estimator=TREE),
+        pd.DataFrame({"x": x}),
+        target.astype(np.int8),
+        numeric=["x"],
+        categorical=[],
+    )
+    new = pd.DataFrame({"x": [1.0, 2.0, 3.0, np.nan, 9.0, 7.0]})
+    number, rate = pipeline["columns"].transform(new).T
+    np.testing.assert_array_equal(number, new["x"])
+    assert rate[:3] == pytest.approx([0.1, 0.9, 0.5], abs=0.02)
+    assert rate[3] == pytest.approx(1, abs=0.02)  # missing is a value, too
+    assert rate[5] == pytest.approx(target.mean())  # never seen
+
+
+def test_a_rows_own_outcome_has_no_part_in_its_encoding():
+    """With values that occur once, an encoding that leaks would tell the outcome; this one says nothing."""
+    random = np.random.default_rng(1)
+    frame = pd.DataFrame({"x": random.normal(size=400)})
+    target = (random.uniform(size=400) < 0.3).astype(np.int8)
+    pipeline = build(row(TREE, numeric={"also_as_category": True}), numeric=["x"], categorical=[])
+    encoded = pipeline["columns"].fit_transform(frame, target)[:, 1]
+    assert encoded.std() < 0.02
+
+
+@pytest.mark.parametrize("encoding", ["onehot", "native"])
+@pytest.mark.parametrize("twice", [True, False])
+def test_lightgbm_takes_missing_values_and_native_categories(encoding, twice):
+    frame, target = data()
+    numeric = {"impute": False, "also_as_category": twice}
+    params = {"n_estimators": 5, "min_child_samples": 5, "min_data_per_group": 5, "cat_smooth": 1}
+    pipeline = fitted(row(LIGHTGBM, params, numeric, encoding=encoding), frame, target)
+    scores = predict_default(pipeline, frame)
+    assert scores[target == 1].mean() > scores[target == 0].mean() + 0.05
+    trees = pipeline["model"].booster_.trees_to_dataframe()
+    categories = set(trees.loc[trees["decision_type"] == "==", "split_feature"])
+    assert categories <= {"Column_0", "Column_1"}
+    assert bool(categories) == (encoding == "native")
+    assert pipeline["model"].booster_.num_feature() == {"onehot": 9, "native": 4}[encoding] + 2 * twice
+
+
+def test_lightgbm_uses_the_threads_of_the_job():
+    estimator = build(row(LIGHTGBM))["model"]
+    assert estimator.get_params()["n_jobs"] == 0  # OMP_NUM_THREADS
+    assert build(row(LIGHTGBM, {"n_jobs": 3}))["model"].get_params()["n_jobs"] == 3

@@ -118,7 +118,7 @@ class Run:
             "values_present": {"age": 2000, "<b>income</b>": 1900},
             "set_to_missing": {"<b>income</b>": 40},
         }
-        self.predictions = []
+        self.predictions, self.tuned = [], ([], [])
 
     def write(self, name, value):
         path = self.folder / name
@@ -145,12 +145,24 @@ class Run:
             for index, name in enumerate(files)
         ]
 
+    def tune(self, count=14, search="random", name="dt"):
+        """Tune one model: the model as its row says it stands last."""
+        shares = [1.0] * 3 + [1 / 3] * (count - 3) if search == "halving" else [1.0] * count
+        header = "rank,candidate,max_depth,<b>leaf,share,mean,sd,fold_1,fold_2"
+        lines = [f"{n},c{n},{n},gini,{share},{1 - n / 100},0.01,0.5,0.6" for n, share in enumerate(shares[1:], 1)]
+        lines.append(f"{count},untuned,,5,{shares[-1]},0.5,0.01,0.5,0.6")
+        table = self.folder / "trials.csv"
+        table.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+        found = {"model": name, "metric": "roc_auc", "mean": 0.99, "untuned_mean": 0.5, "search": search, "folds": 2}
+        self.tuned = [self.write("tuned.json", found)], [table]
+
     def page(self, name="report.html"):
         path = self.folder / name
         report.main(
             self.write("summary.json", self.summary),
             [self.folder / f"metrics/{n}.json" for n in self.numbers],
             [self.folder / f"metrics/{n}.curves.json" for n in self.numbers],
+            *self.tuned,
             self.write("selection.json", self.receipt),
             self.predictions,
             path,
@@ -425,3 +437,37 @@ def test_models_tested_on_different_rows(tmp_path):
 
 def test_the_template_is_where_the_step_looks():
     assert Path(report.TEMPLATES, "report.html.j2").is_file()
+
+
+# --- tuning --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_a_search_shows_its_best_trials_and_the_model_as_configured(tmp_path):
+    run = Run(tmp_path)
+    run.tune(14)
+    _, page = run.page()
+    table = page.table("Rank")
+    assert table[0] == ["Rank", "max_depth", "<b>leaf", "Mean ROC AUC", "SD over folds"]
+    assert [row[0] for row in table[1:]] == [*map(str, range(1, 11)), "14 (as configured)"]
+    assert table[1] == ["1", "1", "gini", "0.9900", "0.0100"]
+    assert table[-1][1:3] == ["default", "5"]
+    assert (
+        "14 candidates (random search), 2 folds, by ROC AUC: the best has 0.9900, the model as configured" in page.text
+    )
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_halving_shows_on_how_many_rows_a_candidate_was_fitted(tmp_path):
+    run = Run(tmp_path)
+    run.tune(6, "halving")
+    _, page = run.page()
+    assert [row[3] for row in page.table("Rank")] == ["Fitted on share of rows", "100.0\u00a0%", "100.0\u00a0%"] + [
+        "33.3\u00a0%"
+    ] * 4
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_without_a_search_the_page_says_nothing_of_tuning(tmp_path):
+    text, _ = Run(tmp_path).page()
+    assert "Tuning" not in text

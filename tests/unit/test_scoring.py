@@ -12,10 +12,10 @@ from sklearn.preprocessing import FunctionTransformer
 
 from scripts.shared import scoring
 from scripts.shared.config import Model
+from scripts.shared.fitting import fit
 from scripts.shared.membership import to_frame
 from scripts.shared.pipeline import build_pipeline
 from scripts.shared.scoring import fast_scorer
-from scripts.train import fit
 
 LINE = ("sklearn.linear_model.LogisticRegression", {"max_iter": 30})
 TREE = ("sklearn.tree.DecisionTreeClassifier", {"max_depth": 8})

@@ -13,6 +13,7 @@ from scripts import check, preprocess, split, train
 from scripts.shared.config import Contract, Model
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, sha256_file, write_json
+from scripts.shared.fitting import fit
 from scripts.shared.membership import digest
 from scripts.shared.models import load_model, predict_default, versions
 from scripts.shared.pipeline import build_pipeline
@@ -65,10 +66,10 @@ def lay_out(folder, *files, **sections):
     return at
 
 
-def train_model(at, name="tree", code="c0de"):
+def train_model(at, name="tree", code="c0de", tuned=None):
     """Train one model; return its two files."""
     model, card = at.folder / f"{name}.joblib", at.folder / f"{name}.json"
-    train.main(at.parts, at.membership, model, card, name, at.config, code)
+    train.main(at.parts, at.membership, model, card, name, tuned or [], at.config, code)
     return model, card
 
 
@@ -188,7 +189,7 @@ def test_an_estimator_that_cannot_take_missing_values_is_said():
     with pytest.raises(
         UserError, match=r"models\.lr: the estimator can't take missing .* models\.lr\.numeric\.impute: true"
     ):
-        train.fit("lr", pipeline, frame, np.array([0, 1, 0, 1], np.int8))
+        fit("lr", pipeline, frame, np.array([0, 1, 0, 1], np.int8))
 
 
 def test_the_digest_of_the_data_does_not_depend_on_the_parts(tmp_path):

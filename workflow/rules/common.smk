@@ -56,6 +56,10 @@ ENVIRONMENT = str(ROOT / "environment.yml")
 # reruns exactly the rules that it concerns.
 CONFIG_FILE, PLAN_FILE = str(FROZEN_CONFIG), str(FROZEN_PLAN)
 
+# What a training job asks for: its rows go to scratch disk where they don't fit in memory (LightGBM's as 8-byte numbers,
+# one-hot: some ten bytes for each of compressed Parquet).
+TRAINING = {"memory_per_input": 100, "most_mb": CONFIG.resources.memory_mb, "disk_per_input": 12}
+
 # Requests are multiples of this; and what Python takes with a step's libraries imported, before any data.
 STEP_MB, IMPORTS_MB = 500, 300
 
@@ -63,6 +67,11 @@ STEP_MB, IMPORTS_MB = 500, 300
 def as_json(value):
     """Sorted, so that equal values are equal texts to Snakemake."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def row_of(model):
+    """What a model's row says of the model itself: its search is the affair of the rules that tune."""
+    return as_json(CONFIG.models[model].model_dump(mode="json", exclude={"tune"}))
 
 
 def code_of(module):
@@ -79,23 +88,23 @@ def step(module, arguments):
     return f"exec python -m scripts.step {module} --log {{log:q}} --threads {{threads}} {arguments}"
 
 
-def requests(memory_per_input=4.0, divided_by=lambda wildcards: 1):
+def requests(memory_per_input=4.0, most_mb=math.inf, disk_per_input=2, divided_by=lambda wildcards: 1):
     """What a job asks for, here and on the pool.
 
-    Both grow with the size of its input, or with its part of it where the input is divided, and double with each attempt.
-    In steps, since HTCondor matches jobs of equal requests at once, and a slot that one of them leaves serves the next
-    without a negotiation.
+    Both grow with the size of the input, or with a job's part of it where the input is divided, and double with each
+    attempt; memory to `most_mb` only, within which a training job keeps by itself. In steps, since HTCondor matches jobs
+    of equal requests at once, and a slot that one of them leaves serves the next without a negotiation.
     """
 
     def in_steps(least, needed, attempt):
         return max(least, math.ceil(needed / STEP_MB) * STEP_MB) * 2 ** (attempt - 1)
 
     def mem_mb(wildcards, input, attempt):
-        needed = IMPORTS_MB + memory_per_input * input.size_mb / divided_by(wildcards)
+        needed = min(most_mb, IMPORTS_MB + memory_per_input * input.size_mb / divided_by(wildcards))
         return in_steps(CONFIG.resources.mem_mb, needed, attempt)
 
     def disk_mb(wildcards, input, attempt):
-        return in_steps(CONFIG.resources.disk_mb, 2 * input.size_mb / divided_by(wildcards), attempt)
+        return in_steps(CONFIG.resources.disk_mb, disk_per_input * input.size_mb / divided_by(wildcards), attempt)
 
     return {"mem_mb": mem_mb, "disk_mb": disk_mb}
 

@@ -20,6 +20,7 @@ for NAME, ROW in CONFIG.models.items():
         input:
             parts=PARTS,
             membership=MEMBERSHIPS,
+            tuned=tuned_of(NAME),
         output:
             model=expand(MODEL, model=NAME)[0],
             card=expand(CARD, model=NAME)[0],
@@ -31,12 +32,13 @@ for NAME, ROW in CONFIG.models.items():
             ENVIRONMENT
         threads: CONFIG.resources.threads
         resources:
-            **requests(memory_per_input=100),
+            **requests(**TRAINING),
         params:
             model_name=NAME,
-            model=as_json(ROW.model_dump(mode="json")),
+            model=row_of(NAME),
             contract=as_json(CONTRACT),
             seed=CONFIG.seed,
+            memory_mb=CONFIG.resources.memory_mb,  # decides whether training is in memory or in blocks
             lock=LOCK_CHECKSUM,
             config=CONFIG_FILE,
             code=code_of("train"),
@@ -46,7 +48,7 @@ for NAME, ROW in CONFIG.models.items():
             step(
                 "train",
                 "--parts {input.parts:q} --membership {input.membership:q} --model-file {output.model:q}"
-                " --card {output.card:q} --name {params.model_name} --config {params.config} --code {params.code}",
+                " --card {output.card:q} --name {params.model_name} --tuned {input.tuned:q} --config {params.config} --code {params.code}",
             )
 
 
@@ -54,6 +56,7 @@ rule cross_validate:
     input:
         parts=PARTS,
         membership=MEMBERSHIPS,
+        tuned=lambda wildcards: tuned_of(wildcards.model),
     output:
         scores=CROSS_VALIDATION,
     log:
@@ -64,13 +67,14 @@ rule cross_validate:
         ENVIRONMENT
     threads: CONFIG.resources.threads
     resources:
-        **requests(memory_per_input=100),
+        **requests(**TRAINING),
     params:
-        model=lambda wildcards: as_json(CONFIG.models[wildcards.model].model_dump(mode="json")),
+        model=lambda wildcards: row_of(wildcards.model),
         contract=as_json(CONTRACT),
         threshold=as_json(CONFIG.threshold.model_dump(mode="json")),
         folds=CONFIG.cv_folds,
         seed=CONFIG.seed,
+        memory_mb=CONFIG.resources.memory_mb,
         lock=LOCK_CHECKSUM,
         config=CONFIG_FILE,
         code=code_of("cross_validate"),
@@ -80,7 +84,7 @@ rule cross_validate:
         step(
             "cross_validate",
             "--parts {input.parts:q} --membership {input.membership:q} --scores {output.scores:q}"
-            " --name {wildcards.model} --config {params.config}",
+            " --name {wildcards.model} --tuned {input.tuned:q} --config {params.config}",
         )
 
 

@@ -6,6 +6,8 @@ rule report:
         summary="results/data/summary.json",
         metrics=expand(METRICS, model=MODELS),
         curves=expand("results/metrics/{model}.curves.json", model=MODELS),
+        tuned=expand(TUNED, model=SEARCHES),
+        trials=expand(TRIALS, model=SEARCHES),
         receipt="results/selection.json",
         predictions=expand("results/predictions/{application}.summary.json", application=APPLICATIONS),
     output:
@@ -28,5 +30,5 @@ rule report:
         step(
             "report",
             "--summary {input.summary:q} --metrics {input.metrics:q} --curves {input.curves:q}"
-            " --receipt {input.receipt:q} --predictions {input.predictions:q} --page {output.page:q}",
+            " --tuned {input.tuned:q} --trials {input.trials:q} --receipt {input.receipt:q} --predictions {input.predictions:q} --page {output.page:q}",
         )
