@@ -30,6 +30,14 @@ def atomic(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def remove_remains(folder: Path) -> int:
+    """Remove what killed writers have left below a folder; return how many files. Nobody must be writing there."""
+    remains = [path for path in folder.rglob(".*.part") if path.is_file()]
+    for path in remains:
+        path.unlink(missing_ok=True)
+    return len(remains)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text whole."""
     with atomic(path) as beside:

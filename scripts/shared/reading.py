@@ -586,6 +586,13 @@ def check_names(path: Path, names: Sequence[str], wanted: dict[str, bool], optio
 
 
 def open_parquet(path: Path) -> pyarrow.parquet.ParquetFile:
+    """Open a Parquet file.
+
+    Raises
+    ------
+    UserError
+        Where it is none.
+    """
     try:
         return pyarrow.parquet.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:

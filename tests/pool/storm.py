@@ -21,6 +21,7 @@ from tests.pool.harness import LOCAL, Hosts, Project, Run, boosting, wait_until
 MODELS: dict[str, object] = {"lr": boosting(2500), "dt": boosting(2400)}
 PAUSE = 30.0  # seconds from one fault to the next
 HANG = 240.0  # seconds in which a run gets no further
+VACATE = 6.0  # seconds that a job has to end, and some; see job_max_vacate_time in the profile
 LONGEST = 900.0  # seconds in which a run is over, whatever happens
 
 # What a run says where it ends with an error, each in words that tell what to do or what happened.
@@ -232,9 +233,11 @@ class Storm:
 
     def finished(self, expected: dict[str, str], seconds: float, output: str) -> None:
         """Compare what a run has made, and clear it away for the next one."""
-        right = self.project.checksums() == expected
-        self.counts["right" if right else "wrong"] += 1
-        self.say(f"{'right' if right else 'WRONG'} after {seconds:.0f} s" + ("" if right else f":\n{output[-4000:]}"))
+        found = self.project.checksums()
+        wrong = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
+        self.counts["wrong" if wrong else "right"] += 1
+        say = f"WRONG after {seconds:.0f} s: {', '.join(wrong)}:\n{output[-4000:]}"
+        self.say(say if wrong else f"right after {seconds:.0f} s")
         self.check_queue()
         self.clear()
 
@@ -257,13 +260,18 @@ class Storm:
             self.say(f"JOBS LEFT BEHIND: {[job['ClusterId'] for job in self.project.queue()]}")
 
     def overlaps(self) -> list[str]:
-        """Return the jobs that ran, as the schedd knows it, while another one that makes the same files did."""
-        found, ended = [], dict[str, float]()
+        """Return the jobs that ran, as the schedd knows it, while another one that makes the same files did.
+
+        A job that is removed or held has some seconds to end, in which the next attempt may begin: that is no overlap.
+        """
+        found, ended = [], dict[str, tuple[float, object]]()
         for job in sorted(self.project.history("JobStartDate > 0"), key=lambda job: float(str(job["JobStartDate"]))):
-            what = str(job["JobDescription"])
-            if float(str(job["JobStartDate"])) < ended.get(what, 0):
-                found.append(f"{job['ClusterId']} ({what})")
-            ended[what] = float(str(job["EnteredCurrentStatus"]))
+            what, number = str(job["JobDescription"]), job["ClusterId"]
+            until, earlier = ended.get(what, (0.0, None))
+            seconds = until - float(str(job["JobStartDate"]))
+            if seconds > VACATE:
+                found.append(f"{number} ({what}) began {seconds:.0f} s before {earlier} had ended")
+            ended[what] = (float(str(job["EnteredCurrentStatus"])), number)
         return found
 
     def rage(self, minutes: float) -> int:

@@ -6,7 +6,17 @@ import math
 import pytest
 
 from scripts.shared.errors import UserError, did_you_mean, listing
-from scripts.shared.files import atomic, canonical, read_json, sha256_file, sha256_text, to_json, write_json, write_text
+from scripts.shared.files import (
+    atomic,
+    canonical,
+    read_json,
+    remove_remains,
+    sha256_file,
+    sha256_text,
+    to_json,
+    write_json,
+    write_text,
+)
 
 
 def test_a_file_appears_whole_and_makes_its_folders(tmp_path):
@@ -104,3 +114,14 @@ def test_the_nearest_name_is_suggested(wrong, allowed, hint):
 )
 def test_lists_are_cut_for_a_sentence(names, text):
     assert listing(names, limit=2) == text
+
+
+def test_what_killed_writers_have_left_is_removed_and_nothing_else(tmp_path):
+    left = tmp_path / "a" / ".x.csv.host.1.part"
+    left.parent.mkdir()
+    left.write_text("half")
+    kept = [tmp_path / "a" / name for name in ("x.csv", "y.part", ".hidden")]
+    for path in kept:
+        path.write_text("whole")
+    assert remove_remains(tmp_path) == 1
+    assert sorted(left.parent.iterdir()) == sorted(kept)

@@ -14,7 +14,7 @@ from builders import read, write
 from scripts.shared.cleaning import parse_numbers
 from scripts.shared.config import Format
 from scripts.shared.errors import UserError
-from scripts.shared.reading import BLOCK_BYTES, _CsvFile, _needs_care, column_names, read_blocks
+from scripts.shared.reading import BLOCK_BYTES, CsvFile, _needs_care, column_names, read_blocks
 
 TEXT = ["a", "b"]
 
@@ -513,7 +513,7 @@ def test_a_ragged_row_in_another_encoding_is_refused_without_noise(tmp_path, cap
 
 def test_plain_quotes_are_masked_as_all_quotes_are():
     random = np.random.default_rng(8)
-    file = _CsvFile(None, Format(), {}, set(), BLOCK_BYTES)
+    file = CsvFile(None, Format(), {}, set(), BLOCK_BYTES)
     pieces = [b'"', b'"', b",", b"\n", b"a", b" ", b"\r\n", b'"b"', b',"c;",', b'""']
     quick = 0
     for _ in range(4000):

@@ -313,7 +313,7 @@ def test_cross_validation_in_blocks_says_what_it_says_in_memory(tmp_path, name, 
     at = lay_out(tmp_path, loans(400), models=MODELS, cv_folds=3)
     scores = []
     for file in ("memory.json", "blocks.json"):
-        cross_validate.main(at.parts, at.membership, tmp_path / file, name, at.config)
+        cross_validate.main(at.parts, at.membership, tmp_path / file, name, [], at.config)
         scores.append(read_json(tmp_path / file))
         monkeypatch.setattr(fit_module, "FEATURE_BYTES", 10**12)
     assert scores[1]["mean"]["roc_auc"] == pytest.approx(scores[0]["mean"]["roc_auc"], abs=5e-3)
@@ -391,7 +391,7 @@ def test_without_a_sample_the_card_has_no_curve(tmp_path):
 
 def test_cross_validation_is_of_the_sample_alone(tmp_path):
     at, _, _ = sampled(tmp_path, loans(2500))
-    cross_validate.main(at.parts, at.membership, tmp_path / "cv.json", "tree", at.config)
+    cross_validate.main(at.parts, at.membership, tmp_path / "cv.json", "tree", [], at.config)
     assert sum(fold["rows"] for fold in read_json(tmp_path / "cv.json")["folds"]) == 1000
 
 

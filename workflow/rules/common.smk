@@ -21,7 +21,7 @@ atexit.register(gc.freeze)
 
 from scripts.shared.code_hash import code_hash
 from scripts.shared.errors import UserError
-from scripts.shared.files import sha256_file
+from scripts.shared.files import remove_remains, sha256_file
 from scripts.shared.inputs import variables
 from scripts.shared.ownership import record_owner, release_stale_lock
 from scripts.shared.partitions import batches, partitions_of
@@ -111,4 +111,5 @@ def requests(memory_per_input=4.0, most_mb=math.inf, disk_per_input=2, divided_b
 
 onstart:
     record_owner()
+    remove_remains(Path("results"))
     PLAN.freeze()
