@@ -1,8 +1,8 @@
 """What the processes of a run have used, from the notes that meter/sitecustomize.py leaves, and what follows from it.
 
 Snakemake's benchmark files can't say it. They do count children, but hold the last sample of /proc, taken twice a
-second for 15 s and then every 30 s: a job of 44 s lacks up to 29 s of its CPU, and perhaps its peak. And they count what
-reached the disk, where a file in the page cache counts nothing.
+second for 15 s and then every 30 s: a job of 44 s lacks up to 29 s of its CPU, and perhaps its peak. And they count
+what reached the disk, where a file in the page cache counts nothing.
 """
 
 import json

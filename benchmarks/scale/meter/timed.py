@@ -1,7 +1,7 @@
 """Run a command, and say what it and all its descendants have used.
 
-Use: timed.py FOLDER MEMORY_MB COMMAND …. The last line of the output is JSON. Where MEMORY_MB isn't 0, no process gets more address space. A process of its own,
-since getrusage(2) tells of all children that ever were.
+Use: timed.py FOLDER MEMORY_MB COMMAND …. The last line of the output is JSON. Where MEMORY_MB isn't 0, no process gets
+more address space. A process of its own, since getrusage(2) tells of all children that ever were.
 """
 
 import json
