@@ -274,7 +274,7 @@ class Bench:
         spans: dict[str, list[float]] = {"preprocess": [], "predict_share": []}
         for cores in ("1", "2"):
             self.forget()
-            run = self.ours(self.config(["lr"], "loans", mb), "--cores", cores)
+            run = self.ours(self.config(["dt"], "loans", mb), "--cores", cores)
             for step, found in spans.items():
                 found.append(total(usage for usage in run.usages if usage.step == step).span)
         return {step: (found[0], found[1]) for step, found in spans.items()}

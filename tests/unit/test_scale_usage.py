@@ -8,6 +8,7 @@ import sys
 import pytest
 from test_house import ROOT, rules
 
+from benchmarks.scale.__main__ import Command, Run, conclude
 from benchmarks.scale.usage import STAGES, Usage, by_step, growth, nearest, of_stage, read_usage, step_name, total
 
 METER = ROOT / "benchmarks" / "scale" / "meter"
@@ -83,3 +84,20 @@ def test_a_step_is_named_by_the_folder_of_its_log():
     command = ["python", "-m", "scripts.step", "train", "--log", "results/logs/train_dt/train_dt.log", "--threads", "1"]
     assert step_name(command) == "train_dt"
     assert step_name(["/x/python", "predict.py", "a.csv"]) == "predict"
+
+
+def run(cpu):
+    return Run(Command(0, seconds=1.0, cpu=cpu, output=""), [])
+
+
+def test_the_last_line_is_the_ratio_at_the_size_nearest_to_the_reference(capsys):
+    ours = {1_000_000: run(30.0), 2_000_000: run(40.0), 20_000_000: run(500.0)}
+    conclude(ours, {1_000_000: run(60.0), 2_000_000: run(160.0)})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "ratio: 0.25"
+    assert "our CPU at 20,000,000 rows, by that at 2,000,000 grown in step with the rows: 1.25" in lines
+
+
+def test_without_an_old_side_that_finished_there_is_no_ratio(capsys):
+    conclude({1_000_000: run(30.0)}, {})
+    assert "ratio" not in capsys.readouterr().out
