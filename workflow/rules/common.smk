@@ -74,6 +74,16 @@ def row_of(model):
     return as_json(CONFIG.models[model].model_dump(mode="json", exclude={"tune"}))
 
 
+def trials_of(model, rounds):
+    """The files of all trials of some rounds."""
+    return [path for each in rounds for path in expand(TRIAL, model=model, round=each.number, trial=each.names)]
+
+
+def tuned_of(model):
+    """What a model is trained with beside its row."""
+    return expand(TUNED, model=model) if model in SEARCHES else []
+
+
 def code_of(module):
     """The hash of a step's code, as a function: a job computes its own step's alone."""
     return lambda wildcards: code_hash(module)

@@ -7,16 +7,6 @@ TUNED = "results/models/{model}/tuned.json"
 SEARCHES = PLAN.searches
 
 
-def trials_of(model, rounds):
-    """The files of all trials of some rounds."""
-    return [path for each in rounds for path in expand(TRIAL, model=model, round=each.number, trial=each.names)]
-
-
-def tuned_of(model):
-    """What a model is trained with beside its row."""
-    return expand(TUNED, model=model) if model in SEARCHES else []
-
-
 for NAME, ROUNDS in SEARCHES.items():
     for ROUND in ROUNDS:
         for BATCH, NAMES in enumerate(ROUND.batches(CONFIG.models[NAME].tune.per_job), start=1):
