@@ -119,6 +119,27 @@ def requests(memory_per_input=4.0, most_mb=math.inf, disk_per_input=2, divided_b
     return {"mem_mb": mem_mb, "disk_mb": disk_mb}
 
 
+def of_share(path, kind, partitions, wildcard):
+    """What the step `divide` has written of a partition's file; nothing where the file isn't divided.
+
+    It may be written anew for the sake of one partition whose output is lost: the others need not be made again for that.
+    Where the file itself has changed, they are.
+    """
+
+    def found(wildcards):
+        partition = partitions[wildcards[wildcard]]
+        return expand(path, kind=kind, file=partition.file) if partition.of > 1 else []
+
+    return ancient(found)
+
+
+def of_application(path):
+    """The files of all shares of an application file, in order."""
+    return lambda wildcards: expand(
+        path, share=[name for name, share in SHARES_OF_APPLICATIONS.items() if share.file == wildcards.application]
+    )
+
+
 onstart:
     record_owner()
     remove_remains(Path("results"))

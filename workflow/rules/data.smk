@@ -10,20 +10,6 @@ MEMBERSHIPS = expand(MEMBERSHIP, part=PARTITIONS)
 SHARES, PIECES = "results/shares/{kind}/{file}.json", "results/shares/{kind}/{file}.pieces"
 
 
-def of_share(path, kind, partitions, wildcard):
-    """What the step `divide` has written of a partition's file; nothing where the file isn't divided.
-
-    It may be written anew for the sake of one partition whose output is lost: the others need not be made again for that.
-    Where the file itself has changed, they are.
-    """
-
-    def found(wildcards):
-        partition = partitions[wildcards[wildcard]]
-        return expand(path, kind=kind, file=partition.file) if partition.of > 1 else []
-
-    return ancient(found)
-
-
 rule divide:
     input:
         raw=lambda wildcards: RAW[wildcards.file].path,

@@ -15,13 +15,6 @@ if len(WHOLE) > CONFIG.partitions.files:
     BATCHES = batches(WHOLE, CONFIG.partitions.files, CONFIG.partitions.mb)
 
 
-def of_application(path):
-    """The files of all shares of an application file, in order."""
-    return lambda wildcards: expand(
-        path, share=[name for name, share in SHARES_OF_APPLICATIONS.items() if share.file == wildcards.application]
-    )
-
-
 rule predict:
     input:
         application=lambda wildcards: APPLICATIONS[wildcards.application].path,

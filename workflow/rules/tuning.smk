@@ -29,7 +29,7 @@ for NAME, ROUNDS in SEARCHES.items():
                     ENVIRONMENT
                 threads: CONFIG.resources.threads
                 resources:
-                    **requests(memory_per_input=100),
+                    **requests(**TRAINING),
                 params:
                     model_name=NAME,
                     model=row_of(NAME),
