@@ -18,7 +18,7 @@ STAGES = {
     "train_dt": ("train_dt",),
     "evaluate": ("score", "evaluate", "evaluate_lr", "evaluate_dt"),
     "select": ("compare", "select", "select_best"),
-    "predict": ("divide_application", "predict", "predict_share", "join"),
+    "predict": ("divide_application", "predict", "predict_share", "join", "predict_batch"),
 }
 
 
