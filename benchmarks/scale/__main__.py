@@ -29,7 +29,18 @@ from typing import Any
 import yaml
 from tabulate import tabulate
 
-from benchmarks.scale.usage import STAGES, Total, Usage, by_step, growth, nearest, of_stage, read_usage, total
+from benchmarks.scale.usage import (
+    STAGES,
+    Total,
+    Usage,
+    by_step,
+    growth,
+    line_through,
+    nearest,
+    of_stage,
+    read_usage,
+    total,
+)
 from pool.pool import CHECKOUT, ROOT, Pool
 from scripts.shared.errors import UserError
 
@@ -38,7 +49,7 @@ OLD_STEPS = HERE.parent / "dagman" / "steps"
 OLD = ("preprocess", "split", "train_lr", "train_dt", "evaluate_lr", "evaluate_dt", "select_best", "predict")
 MODELS = ("lr", "dt")
 REFERENCE = 2_000_000  # rows, at or near which the sides are compared
-PARTITIONS = 4  # of the run that shows what a second core brings
+PARTITIONS, CORES = 4, (1, 2)  # of the runs that show what a second core brings
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 HEADER = ("step", "jobs", "seconds", "CPU s", "peak MB", "read MB", "written MB")
 
@@ -106,7 +117,8 @@ class Here:
         return []
 
     def _environment(self) -> dict[str, str]:
-        return dict(os.environ)
+        # A PYTHONPATH that holds the working folder would have Snakemake itself noted, as if it were a step.
+        return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
     def _cpu_elsewhere(self) -> float:
         """The CPU of jobs that aren't children of the command."""
@@ -272,9 +284,9 @@ class Bench:
         """Return the time of the partitions' jobs with one core and with two, by step."""
         mb = (self.files / "loans.csv").stat().st_size / PARTITIONS / 1e6 * 1.001
         spans: dict[str, list[float]] = {"preprocess": [], "predict_share": []}
-        for cores in ("1", "2"):
+        for cores in CORES:
             self.forget()
-            run = self.ours(self.config(["dt"], "loans", mb), "--cores", cores)
+            run = self.ours(self.config(["dt"], "loans", mb), "--cores", str(cores))
             for step, found in spans.items():
                 found.append(total(usage for usage in run.usages if usage.step == step).span)
         return {step: (found[0], found[1]) for step, found in spans.items()}
@@ -351,17 +363,26 @@ def efficiency(bench: Bench) -> None:
         say(f"{step}: {one:.1f} s on one core, {two:.1f} s on two, parallel efficiency {one / two / 2:.2f}")
 
 
+def growth_by_stage(ours: Mapping[int, Run]) -> None:
+    """Print what each stage costs however few the rows, and for each million of them: the line through two sizes."""
+    small, large = min(ours), max(ours)
+    lines = []
+    for stage in [*STAGES, "all"]:
+        cpu = {n: ours[n].cpu if stage == "all" else of_stage(ours[n].usages, stage).cpu for n in (small, large)}
+        lines.append([stage, *line_through(cpu)])
+    say(f"\nour CPU as a line through {small:,} and {large:,} rows")
+    say(tabulate(lines, ("stage", "s a run", "s for each million rows"), floatfmt=("", ".1f", ".2f")))
+
+
 def conclude(ours: Mapping[int, Run], old: Mapping[int, Run]) -> None:
     """Print how ours grows, and the ratio of the sides at the size nearest to the reference."""
     cpu = {rows: run.cpu for rows, run in ours.items()}
     if len(cpu) > 1:
-        small, large = min(cpu), max(cpu)
-        each = (cpu[large] - cpu[small]) / (large - small) * 1e6
-        say(f"\nour CPU: {each:.2f} s for each further million rows, from {small:,} to {large:,}")
-        reference = nearest(cpu, REFERENCE)
-        if reference != large:
-            times = growth(cpu, reference)
-            say(f"our CPU at {large:,} rows, by that at {reference:,} grown in step with the rows: {times:.2f}")
+        growth_by_stage(ours)
+    reference, largest = nearest(cpu, REFERENCE), max(cpu)
+    if reference != largest:
+        times = growth(cpu, reference)
+        say(f"our CPU at {largest:,} rows, by that at {reference:,} grown in step with the rows: {times:.2f}")
     if old:
         rows = nearest(old, REFERENCE)
         say(f"\nat {rows:,} rows: old {old[rows].cpu:.1f} s of CPU, ours {cpu[rows]:.1f} s")

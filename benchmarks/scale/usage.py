@@ -131,3 +131,14 @@ def growth(cpu: Mapping[int, float], reference: int) -> float:
     """
     largest = max(cpu)
     return cpu[largest] / (cpu[reference] * largest / reference)
+
+
+def line_through(cpu: Mapping[int, float]) -> tuple[float, float]:
+    """Return what is spent however few the rows, and what each million rows adds, by the smallest and largest size.
+
+    >>> line_through({1_000_000: 5.0, 3_000_000: 11.0})
+    (2.0, 3.0)
+    """
+    small, large = min(cpu), max(cpu)
+    each = (cpu[large] - cpu[small]) / (large - small) * 1e6
+    return cpu[small] - each * small / 1e6, each
