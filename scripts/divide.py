@@ -14,12 +14,10 @@ import pyarrow as pa
 
 from scripts.shared.config import Contract, Format, read_config
 from scripts.shared.files import read_json, write_json
-from scripts.shared.plan import planned_file
+from scripts.shared.partitions import planned_file
 from scripts.shared.progress import Progress
 from scripts.shared.reading import (
-    WHOLE,
     CsvFile,
-    Part,
     Records,
     Share,
     can_be_entered_midway,
@@ -81,11 +79,6 @@ def divide(source: Path, file_format: Format, count: int, pieces: Path) -> list[
         if can_be_entered_midway(source, file_format):
             return _ranges(CsvFile(source, file_format), source.stat().st_size, count)
         return _unpack(CsvFile(source, file_format, block_bytes=PIECE_BLOCK), count, pieces)
-
-
-def read_part(shares: list[Path], pieces: list[Path], number: int) -> Part:
-    """Return what a partition takes of a file, as `main` has written it; all, where the file isn't divided."""
-    return Part(Share(**read_json(shares[0])["shares"][number - 1]), pieces[0]) if shares else WHOLE
 
 
 class _Open:

@@ -11,14 +11,13 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from scripts.divide import read_part
 from scripts.shared.cleaning import CleanBlock, Cleaner
 from scripts.shared.config import Contract, Predict, Rejects, read_config
 from scripts.shared.files import atomic, read_json, write_json
 from scripts.shared.models import load_model, versions
-from scripts.shared.plan import planned_file
+from scripts.shared.partitions import planned_file
 from scripts.shared.progress import Progress
-from scripts.shared.reading import WHOLE, Part, column_names, read_blocks
+from scripts.shared.reading import WHOLE, Part, column_names, part_of, read_blocks
 from scripts.shared.registry import PUBLISH_ANEW, live_version
 from scripts.shared.rejects import RejectsWriter
 from scripts.shared.scoring import fast_scorer
@@ -63,7 +62,7 @@ def main(
     number
         The partition's number, from 1.
     """
-    part = read_part(shares, pieces, number)
+    part = part_of(shares, pieces, number)
     score_file(live_scorer(live), application, [predictions, rejects, summary], config, plan, part)
 
 

@@ -5,15 +5,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from scripts.divide import read_part
 from scripts.shared.cleaning import Cleaner
 from scripts.shared.config import Contract, Rejects, read_config
 from scripts.shared.errors import UserError
 from scripts.shared.files import atomic, write_json
+from scripts.shared.partitions import planned_file
 from scripts.shared.parts import part_writer
-from scripts.shared.plan import planned_file
 from scripts.shared.progress import Progress
-from scripts.shared.reading import WHOLE, Part, read_blocks
+from scripts.shared.reading import WHOLE, Part, part_of, read_blocks
 from scripts.shared.rejects import RejectsWriter
 
 
@@ -49,7 +48,7 @@ def main(
     """
     options, file = read_config(config), planned_file(plan, raw)
     file.check()
-    part = read_part(shares, pieces, number)
+    part = part_of(shares, pieces, number)
     counts = preprocess(raw, clean, rejects, options.contract(), options.rejects, part)
     file.check()
     write_json(summary, counts)

@@ -18,6 +18,7 @@ scripts fails, its figures end there, and larger sizes aren't tried.
 import argparse
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -90,7 +91,7 @@ class Here:
     def down(self) -> None:
         """Nothing runs on."""
 
-    def run(self, folder: str, command: Iterable[str], memory_mb: int = 0) -> Command:
+    def run(self, folder: str, command: list[str], memory_mb: int = 0) -> Command:
         """Run a command in a folder of the scratch folder, with a limit of memory or none, and wait for it."""
         shutil.copy(HERE / "meter" / "timed.py", self.folder)
         timed = [self.python, f"{self.inside}/timed.py", f"{self.inside}/{folder}", str(memory_mb), *command]
@@ -106,7 +107,8 @@ class Here:
         try:
             used = json.loads(last)
         except ValueError:
-            raise UserError(f"a command could not be run: {done.stdout.strip()[-600:]}") from None
+            why = done.stdout.strip()[-600:] or f"it ended by itself or by a signal, with {done.returncode}"
+            raise UserError(f"{shlex.join(command)} could not be timed: {why}") from None
         return Command(used["code"], used["seconds"], used["cpu"] + self._cpu_elsewhere(), output)
 
     def hand_over(self) -> None:

@@ -6,12 +6,13 @@ finds out. Imported by the Snakefile, which every job parses: nothing heavy here
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from scripts.shared.errors import UserError
+from scripts.shared.files import read_json
 
 # How many bytes of CSV a byte of a file holds, about: measured on loan data, gzip 4, zstd 4, Parquet with zstd 3.
 EXPANSION = {".gz": 4, ".zst": 4, ".parquet": 3, ".pq": 3}
@@ -139,3 +140,24 @@ def to_plain(files: Mapping[str, InputFile]) -> dict[str, dict[str, Any]]:
 def from_plain(files: Mapping[str, Mapping[str, Any]]) -> dict[str, InputFile]:
     """Return what `to_plain` was given."""
     return {name: InputFile(**file) for name, file in files.items()}
+
+
+def planned_file(plan: Path, path: Path) -> InputFile:
+    """Return what the frozen plan says of one of its files."""
+    return planned_files(plan, [path])[0]
+
+
+def planned_files(plan: Path, paths: Sequence[Path]) -> list[InputFile]:
+    """Return what the frozen plan says of some of its files.
+
+    Raises
+    ------
+    UserError
+        For a file that is not in it.
+    """
+    frozen = read_json(plan)
+    files = {file["path"]: file for kind in ("raw", "applications") for file in frozen[kind].values()}
+    for path in paths:
+        if str(path) not in files:
+            raise UserError(f"{path} is not in {plan}: it came after the run began; run again")
+    return [InputFile(**files[str(path)]) for path in paths]

@@ -4,7 +4,7 @@ Made when the workflow is parsed, and by the driver before that, so that a mista
 Imported by every job: nothing heavy here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,27 +89,6 @@ def frozen_plan() -> Plan:
 def find_searches(config: Config) -> dict[str, list[Round]]:
     """Return the rounds of each model that is tuned, by its name."""
     return {name: find_rounds(name, row, config.seed) for name, row in config.models.items() if row.tune}
-
-
-def planned_file(plan: Path, path: Path) -> InputFile:
-    """Return what the frozen plan says of one of its files."""
-    return planned_files(plan, [path])[0]
-
-
-def planned_files(plan: Path, paths: Sequence[Path]) -> list[InputFile]:
-    """Return what the frozen plan says of some of its files.
-
-    Raises
-    ------
-    UserError
-        For a file that is not in it.
-    """
-    frozen = read_json(plan)
-    files = {file["path"]: file for kind in ("raw", "applications") for file in frozen[kind].values()}
-    for path in paths:
-        if str(path) not in files:
-            raise UserError(f"{path} is not in {plan}: it came after the run began; run again")
-    return [InputFile(**files[str(path)]) for path in paths]
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -25,6 +25,7 @@ import pyarrow.parquet
 
 from scripts.shared.config import Format
 from scripts.shared.errors import UserError, did_you_mean, listing
+from scripts.shared.files import read_json
 from scripts.shared.rejects import Reject
 
 BLOCK_BYTES = 8 << 20
@@ -95,6 +96,11 @@ class Part:
 
 
 WHOLE = Part()
+
+
+def part_of(shares: list[Path], pieces: list[Path], number: int) -> Part:
+    """Return what a partition takes of a file, as the step `divide` has written it; all where it isn't divided."""
+    return Part(Share(**read_json(shares[0])["shares"][number - 1]), pieces[0]) if shares else WHOLE
 
 
 def read_blocks(
