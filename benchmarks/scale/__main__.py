@@ -267,11 +267,11 @@ class Bench:
                 command.append(f"{self.place.inside}/data/sound.csv")
             done = self.place.run("old", command, memory_mb)
             seconds, cpu = seconds + done.seconds, cpu + done.cpu
-            # A script ends with a sweep over all that its libraries made, after its note.
-            usages += [replace(one, cpu=done.cpu) for one in read_usage(usage) if one.step == step]
             if done.code:
                 reason = done.output.strip().rpartition("\n")[2] or f"exit code {done.code}"
                 return Run(Command(done.code, seconds, cpu, done.output), usages), f"{step}: {reason}"
+            # A script ends with a sweep over all that its libraries made, after its note.
+            usages += [replace(one, cpu=done.cpu) for one in read_usage(usage) if one.step == step]
         return Run(Command(0, seconds, cpu, ""), usages), ""
 
     def predict_rates(self) -> dict[str, float]:
@@ -349,7 +349,7 @@ def measure(bench: Bench, memory_mb: int, with_old: bool) -> tuple[Run, Run | No
     if not with_old:
         return ours, None
     old, failure = bench.old(memory_mb)
-    table(f"old, with at most {memory_mb:,} MB", old, "the rest")
+    table(f"old, with at most {memory_mb:,} MB", old, "what failed" if failure else "the rest")
     if failure:
         say(f"failed in {failure}")
     compare(ours, old)
