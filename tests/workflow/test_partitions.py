@@ -107,3 +107,17 @@ def test_a_file_that_changes_while_the_run_goes_on_is_noticed(in_three):
     run = in_three.snakemake("--until", "preprocess")
     assert run.code == 1
     assert any("loans.csv has changed since the run began" in sentence for sentence in run.sentences), run.output
+
+
+def test_many_small_files_are_scored_by_one_job_and_come_out_the_same(finished):
+    """Two applications are more than the one that the config allows, and go into batches of one."""
+    before = {path.name: path.read_bytes() for path in finished.path("results/predictions").iterdir()}
+    for path in finished.path("results/predictions").iterdir():
+        path.unlink()
+    finished.config(partitions={"files": 1})
+    run = finished.snakemake()
+    assert run.code == 0, run.output
+    assert sorted(rule for rule in run.finished if "predict" in rule) == ["predict_batch_1", "predict_batch_2"]
+    assert {path.name: path.read_bytes() for path in finished.path("results/predictions").iterdir()} == before
+    finished.config(partitions={"files": 2})
+    assert finished.snakemake("-n").planned.keys() <= {"predict"}, "nothing else depends on how files are batched"
