@@ -1,6 +1,5 @@
 """One real HTCondor pool for all tests of this folder: a central manager, an access point, two execute nodes."""
 
-import contextlib
 import os
 import re
 import shutil
@@ -11,8 +10,7 @@ import pytest
 import yaml
 
 from pool.pool import Pool
-from scripts.shared.errors import UserError
-from tests.pool.harness import LOCAL, Project, boosting, wait_until_no_slot_is_kept
+from tests.pool.harness import LOCAL, Project, boosting, running, wait_until_no_slot_is_kept
 
 
 def pytest_addoption(parser):
@@ -34,17 +32,8 @@ def pool(request):
         pool.sync()  # the image's profile link leads there
         yield pool
         return
-    pool = Pool(f"test-pool-{os.getpid()}")
-    try:
-        try:
-            pool.up()
-        except UserError as error:
-            pytest.exit(f"the pool tests can't run: {error}", returncode=1)
-        pool.sync()
+    with running(Pool(f"test-pool-{os.getpid()}"), "pool") as pool:
         yield pool
-    finally:
-        with contextlib.suppress(UserError):  # no engine: then there is nothing to take down, and the reason is told
-            pool.down()
 
 
 @pytest.fixture

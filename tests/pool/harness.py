@@ -1,5 +1,6 @@
 """What the pool tests share: a project for each test, runs that go on beside the test, and the pool's ClassAds."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -8,13 +9,15 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from pool.pool import CHECKOUT, ROOT, Pool
+from scripts.shared.errors import UserError
 
 SNAKEMAKE = "/shared/environment/bin/snakemake --profile htcondor"
 LOCAL = "/shared/environment/bin/snakemake --profile profiles/local"
@@ -28,6 +31,21 @@ flags = struct.unpack("16sh", fcntl.ioctl(probe, 0x8913, struct.pack("16sh", nam
 flags = flags | 1 if sys.argv[1] == "up" else flags & ~1
 fcntl.ioctl(probe, 0x8914, struct.pack("16sh", name, flags))
 """
+
+
+@contextlib.contextmanager
+def running(pool: Pool, tests: str) -> Iterator[Pool]:
+    """Start a pool for tests, with the project on it; take it down in the end, whatever happens."""
+    try:
+        try:
+            pool.up()
+            pool.sync()  # the profile's link on the access point leads there
+        except UserError as error:
+            pytest.exit(f"the {tests} tests can't run: {error}", returncode=1)
+        yield pool
+    finally:
+        with contextlib.suppress(UserError):  # no engine: then there is nothing to take down, and the reason is told
+            pool.down()
 
 
 def wait_until(condition: Callable[[], object], seconds: float, what: str) -> object:

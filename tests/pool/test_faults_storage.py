@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from pool.pool import Pool
-from scripts.shared.errors import UserError
-from tests.pool.harness import Project, wait_until
+from tests.pool.harness import Project, running, wait_until
 from tests.pool.shared_storage import (
     check_partial_rerun,
     check_reads,
@@ -56,16 +55,8 @@ class SshfsPool(Pool):
 @pytest.fixture(scope="module")
 def cached_pool():
     assert Path("/dev/fuse").exists(), "/dev/fuse is not there, and sshfs needs it; as root: modprobe fuse"
-    pool = SshfsPool(f"test-sshfs-{os.getpid()}")
-    try:
-        try:
-            pool.up()
-        except UserError as error:
-            pytest.exit(f"the pool tests can't run: {error}", returncode=1)
-        pool.sync()
+    with running(SshfsPool(f"test-sshfs-{os.getpid()}"), "pool") as pool:
         yield pool
-    finally:
-        pool.down()
 
 
 @pytest.fixture(scope="module")
