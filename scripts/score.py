@@ -38,7 +38,7 @@ def score_test_rows(
     parts: list[Path], membership: list[Path], pipeline: Pipeline, contract: Contract
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float64]]:
     """Return target and score of the test rows, in the order of the parts."""
-    table, _ = read_table(parts, membership, TEST, contract)
+    table = read_table(parts, membership, TEST, contract)
     target = table.column(contract.columns.target.column).to_numpy()
     # The scorer that predict uses: what is measured here is what applications will get.
     return target, fast_scorer(pipeline, contract.numeric_features(), contract.columns.categorical).score(table)

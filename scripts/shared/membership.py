@@ -42,41 +42,39 @@ class Rows:
 
 def read_rows(parts: Sequence[Path], membership: Sequence[Path], side: str, contract: Contract) -> Rows:
     """Return the rows of one side."""
-    table, keys = read_table(parts, membership, side, contract)
-    target = table.column(contract.columns.target.column).to_numpy()
-    return Rows(to_frame(table, contract.numeric_features(), contract.columns.categorical), target, keys)
+    return to_rows(read_table(parts, membership, side, contract), contract)
 
 
-def read_table(
-    parts: Sequence[Path], membership: Sequence[Path], side: str, contract: Contract
-) -> tuple[pa.Table, Hashes]:
-    """Return the features and the target of one side's rows, and the hash of each row's identity."""
-    tables, keys = [], []
+def read_table(parts: Sequence[Path], membership: Sequence[Path], side: str, contract: Contract) -> pa.Table:
+    """Return features, target and `KEY` of one side's rows."""
+    tables = []
     for part, member in zip(parts, membership, strict=True):
-        sides = read_part(member)
-        mask = pc.equal(sides.column("side").cast(pa.string()), side).to_numpy()
-        rows = read_part(part, _columns(contract))
-        tables.append(rows.filter(pa.array(mask)))
-        keys.append(sides.column("key").to_numpy()[mask])
-    return pa.concat_tables(tables).unify_dictionaries(), np.concatenate(keys)
+        rows, sides = read_part(part, _columns(contract)), read_part(member)
+        whole = rows.append_column(KEY, sides.column("key"))
+        tables.append(whole.filter(pc.equal(sides.column("side").cast(pa.string()), side)))
+    return pa.concat_tables(tables).unify_dictionaries()
 
 
-def stream_rows(
+def stream_tables(
     parts: Sequence[Path], membership: Sequence[Path], side: str, contract: Contract, rows_per_block: int
-) -> Iterator[Rows]:
-    """Yield the rows of one side in blocks of exactly `rows_per_block` rows, the last one shorter.
+) -> Iterator[pa.Table]:
+    """Yield features, target and `KEY` of one side in tables of exactly `rows_per_block` rows, the last one shorter.
 
-    The blocks are those of one long table, so that nothing computed block by block depends on how the rows are spread
+    The tables are pieces of one long one, so that nothing computed block by block depends on how the rows are spread
     over the parts. Memory is bounded by the blocks, also where one part holds all rows.
     """
-    numeric, categorical = contract.numeric_features(), contract.columns.categorical
     for table in _exact_blocks(_tables(parts, membership, side, contract, rows_per_block), rows_per_block):
-        unified = table.unify_dictionaries()
-        yield Rows(
-            to_frame(unified, numeric, categorical),
-            unified.column(contract.columns.target.column).to_numpy(),
-            unified.column(KEY).to_numpy(),
-        )
+        yield table.unify_dictionaries()
+
+
+def to_rows(table: pa.Table, contract: Contract) -> Rows:
+    """Return a table of `stream_tables`, or several in a row, as models take it."""
+    unified = table.unify_dictionaries()
+    return Rows(
+        to_frame(unified, contract.numeric_features(), contract.columns.categorical),
+        unified.column(contract.columns.target.column).to_numpy(),
+        unified.column(KEY).to_numpy(),
+    )
 
 
 def _tables(
@@ -180,10 +178,20 @@ def to_frame(table: pa.Table, numeric: Sequence[str], categorical: Sequence[str]
     """Return the features as a pandas frame: float64 and object columns, NaN where missing."""
     data: dict[str, npt.NDArray[np.float64] | npt.NDArray[np.object_]] = {}
     for name in numeric:
-        data[name] = table.column(name).fill_null(np.nan).to_numpy()
+        data[name] = numbers(table, name)
     for name in categorical:
-        encoded = table.column(name).combine_chunks()
-        encoded = encoded if pa.types.is_dictionary(encoded.type) else encoded.dictionary_encode()
-        texts = np.array([*encoded.dictionary.to_pylist(), np.nan], dtype=object)
-        data[name] = texts[encoded.indices.fill_null(len(texts) - 1).to_numpy(zero_copy_only=False)]
+        found, places = texts(table, name)
+        data[name] = np.array([*found, np.nan], dtype=object)[places]
     return pd.DataFrame(data)
+
+
+def numbers(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
+    """Return a numeric column, NaN where missing."""
+    return np.asarray(table.column(name).fill_null(np.nan).to_numpy())
+
+
+def texts(table: pa.Table, name: str) -> tuple[list[str], npt.NDArray[np.integer]]:
+    """Return the values of a categorical column, and the place of each row's among them; -1 where missing."""
+    encoded = table.column(name).combine_chunks()
+    encoded = encoded if pa.types.is_dictionary(encoded.type) else encoded.dictionary_encode()
+    return encoded.dictionary.to_pylist(), encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from scripts.shared.hashing import Hashes
-from scripts.shared.membership import Rows
+from scripts.shared.membership import KEY, numbers, texts
 
 # Rows of a block. A block of 150 float64 columns is 20 MB: small beside the libraries, large enough for BLAS.
 BLOCK_ROWS = 16_384
@@ -103,6 +104,8 @@ class RowCache:
         Where the files go.
     numeric, categorical
         The feature columns.
+    target
+        The column of outcomes.
 
     Attributes
     ----------
@@ -110,9 +113,9 @@ class RowCache:
         Per categorical column the values seen so far; a code is a position in it.
     """
 
-    def __init__(self, folder: Path, numeric: list[str], categorical: list[str]) -> None:
+    def __init__(self, folder: Path, numeric: list[str], categorical: list[str], target: str) -> None:
         self.folder = folder
-        self.numeric, self.categorical = numeric, categorical
+        self.numeric, self.categorical, self.target = numeric, categorical, target
         self.texts: list[dict[str, int]] = [{} for _ in categorical]
         self._numbers = ArrayFile(folder / "numeric", len(numeric), np.float64)
         self._codes = ArrayFile(folder / "codes", len(categorical), np.int32)
@@ -124,19 +127,18 @@ class RowCache:
         """Return the number of rows."""
         return self._target.rows
 
-    def append(self, rows: Rows) -> None:
-        """Add rows."""
-        self._numbers.append(rows.frame[self.numeric].to_numpy(np.float64) + 0.0)  # -0 becomes 0
-        codes = [self._encode(rows.frame[name], at) for at, name in enumerate(self.categorical)]
-        self._codes.append(np.column_stack(codes) if codes else np.empty((len(rows.target), 0), np.int32))
-        self._target.append(rows.target[:, None])
-        self._keys.append(rows.keys[:, None])
+    def append(self, rows: pa.Table) -> None:
+        """Add rows, as `stream_tables` gives them."""
+        self._numbers.append(_columns([numbers(rows, name) for name in self.numeric], rows.num_rows) + 0.0)  # no -0
+        self._codes.append(_columns([self._encode(rows, at) for at in range(len(self.categorical))], rows.num_rows))
+        self._target.append(rows.column(self.target).to_numpy()[:, None])
+        self._keys.append(rows.column(KEY).to_numpy()[:, None])
 
-    def _encode(self, values: "pd.Series[Any]", at: int) -> npt.NDArray[np.int32]:
-        local, found = pd.factorize(values.to_numpy())
+    def _encode(self, rows: pa.Table, at: int) -> npt.NDArray[np.int32]:
+        found, places = texts(rows, self.categorical[at])
         known = self.texts[at]
-        positions = [known.setdefault(text, len(known)) for text in found]
-        return np.array([*positions, -1], dtype=np.int32)[local]  # factorize gives -1 for missing: the last place
+        codes = [known.setdefault(text, len(known)) for text in found]
+        return np.asarray(np.array([*codes, -1], dtype=np.int32)[places])
 
     def blocks(self, keep: Keep | None = None) -> Iterator[Block]:
         """Yield the rows in order; `keep` says by key which rows count."""
@@ -173,13 +175,17 @@ class RowCache:
 
 
 @contextlib.contextmanager
-def cached(blocks: Iterable[Rows], numeric: list[str], categorical: list[str]) -> Iterator[RowCache]:
+def cached(blocks: Iterable[pa.Table], numeric: list[str], categorical: list[str], target: str) -> Iterator[RowCache]:
     """Write rows to a folder of their own on the scratch disk (TMPDIR), which is removed in the end."""
     with tempfile.TemporaryDirectory(prefix="train-") as folder:
-        cache = RowCache(Path(folder), numeric, categorical)
+        cache = RowCache(Path(folder), numeric, categorical, target)
         try:
             for rows in blocks:
                 cache.append(rows)
             yield cache
         finally:
             cache.close()
+
+
+def _columns(columns: list[npt.NDArray[Any]], rows: int) -> npt.NDArray[Any]:
+    return np.column_stack(columns) if columns else np.empty((rows, 0))

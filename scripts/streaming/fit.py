@@ -14,7 +14,7 @@ from scripts.shared.errors import UserError
 from scripts.shared.membership import Survey
 from scripts.shared.pipeline import path_of
 from scripts.streaming.cache import Keep, RowCache
-from scripts.streaming.logistic import Blocks, check_logistic, fit_logistic
+from scripts.streaming.logistic import WARM_BLOCKS, Blocks, check_logistic, fit_logistic
 from scripts.streaming.transformers import BLOCK_VALUES, Design, fit_columns, summarise
 from scripts.streaming.tree import HISTOGRAM_BYTES, check_tree, fit_tree
 
@@ -53,7 +53,9 @@ def in_memory_mb(rows: int, columns: int, width: int) -> int:
 
 def streaming_mb(kind: str, rows: int, width: int) -> int:
     """Return the memory that a fit from blocks takes at most, in MB."""
-    own = 3 * 8 * width**2 if kind == path_of(LogisticRegression) else 3 * HISTOGRAM_BYTES
+    own = 3 * HISTOGRAM_BYTES
+    if kind == path_of(LogisticRegression):
+        own = 3 * 8 * width**2 + WARM_BLOCKS * 8 * BLOCK_VALUES
     if kind == LIGHTGBM:
         own = rows * (width + LIGHTGBM_ROW_BYTES)
     return IMPORTS_MB + (6 * 8 * BLOCK_VALUES + own) // MB  # six blocks: one, and what is computed from it

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+import pyarrow as pa
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline
@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline
 from scripts.shared.config import Config
 from scripts.shared.fitting import fit, in_words
 from scripts.shared.hashing import Hashes
-from scripts.shared.membership import Rows, Survey, read_rows, stream_rows, survey
+from scripts.shared.membership import KEY, Rows, Survey, read_table, stream_tables, survey, to_rows
 from scripts.shared.models import predict_default
 from scripts.shared.sides import TRAIN
 from scripts.streaming.cache import BLOCK_ROWS, Keep, RowCache, cached
@@ -198,28 +198,13 @@ def train_rows(
         sample = draw(membership, TRAIN, size, size // 4 if held_out else 0, name)
         found = Survey(sample.held_rows, found.categories)
     in_blocks = must_stream(name, row, pipeline, numeric, found, settings.resources.memory_mb)
-    blocks = stream_rows(parts, membership, TRAIN, contract, BLOCK_ROWS)
+    blocks = stream_tables(parts, membership, TRAIN, contract, BLOCK_ROWS)
     if sample:
-        blocks = (_kept(block, sample.held(block.keys)) for block in blocks)
+        blocks = (block.filter(pa.array(sample.held(block.column(KEY).to_numpy()))) for block in blocks)
     if in_blocks:
         logging.info("%s: in blocks, since the rows don't fit in resources.memory_mb", name)
-        with cached(blocks, numeric, categorical) as cache:
+        with cached(blocks, numeric, categorical, contract.columns.target.column) as cache:
             yield InBlocks(cache, sample)
     else:
-        rows = _joined(list(blocks)) if sample else read_rows(parts, membership, TRAIN, contract)
-        yield InMemory(rows, categorical, sample)
-
-
-def _kept(rows: Rows, mask: npt.NDArray[np.bool_]) -> Rows:
-    return Rows(rows.frame[mask].reset_index(drop=True), rows.target[mask], rows.keys[mask])
-
-
-def _joined(blocks: list[Rows]) -> Rows:
-    data = {
-        name: np.concatenate([block.frame[name].to_numpy() for block in blocks]) for name in blocks[0].frame.columns
-    }
-    return Rows(
-        pd.DataFrame(data),
-        np.concatenate([block.target for block in blocks]),
-        np.concatenate([block.keys for block in blocks]),
-    )
+        whole = pa.concat_tables(blocks) if sample else read_table(parts, membership, TRAIN, contract)
+        yield InMemory(to_rows(whole, contract), categorical, sample)

@@ -81,7 +81,7 @@ class Design:
         self.names = columns.get_feature_names_out()
         for name, transformer, _ in columns.transformers_:
             if name == "numeric":
-                self._steps.append(_numeric_step(transformer, cache.numeric))
+                self._steps.append(_numeric_step(transformer))
             elif name == "categorical":
                 self._steps.append(_categorical_step(transformer, cache))
 
@@ -164,11 +164,10 @@ def _fit_numeric(transformer: Any, cache: RowCache, summary: Summary, keep: Keep
             _fit_on(step, known.bin_rows(), names, first=at == 0)
         elif isinstance(step, StandardScaler):
             step._reset()
+            before = _in_turn(steps[:at])
             for block in cache.blocks(keep):
-                values: Any = pd.DataFrame(block.numeric, columns=names)
-                for before in steps[:at]:
-                    values = before.transform(values)
-                step.partial_fit(values)
+                values = before(block.numeric)
+                step.partial_fit(pd.DataFrame(values, columns=names) if at == 0 else values)
 
 
 def _always(value: Floats) -> Callable[..., Floats]:
@@ -314,8 +313,49 @@ def _few_rows(cache: RowCache, summary: Summary) -> pd.DataFrame:
 # --- the design ---------------------------------------------------------------------------------------------------
 
 
-def _numeric_step(transformer: Any, names: list[str]) -> Callable[[Block], npt.NDArray[np.float64]]:
-    return lambda block: np.asarray(transformer.transform(pd.DataFrame(block.numeric, columns=names)))
+def _numeric_step(transformer: Any) -> Callable[[Block], Floats]:
+    apply = _in_turn([step for _, step in transformer.steps] if hasattr(transformer, "steps") else [])
+    return lambda block: apply(block.numeric)
+
+
+def _in_turn(steps: list[Any]) -> Callable[[Floats], Floats]:
+    """Return fitted steps as one function of a matrix."""
+    functions = [_function(step) for step in steps]
+
+    def apply(values: Floats) -> Floats:
+        for function in functions:
+            values = function(values)
+        return values
+
+    return apply
+
+
+def _function(step: Any) -> Callable[[Floats], Floats]:
+    """Return a fitted step as a function of a matrix.
+
+    The simple ones are written out, with the same operations in the same order: what scikit-learn checks of each block
+    costs more than they do.
+    """
+    if isinstance(step, SimpleImputer):
+        return partial(_impute, step.statistics_, step.indicator_.features_)
+    if isinstance(step, StandardScaler):
+        return partial(_scale, step.mean_, step.scale_)
+    names = getattr(step, "feature_names_in_", None)
+    return lambda values: np.asarray(step.transform(values if names is None else pd.DataFrame(values, columns=names)))
+
+
+def _impute(medians: Floats, with_gaps: Integers, values: Floats) -> Floats:
+    """Fill gaps with medians, and add a column for each feature that has gaps which says where they are."""
+    width = values.shape[1]
+    filled = np.empty((len(values), width + len(with_gaps)))
+    gaps = np.isnan(values)
+    filled[:, :width] = np.where(gaps, medians, values)
+    filled[:, width:] = gaps[:, with_gaps]
+    return filled
+
+
+def _scale(means: Floats, scales: Floats, values: Floats) -> Floats:
+    return np.asarray((values - means) / scales)
 
 
 def _categorical_step(transformer: Any, cache: RowCache) -> Callable[[Block], npt.NDArray[np.float64]]:

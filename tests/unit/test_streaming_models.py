@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import warnings
 from pathlib import Path
 
@@ -25,11 +26,12 @@ from scripts.preprocess import preprocess
 from scripts.shared.config import load_config
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json
-from scripts.shared.membership import Rows, Survey, to_frame
+from scripts.shared.membership import KEY, Survey, to_frame
 from scripts.shared.models import load_model, predict_default
 from scripts.shared.pipeline import build_pipeline
 from scripts.shared.sides import membership_table
 from scripts.streaming import fit as fit_module
+from scripts.streaming import logistic
 from scripts.streaming import tree as tree_module
 from scripts.streaming.boosting import fit_boosting
 from scripts.streaming.cache import cached
@@ -91,6 +93,32 @@ def test_coefficients_are_those_of_scikit_learn(params):
     assert found.classes_.tolist() == [0, 1]
     assert (found.coef_.shape, found.n_features_in_, found.n_iter_.shape) == ((1, 4), 4, (1,))
     np.testing.assert_allclose(found.predict_proba(features), expected.predict_proba(features), atol=1e-4)
+
+
+@pytest.mark.parametrize("params", [{}, {"C": 0.01, "fit_intercept": False}, {"class_weight": "balanced"}], ids=str)
+def test_a_start_from_some_of_the_rows_ends_at_the_same_optimum(params, monkeypatch, caplog):
+    features, target, counts = numbers()
+    monkeypatch.setattr(logistic, "WARM_ROWS", 100)
+    monkeypatch.setattr(logistic, "WARM_BLOCKS", 3)
+    expected = LogisticRegression(**params | {"tol": 1e-10, "max_iter": 10_000}).fit(features, target)
+    found = LogisticRegression(**params)
+    with caplog.at_level("INFO"):
+        fit_logistic(found, blocks(features, target), counts)
+    np.testing.assert_allclose(found.coef_, expected.coef_, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found.intercept_, expected.intercept_, rtol=1e-4, atol=1e-6)
+    assert re.search(r"passes over \d+ rows to start from", caplog.text)
+
+
+def test_a_start_from_rows_of_one_outcome_does_no_harm(monkeypatch):
+    """The rows to start from are sure of themselves then: only their share of the penalty holds them back."""
+    features, target, counts = numbers()
+    order = np.argsort(target, kind="stable")
+    monkeypatch.setattr(logistic, "WARM_ROWS", 100)
+    monkeypatch.setattr(logistic, "WARM_BLOCKS", 1)
+    expected = LogisticRegression(tol=1e-10, max_iter=10_000).fit(features, target)
+    found = LogisticRegression()
+    fit_logistic(found, blocks(features[order], target[order]), counts)
+    np.testing.assert_allclose(found.coef_, expected.coef_, rtol=1e-4, atol=1e-6)
 
 
 def test_columns_that_say_the_same_are_no_obstacle_without_a_penalty():
@@ -334,16 +362,12 @@ def test_a_wrong_value_of_a_parameter_is_said_in_blocks_too(tmp_path, in_blocks)
 
 
 def test_one_outcome_alone_is_refused():
-    frame = to_frame_of(loans(50))
+    rows = loans(50)
     pipeline = build_pipeline("m", load_config(config_dict(models={"m": TREE})).models["m"], ["x", "y"], ["t"], 1)
-    rows = Rows(frame, np.zeros(50, np.int8), np.arange(50, dtype=np.uint64))
-    with cached([rows], ["x", "y"], ["t"]) as cache, pytest.raises(UserError, match="one outcome only"):
+    table = pa.table({"x": [1.0] * 50, "y": [2.0] * 50, "t": [r["t"] for r in rows], "z": np.zeros(50, np.int8)})
+    keyed = table.append_column(KEY, pa.array(np.arange(50, dtype=np.uint64)))
+    with cached([keyed], ["x", "y"], ["t"], "z") as cache, pytest.raises(UserError, match="one outcome only"):
         fit_streaming(pipeline, cache)
-
-
-def to_frame_of(rows):
-    table = pa.table({"x": [1.0] * len(rows), "y": [2.0] * len(rows), "t": [r["t"] for r in rows]})
-    return to_frame(table, ["x", "y"], ["t"])
 
 
 # --- a sample --------------------------------------------------------------------------------------------------------
@@ -419,7 +443,9 @@ def test_on_the_real_data_blocks_rank_as_well_as_memory(tmp_path, name, folds, w
     table = pq.read_table(tmp_path / "clean")
     numeric, categorical = contract.numeric_features(), contract.columns.categorical
     frame = to_frame(table.unify_dictionaries(), numeric, categorical)
-    target = table.column(contract.columns.target.column).to_numpy()
+    outcome = contract.columns.target.column
+    target = table.column(outcome).to_numpy()
+    keyed = table.append_column(KEY, pa.array(np.arange(len(target), dtype=np.uint64)))
     differences = []
     for fold in range(folds):
         test = np.arange(len(target)) % 5 == fold
@@ -427,8 +453,7 @@ def test_on_the_real_data_blocks_rank_as_well_as_memory(tmp_path, name, folds, w
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             in_memory.fit(frame[~test], target[~test])
-        rows = Rows(frame[~test].reset_index(drop=True), target[~test], np.arange((~test).sum(), dtype=np.uint64))
-        with cached([rows], numeric, categorical) as cache:
+        with cached([keyed.filter(pa.array(~test))], numeric, categorical, outcome) as cache:
             fit_streaming(streamed, cache)
         one, other = (roc_auc_score(target[test], predict_default(p, frame[test])) for p in (streamed, in_memory))
         differences.append(one - other)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from builders import contract
 
-from scripts.shared.membership import read_rows, stream_rows, survey
+from scripts.shared.membership import read_rows, stream_tables, survey, to_rows
 from scripts.shared.sides import membership_table
 from scripts.streaming import quantiles
 from scripts.streaming.cache import ArrayFile, cached
@@ -48,7 +48,8 @@ def lay_out(folder, cuts=(), rows=300, row_group=None):
 def test_blocks_are_exact_and_make_up_the_rows_of_the_side(tmp_path, cuts, block, side):
     parts, members = lay_out(tmp_path, cuts, row_group=50)
     whole = read_rows(parts, members, side, contract())
-    blocks = list(stream_rows(parts, members, side, contract(), block))
+    tables = stream_tables(parts, members, side, contract(), block)
+    blocks = [to_rows(table, contract()) for table in tables]
     assert {len(b.target) for b in blocks[:-1]} <= {block}
     assert 0 < len(blocks[-1].target) <= block
     texts = {"t": object}  # pandas joins single gaps to another type
@@ -60,7 +61,7 @@ def test_blocks_are_exact_and_make_up_the_rows_of_the_side(tmp_path, cuts, block
 
 def test_a_side_without_rows_has_no_blocks(tmp_path):
     parts, members = lay_out(tmp_path)
-    assert list(stream_rows(parts, members, "nowhere", contract(), 10)) == []
+    assert list(stream_tables(parts, members, "nowhere", contract(), 10)) == []
 
 
 def test_the_survey_counts_rows_and_categories(tmp_path):
@@ -75,7 +76,8 @@ def test_the_cache_gives_back_the_rows_and_leaves_nothing_behind(tmp_path, monke
     (tmp_path / "scratch").mkdir()
     parts, members = lay_out(tmp_path, (33,))
     whole = read_rows(parts, members, "train", contract())
-    with cached(stream_rows(parts, members, "train", contract(), 20), ["x", "y"], ["t"]) as cache:
+    tables = stream_tables(parts, members, "train", contract(), 20)
+    with cached(tables, ["x", "y"], ["t"], "z") as cache:
         assert list((tmp_path / "scratch").iterdir())
         frames = pd.concat([cache.frame(block) for block in cache.blocks()], ignore_index=True)
         some = np.concatenate([block.target for block in cache.blocks(lambda keys: keys % np.uint64(2) == 0)])
@@ -86,7 +88,7 @@ def test_the_cache_gives_back_the_rows_and_leaves_nothing_behind(tmp_path, monke
 
 def test_the_cache_is_removed_when_training_fails(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with pytest.raises(RuntimeError), cached([], ["x"], []) as cache:
+    with pytest.raises(RuntimeError), cached([], ["x"], [], "z") as cache:
         assert Path(cache.folder).exists()
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []

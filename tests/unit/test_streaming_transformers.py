@@ -4,10 +4,11 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from scripts.shared.config import Model
-from scripts.shared.membership import Rows
+from scripts.shared.membership import KEY
 from scripts.shared.pipeline import build_pipeline
 from scripts.streaming import cache as cache_module
 from scripts.streaming.cache import cached
@@ -35,9 +36,10 @@ def data(rows=501, missing=True, seed=0):
 
 
 def blocks_of(frame, target, keys, rows=97):
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    table = table.append_column("z", pa.array(target)).append_column(KEY, pa.array(keys))
     for start in range(0, len(target), rows):
-        stop = start + rows
-        yield Rows(frame[start:stop].reset_index(drop=True), target[start:stop], keys[start:stop])
+        yield table.slice(start, rows)
 
 
 def both(model, rows, numeric=NUMERIC, categorical=CATEGORICAL, keep=None):
@@ -46,7 +48,7 @@ def both(model, rows, numeric=NUMERIC, categorical=CATEGORICAL, keep=None):
     names = [*numeric, *categorical]
     chosen = frame[names] if keep is None else frame[names][keep(keys)]
     steps = [build_pipeline("m", model, numeric, categorical, 1)["columns"] for _ in range(2)]
-    with warnings.catch_warnings(), cached(blocks_of(*rows), numeric, categorical) as cache:
+    with warnings.catch_warnings(), cached(blocks_of(*rows), numeric, categorical, "z") as cache:
         warnings.simplefilter("ignore")
         steps[0].fit(chosen)
         fit_columns(steps[1], cache, summarise(cache, keep), keep)
@@ -173,8 +175,7 @@ def test_only_the_rows_that_are_kept_count():
 
 @pytest.mark.parametrize("transform", ["spline", "bin"])
 def test_missing_values_that_nothing_imputes_are_refused_as_in_memory(transform):
-    frame, target, keys = data()
     model = row(transform=transform, impute=False)
     step = build_pipeline("m", model, NUMERIC, CATEGORICAL, 1)["columns"]
-    with cached(blocks_of(frame, target, keys), NUMERIC, CATEGORICAL) as cache, pytest.raises(ValueError, match="NaN"):
+    with cached(blocks_of(*data()), NUMERIC, CATEGORICAL, "z") as cache, pytest.raises(ValueError, match="NaN"):
         fit_columns(step, cache, summarise(cache))
