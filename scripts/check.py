@@ -261,6 +261,9 @@ class Dataset:
 def _buckets(hashes: Hashes) -> Iterator[tuple[Hashes, npt.NDArray[np.int64]]]:
     """Yield hashes, and where they stand among all: one bucket at a time bounds the memory."""
     buckets = max(1, math.ceil(len(hashes) / BUCKET_ROWS))
+    if buckets == 1:
+        yield np.asarray(hashes), np.arange(len(hashes))
+        return
     for bucket in range(buckets):
         inside = [
             start + np.flatnonzero(hashes[start : start + BUCKET_ROWS] % np.uint64(buckets) == bucket)

@@ -4,12 +4,13 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from scripts.shared.cleaning import CleanBlock, Cleaner
 from scripts.shared.config import Contract, Predict, Rejects, read_config
@@ -98,6 +99,17 @@ def score_file(
     )
 
 
+def _needs_quotes(names: pa.ChunkedArray) -> bool:
+    """Return whether a text is empty or missing, or may hold a mark for which CSV needs quotes."""
+    if not pa.types.is_string(names.type):
+        return False
+    texts = names.combine_chunks()
+    held = texts.buffers()[2]
+    marks = b"" if held is None else held.to_pybytes()
+    empty = texts.null_count or not pc.min(pc.binary_length(texts)).as_py()
+    return bool(empty) or any(mark in marks for mark in b'",\n\r')
+
+
 class Scorer:
     """A model that scores files.
 
@@ -152,15 +164,21 @@ class Scorer:
             predictions_part.open("wb") as predictions_file,
         ):
             rejected = RejectsWriter(rejects_file, str(application), policy.show_values)
-            for raw in read_blocks(
-                application, self.contract.format, columns.numeric, cleaner.text_columns(), optional, part=part
-            ):
+            blocks = read_blocks(
+                application,
+                self.contract.format,
+                columns.numeric,
+                cleaner.text_columns(),
+                optional,
+                part=part,
+                repeated=cleaner.repeated_columns(),
+            )
+            for raw in blocks:
                 clean = cleaner.clean(raw)
                 rejected.write(clean.rejects)
                 unseen.update(self._unseen(clean))
                 scores = self.scorer.score(clean.table)
-                labelled = self.label_scores(clean.table, scores)
-                labelled.write_csv(predictions_file, include_header=predictions_file.tell() == 0)
+                self.write_scores(clean.table, scores, predictions_file)
                 counts.update(
                     rows_in=clean.rows_in,
                     rows_predicted=len(scores),
@@ -168,8 +186,7 @@ class Scorer:
                 )
                 progress.at(counts["rows_in"], raw.done)
             if predictions_file.tell() == 0:
-                nothing = cleaner.schema().empty_table()
-                self.label_scores(nothing, np.empty(0)).write_csv(predictions_file)
+                self.write_scores(cleaner.schema().empty_table(), np.empty(0), predictions_file)
         if counts["rows_in"] == 0 and part.share is None:
             logging.warning("warning: %s has a header and no rows; its predictions are empty", application)
         for name, number in sorted(unseen.items()):
@@ -190,6 +207,28 @@ class Scorer:
             "rejected_by_reason": dict(sorted(rejected.by_reason.items())),
             "unseen_categories": dict(sorted(unseen.items())),
         }
+
+    def write_scores(self, table: pa.Table, scores: npt.NDArray[np.float64], file: IO[bytes]) -> None:
+        """Write the predictions of some rows, below a header where the file is empty.
+
+        Looking at each value for marks that need quotes takes most of the writing. What stands after the score is one of
+        two texts, and the marks of all ids are found at once.
+        """
+        if file.tell() == 0:
+            self.label_scores(table.slice(0, 0), scores[:0]).write_csv(file)
+        names = table.column(self.contract.columns.id or LINE)
+        if _needs_quotes(names):
+            self.label_scores(table, scores).write_csv(file, include_header=False)
+            return
+        refused, approved = (self._after_score(decision) for decision in (REFUSE, APPROVE))
+        score = pl.Series("score", scores)
+        after = pl.when(pl.col("score") >= self.threshold).then(pl.lit(refused)).otherwise(pl.lit(approved))
+        rows = pl.DataFrame([pl.Series(self.label, names), score]).with_columns(after=after)
+        rows.write_csv(file, include_header=False, quote_style="never")
+
+    def _after_score(self, decision: str) -> str:
+        """Return the line's end, with quotes where it needs them."""
+        return pl.DataFrame({"d": [decision], "v": [self.version]}).write_csv(include_header=False).removesuffix("\n")
 
     def label_scores(self, table: pa.Table, scores: npt.NDArray[np.float64]) -> pl.DataFrame:
         """Return the predictions of some rows, as they are written."""

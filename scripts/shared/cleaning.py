@@ -19,6 +19,7 @@ from scripts.shared.config import Contract, Format
 from scripts.shared.expressions import Expression
 from scripts.shared.reading import RawBlock
 from scripts.shared.rejects import Reject, RowProblems
+from scripts.shared.texts import perhaps_one_of, trimmed
 from scripts.shared.values import LINE, NUMBER, canonical_value
 
 SPELLINGS_KEPT = 100_000
@@ -81,6 +82,11 @@ class Cleaner:
         extra = [columns.target.column, columns.group, columns.date] if self.training else []
         return [*columns.categorical, *(name for name in [columns.id, *extra] if name)]
 
+    def repeated_columns(self) -> list[str]:
+        """Return those of them whose values repeat."""
+        columns = self.contract.columns
+        return [*columns.categorical, *([columns.target.column] if self.training else [])]
+
     def clean(self, raw: RawBlock) -> CleanBlock:
         """Return the block's clean rows, and what was set aside."""
         columns, rows = self.contract.columns, len(raw.lines)
@@ -129,6 +135,18 @@ class Cleaner:
 
     def _is_missing(self, values: pa.Array) -> npt.NDArray[np.bool_]:
         """Return where a text means missing: spaces around and case do not matter."""
+        if pa.types.is_dictionary(values.type):
+            of_texts = np.append(self._is_missing(values.dictionary), True)
+            places = values.indices.fill_null(len(values.dictionary)).to_numpy(zero_copy_only=False)
+            return np.asarray(of_texts[places])
+        perhaps = perhaps_one_of(values, self._missing)
+        if not perhaps.any():
+            return perhaps
+        missing = np.zeros(len(values), dtype=bool)
+        missing[perhaps] = self._looked_up(values.filter(pa.array(perhaps)))
+        return missing
+
+    def _looked_up(self, values: pa.Array) -> npt.NDArray[np.bool_]:
         folded = pc.ascii_lower(pc.utf8_trim_whitespace(values))
         missing = pc.is_in(folded, value_set=self._missing_texts, skip_nulls=True)
         missing = pc.or_(missing, values.is_null()).to_numpy(zero_copy_only=False)
@@ -141,7 +159,7 @@ class Cleaner:
         return np.asarray(missing, dtype=bool)
 
     def _identity(self, raw: RawBlock, name: str, problems: RowProblems) -> pa.Array:
-        values = pc.utf8_trim_whitespace(raw.columns[name])
+        values = trimmed(raw.columns[name])
         problems.add(self._is_missing(values), name, "missing")
         return values
 
@@ -169,11 +187,12 @@ class Cleaner:
                 self._dropped.append((name, outside))
                 numbers = np.where(outside, np.nan, numbers)
             else:
-                problems.add(outside, name, f"outside {_range(bounds.min, bounds.max)}", column)
+                # The number, not how it was written: whether the reader has parsed it depends on other rows.
+                problems.add(outside, name, f"outside {_range(bounds.min, bounds.max)}", pa.array(numbers))
         return pa.array(numbers, mask=np.isnan(numbers))
 
     def _categorical(self, values: pa.Array, name: str) -> pa.Array:
-        encoded = values.dictionary_encode()
+        encoded = _encoded(values)
         spelled = [self._spell(name, text) for text in encoded.dictionary.to_pylist()]
         known = sorted({text for text in spelled if text is not None})
         position = {text: index for index, text in enumerate(known)}
@@ -200,7 +219,7 @@ class Cleaner:
         target = self.contract.columns.target
         values = raw.columns[target.column]
         problems.add(self._is_missing(values), target.column, "missing")
-        encoded = values.dictionary_encode()
+        encoded = _encoded(values)
         texts = [canonical_value(text) for text in encoded.dictionary.to_pylist()]
         indices = encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
         positive = canonical_value(target.positive)
@@ -228,6 +247,10 @@ class Cleaner:
                 )
 
 
+def _encoded(values: pa.Array) -> pa.DictionaryArray:
+    return values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+
+
 def parse_numbers(
     column: pa.Array, file_format: Format, is_missing: Callable[[pa.Array], npt.NDArray[np.bool_]]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
@@ -252,11 +275,13 @@ def parse_numbers(
     if pa.types.is_floating(column.type):
         numbers = column.fill_null(np.nan).to_numpy(zero_copy_only=False)
         infinite = np.isinf(numbers)
-        return np.where(infinite, np.nan, numbers), infinite
-    text = pc.utf8_trim_whitespace(column)
+        return np.where(infinite, np.nan, numbers) if infinite.any() else numbers, infinite
+    text = column
     # Nearly all numbers are plain; what Polars can't read, or reads as no finite number, gets a closer look.
     plain = file_format.decimal == "."
-    numbers = pl.Series(text).cast(pl.Float64, strict=False).to_numpy().copy() if plain else np.full(len(text), np.nan)
+    numbers = np.full(len(text), np.nan)
+    if plain:
+        numbers = pl.Series(text).cast(pl.Float64, strict=False).to_numpy(writable=True)
     unread = ~np.isfinite(numbers)
     if any(re.fullmatch(NUMBER, spelling.strip()) for spelling in file_format.missing_values):
         missing = is_missing(text)  # a number may mean it
@@ -266,7 +291,7 @@ def parse_numbers(
     numbers[missing] = np.nan
     unread &= ~missing
     if unread.any():
-        numbers[unread] = _closer_look(text.filter(pa.array(unread)), file_format)
+        numbers[unread] = _closer_look(trimmed(text.filter(pa.array(unread))), file_format)
         unread &= ~np.isfinite(numbers)
         numbers[unread] = np.nan
     return numbers, unread

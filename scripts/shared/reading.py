@@ -1,8 +1,9 @@
 """Raw files, block by block: CSV (plain, .gz, .zst) or Parquet in, Arrow tables with line numbers out.
 
 A block is cut at the end of a record, also where quoted fields hold line breaks. A clean block goes through Arrow's
-CSV reader with numbers parsed on the way; one that isn't is read as text, and one with embedded line breaks or blank
-lines by Python's csv module, which counts physical lines exactly. Memory is bounded by the block size.
+CSV reader with numbers parsed on the way. A block with a value that is no number is read as text; from there on, so is
+that column in the whole file, and the others aren't. One with embedded line breaks or blank lines is read by Python's
+csv module, which counts physical lines exactly. Memory is bounded by the block size.
 """
 
 import codecs
@@ -32,6 +33,8 @@ BLOCK_BYTES = 8 << 20
 HEADER_BYTES = 1 << 16
 MAX_RECORD_BYTES = 1 << 20  # a longer record means a quote that was never closed
 PARQUET_ROWS = 65_536
+FEW_QUOTES = 2_000  # in a block: so many are looked at one by one
+REPEATED = pa.dictionary(pa.int32(), pa.string())
 
 csv.field_size_limit(MAX_RECORD_BYTES)
 
@@ -43,8 +46,8 @@ class RawBlock:
     Attributes
     ----------
     columns
-        The wanted columns by name; text, or numbers where the reader could parse them. A wanted column that the file
-        lacks is absent.
+        The wanted columns by name; text, or numbers where the reader could parse them. Text whose values repeat may
+        come as a dictionary. A wanted column that the file lacks is absent.
     lines
         Shape (rows,): physical line of each row (CSV, the header is line 1) or row number (Parquet, from 1).
     rejects
@@ -111,6 +114,7 @@ def read_blocks(
     optional: Sequence[str] = (),
     block_bytes: int = BLOCK_BYTES,
     part: Part = WHOLE,
+    repeated: Sequence[str] = (),
 ) -> Iterator[RawBlock]:
     """Yield the file's rows in order.
 
@@ -126,6 +130,8 @@ def read_blocks(
         Those of them that the file may lack.
     part
         What to read of the file.
+    repeated
+        Those of `text` whose values repeat: they may come as dictionaries, which cost less.
 
     Raises
     ------
@@ -138,7 +144,7 @@ def read_blocks(
         if is_parquet(path):
             yield from _parquet_blocks(path, wanted, set(optional), part.share)
         else:
-            yield from CsvFile(path, file_format, wanted, set(optional), block_bytes).blocks(part)
+            yield from CsvFile(path, file_format, wanted, set(optional), block_bytes, set(repeated)).blocks(part)
 
 
 def is_parquet(path: Path) -> bool:
@@ -276,12 +282,15 @@ class CsvFile:
         wanted: dict[str, bool] | None = None,
         optional: Set[str] = frozenset(),
         block_bytes: int = BLOCK_BYTES,
+        repeated: Set[str] = frozenset(),
     ) -> None:
         self.path = path
         self.format = file_format
         self.wanted = wanted or {}
         self.optional = optional
         self.block_bytes = block_bytes
+        self.repeated = repeated
+        self.unparsed: set[str] = set()  # numeric columns that had a value which the reader couldn't parse
         self.names: list[str] = []
         self.body = 0
         delimiter = re.escape(file_format.delimiter.encode())
@@ -429,10 +438,10 @@ class CsvFile:
             rejects.append(Reject(line + row.number - 1, "", row.text, reason))
             return "skip"
 
-        present = {name: numeric for name, numeric in self.wanted.items() if name in self.names}
-        missing = {spelling for m in self.format.missing_values for spelling in (m, m.lower(), m.upper())}
+        present = [name for name in self.wanted if name in self.names]
         for numbers in (True, False):  # where one value of the block isn't a number, all of it is read as text
             rejects.clear()
+            types = {name: self._type(name, numbers) for name in present}
             try:
                 table = pyarrow.csv.read_csv(
                     pa.BufferReader(data),
@@ -445,17 +454,18 @@ class CsvFile:
                         ignore_empty_lines=False,
                     ),
                     convert_options=pyarrow.csv.ConvertOptions(
-                        include_columns=list(present),
-                        column_types={
-                            name: pa.float64() if numeric and numbers else pa.string()
-                            for name, numeric in present.items()
-                        },
-                        null_values=sorted(missing) if numbers else [],
+                        include_columns=present,
+                        column_types=types,
+                        null_values=self._null_values() if numbers else [],
                         strings_can_be_null=False,
                         decimal_point=self.format.decimal,
                     ),
                 )
-                if not numbers or not self._has_doubtful(table):
+                if not numbers:
+                    self.unparsed.update(name for name in present if self.wanted[name] and not self._parses(table, name))
+                doubtful = self._doubtful_columns(table)
+                self.unparsed.update(doubtful)
+                if not doubtful:
                     break
             except pa.ArrowInvalid as error:
                 if numbers:
@@ -468,13 +478,36 @@ class CsvFile:
         columns = {name: table.column(name).combine_chunks() for name in present}
         return RawBlock(columns, lines, rejects)
 
-    def _has_doubtful(self, table: pa.Table) -> bool:
-        """Return whether a number was parsed that the text may mean otherwise, such as ``nan`` or `` -9``."""
-        numeric = [table.column(name) for name in table.column_names if self.wanted[name]]
-        return any(
-            pc.any(pc.is_nan(column)).as_py() or any(pc.any(pc.equal(column, n)).as_py() for n in self._doubtful)
-            for column in numeric
-        )
+    def _type(self, name: str, numbers: bool) -> pa.DataType:
+        """Return what a column is read as, where numbers are parsed or not."""
+        if numbers and self.wanted[name] and name not in self.unparsed:
+            return pa.float64()
+        return REPEATED if name in self.repeated else pa.string()
+
+    def _null_values(self) -> list[str]:
+        return sorted({spelling for m in self.format.missing_values for spelling in (m, m.lower(), m.upper())})
+
+    def _parses(self, table: pa.Table, name: str) -> bool:
+        """Return whether a column that was read as text is numbers throughout, but for missing values."""
+        texts = table.column(name)
+        texts = texts.filter(pc.invert(pc.is_in(texts, pa.array(self._null_values(), pa.string()))))
+        if self.format.decimal != ".":
+            texts = pc.replace_substring(texts, self.format.decimal, ".")
+        try:
+            texts.cast(pa.float64())
+        except pa.ArrowInvalid:
+            return False
+        return True
+
+    def _doubtful_columns(self, table: pa.Table) -> list[str]:
+        """Return where a number was parsed that the text may mean otherwise, such as ``nan``, ``inf`` or `` -9``."""
+        parsed = {name: table.column(name) for name in table.column_names if table.field(name).type == pa.float64()}
+        return [
+            name
+            for name, column in parsed.items()
+            if not pc.all(pc.is_finite(column)).as_py()
+            or any(pc.any(pc.equal(column, n)).as_py() for n in self._doubtful)
+        ]
 
     def _with_csv_module(self, data: bytes, line: int) -> RawBlock:
         """Parse records that may span lines; slower, exact about lines."""
@@ -530,10 +563,15 @@ def line_breaks(data: bytes, start: int = 0, end: int | None = None) -> int:
 
 def _needs_care(data: bytes) -> bool:
     """Return whether there are blank lines or lone carriage returns, which Arrow reads otherwise than people do."""
-    feeds = np.frombuffer(data, np.uint8) == ord("\n")
-    if data.startswith((b"\n", b"\r")) or (feeds[1:] & feeds[:-1]).any():
+    if data.startswith((b"\n", b"\r")) or any((pairs == 0x0A0A).any() for pairs in _pairs(data)):
         return True
     return b"\r" in data and (b"\n\r\n" in data or data.count(b"\r") != data.count(b"\r\n"))
+
+
+def _pairs(data: bytes) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
+    """Return all pairs of neighbouring bytes: those that start at even places, and at odd ones."""
+    even, odd = len(data) // 2, (len(data) - 1) // 2
+    return np.frombuffer(data, np.uint16, even), np.frombuffer(memoryview(data)[1:], np.uint16, odd)
 
 
 def _without_plain_quotes(data: bytes, delimiter: bytes) -> bytes | None:
@@ -547,6 +585,31 @@ def _without_plain_quotes(data: bytes, delimiter: bytes) -> bytes | None:
     >>> _without_plain_quotes(b'a,"b""c"', b",") is None
     True
     """
+    if data.count(b'"') <= FEW_QUOTES:
+        paired = _end_of_few_plain(data, delimiter)
+    else:
+        paired = _end_of_plain(data, delimiter)
+    if paired is None:
+        return None
+    return data[:paired].replace(b'"', b"q") + data[paired:]  # a last one is not closed yet
+
+
+def _end_of_few_plain(data: bytes, delimiter: bytes) -> int | None:
+    """Return where the last pair of quotes ends, None where not all are plain; for few quotes."""
+    before, after = (b"", b"\n", delimiter), (b"", b"\r", b"\n", delimiter)
+    end = 0
+    while (opening := data.find(b'"', end)) >= 0 and (closing := data.find(b'"', opening + 1)) >= 0:
+        field = data[opening:closing]
+        if data[max(opening - 1, 0) : opening] not in before or data[closing + 1 : closing + 2] not in after:
+            return None
+        if b"\n" in field or b"\r" in field:
+            return None
+        end = closing + 1
+    return end
+
+
+def _end_of_plain(data: bytes, delimiter: bytes) -> int | None:
+    """Return the same; for many quotes."""
     marks = np.frombuffer(data, np.uint8)
     quotes = np.flatnonzero(marks == ord('"'))
     pairs = len(quotes) // 2
@@ -561,8 +624,7 @@ def _without_plain_quotes(data: bytes, delimiter: bytes) -> bytes | None:
     )
     if not plain:
         return None
-    paired = int(closing[-1]) + 1 if pairs else 0
-    return data[:paired].replace(b'"', b"q") + data[paired:]  # a last one is not closed yet
+    return int(closing[-1]) + 1 if pairs else 0
 
 
 def _ragged(expected: int, actual: int) -> str:

@@ -11,7 +11,7 @@ promise that. What is not known here is scored by the Pipeline itself.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -205,7 +205,9 @@ class _Matrix(_InBlocks):
         blocks = []
         for kind in self.transformers:
             blocks += self._numeric(table) if kind == "numeric" else self._categorical(table)
-        matrix = np.empty((table.num_rows, sum(block.shape[1] for block in blocks)), self.dtype)
+        # Filled column by column; a tree takes it as it lies, others get rows as the Pipeline gives them.
+        order: Literal["F", "C"] = "F" if self.dtype is np.float32 else "C"
+        matrix = np.empty((table.num_rows, sum(block.shape[1] for block in blocks)), self.dtype, order)
         at = 0
         with np.errstate(over="ignore"):  # a number beyond single precision becomes infinite: the tree refuses it
             for block in blocks:
@@ -223,7 +225,10 @@ class _Matrix(_InBlocks):
         return [x[:, None] for x in columns.values()] + missing
 
     def _categorical(self, table: pa.Table) -> list[npt.NDArray[Any]]:
-        return [rows[c.places(table.column(name))] for name, (c, rows) in self.categories.items()]
+        places = [(c.places(table.column(name)), rows) for name, (c, rows) in self.categories.items()]
+        if self.dtype is np.float32:
+            return [column.take(of_rows)[:, None] for of_rows, rows in places for column in rows.T.copy()]
+        return [rows[of_rows] for of_rows, rows in places]
 
 
 def _only_step(transformer: Any) -> Any:
@@ -263,7 +268,10 @@ class _Pieces:
     def at(self, x: Floats) -> Floats:
         """Return the values at x (shape (rows,)); where x is NaN, they mean nothing."""
         if not len(self.knots):
-            return np.asarray((x - self.origins[0]) * self.coefficients[1, 0] + self.coefficients[0, 0])
+            line: Floats = x - self.origins[0]
+            line *= self.coefficients[1, 0]
+            line += self.coefficients[0, 0]
+            return line
         count = np.zeros(len(x), np.uint8)
         for knot in self.knots:  # for some dozen knots faster than a binary search
             count += x >= knot
@@ -293,8 +301,8 @@ class _Sum:
         for name, (pieces, missing) in self.numbers.items():
             x = _numbers(table.column(name))
             value = pieces.at(x)
-            if table.column(name).null_count or np.isnan(x).any():
-                np.copyto(value, missing, where=np.isnan(x))
+            if (absent := np.isnan(x)).any():
+                np.copyto(value, missing, where=absent)
             total += value
         for name, (categories, values) in self.categories.items():
             total += values.take(categories.places(table.column(name)))

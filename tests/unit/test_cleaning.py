@@ -312,10 +312,10 @@ def test_the_first_problem_of_a_row_wins():
     ]
 
 
-def test_rejects_carry_the_value_as_it_stood_and_its_line():
+def test_rejects_carry_what_stood_there_or_the_number_that_it_means_and_their_line():
     made = contract(cleaning={"bounds": {"x": {"max": 5}}})
     text = Cleaner(made, training=True).clean(rows_of(x=["1", " 9 ", "9x", "y" * 500]))
-    assert [(r.line, r.value) for r in text.rejects] == [(4, "9x"), (5, "y" * 200), (3, " 9 ")]
+    assert [(r.line, r.value) for r in text.rejects] == [(4, "9x"), (5, "y" * 200), (3, "9")]
     typed = Cleaner(made, training=True).clean(rows_of(x=[1.0, 9.0, 9.5]))
     assert [(r.line, r.value) for r in typed.rejects] == [(3, "9"), (4, "9.5")]
 
