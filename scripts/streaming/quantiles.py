@@ -25,7 +25,7 @@ _SIGN = np.uint64(1 << 63)
 _LOWEST, _HIGHEST = 0x000FFFFFFFFFFFFF, 0xFFF0000000000001  # ordered bits of -inf, and right above those of inf
 
 
-def order_statistics(blocks: Blocks, ranks: list[Integers]) -> list[Floats]:
+def order_statistics(blocks: Blocks, ranks: list[Integers], ordered: bool = False) -> list[Floats]:
     """Return the values at some ranks of each column.
 
     Parameters
@@ -34,6 +34,8 @@ def order_statistics(blocks: Blocks, ranks: list[Integers]) -> list[Floats]:
         Gives the blocks anew at each call, shape (rows, columns); NaN is left out.
     ranks
         For each column the ranks to find, from 0 (the smallest) to its number of values less 1.
+    ordered
+        Whether each column of a block is sorted already.
 
     Returns
     -------
@@ -45,8 +47,8 @@ def order_statistics(blocks: Blocks, ranks: list[Integers]) -> list[Floats]:
         for block in blocks():
             for index, column in enumerate(columns):
                 if column.fences:
-                    values = np.sort(block[:, index].astype(np.float64))  # NaN comes last
-                    column.see(values[: np.searchsorted(values, np.nan)])
+                    values = block[:, index] if ordered else np.sort(block[:, index])  # NaN comes last
+                    column.see(values[: np.searchsorted(values, np.nan)].astype(np.float64))
         for column in columns:
             column.narrow()
     return [column.result() for column in columns]
@@ -57,14 +59,19 @@ def distinct_values(blocks: Blocks, columns: int, limit: int) -> list[Floats | N
     found: list[Floats | None] = [np.empty(0)] * columns
     for block in blocks():
         for index in range(columns):
-            known = found[index]
-            if known is not None:
-                values = np.unique(block[:, index].astype(np.float64))
-                union = np.union1d(known, values[~np.isnan(values)])
+            known, values = found[index], block[:, index]
+            if known is not None and not _two_at_most(known, values):
+                of_block = np.unique(values).astype(np.float64)
+                union = np.union1d(known, of_block[~np.isnan(of_block)])
                 found[index] = union if len(union) <= limit else None
         if all(values is None for values in found):
             break
     return found
+
+
+def _two_at_most(known: Floats, values: Matrix) -> bool:
+    """Return whether all values are one of two known ones, which is quickly seen."""
+    return 0 < len(known) <= 2 and bool(((values == known[0]) | (values == known[-1])).all())
 
 
 def quantile(values: tuple[Floats, Floats], fraction: Floats) -> Floats:
@@ -84,8 +91,14 @@ class _Fence:
     count: int
     ranks: list[int]
     edges: npt.NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
+    values: Floats = field(default_factory=lambda: np.empty(0))  # the edges as numbers
     counts: Integers = field(default_factory=lambda: np.empty(0, np.int64))
     collected: list[Floats] = field(default_factory=list)
+
+    def look_between(self, edges: npt.NDArray[np.uint64]) -> None:
+        """Count the values between edges in the next pass."""
+        self.edges, self.values = edges, _floats(edges)
+        self.counts = np.zeros(len(edges) + 1, np.int64)
 
 
 class _Column:
@@ -94,21 +107,20 @@ class _Column:
         self.found: dict[int, float] = {}
         whole = _Fence(_LOWEST, _HIGHEST, 0, -1, sorted(set(self.ranks)))
         self.fences = [whole] if self.ranks else []
+        self.bounds = _bounds(self.fences)
 
     def see(self, values: Floats) -> None:
         """Count one block's values, sorted, or collect them."""
         if not len(values):
             return
-        for fence in self.fences:
+        spans = np.searchsorted(values, self.bounds)  # of all fences at once: there may be hundreds
+        for fence, (start, stop) in zip(self.fences, spans.tolist(), strict=True):
             if fence.count < 0 and not len(fence.edges):
-                fence.edges = _edges_of(values)
-                fence.counts = np.zeros(len(fence.edges) + 1, np.int64)
+                fence.look_between(_edges_of(values))
             if len(fence.edges):
-                at = np.searchsorted(values, _floats(fence.edges))
-                start, stop = _span(values, fence)
+                at = np.searchsorted(values, fence.values)
                 fence.counts += np.diff(np.concatenate([[start], at, [stop]]))
-            else:
-                start, stop = _span(values, fence)
+            elif start < stop:
                 fence.collected.append(values[start:stop].copy())
 
     def narrow(self) -> None:
@@ -127,6 +139,7 @@ class _Column:
                 self.found |= dict.fromkeys(fence.ranks, value)
             else:
                 self.fences.append(fence)
+        self.bounds = _bounds(self.fences)
 
     def result(self) -> Floats:
         """Return the values at the ranks, in the order that they were asked for."""
@@ -151,15 +164,14 @@ def _parts(fence: _Fence) -> Iterator[_Fence]:
         narrower = _Fence(low, high, int(ends[part]) - count, count, ranks)
         if count > COLLECT and high - low > 1:
             step = max(1, (high - low) // REFINE)
-            narrower.edges = np.array(range(low + step, high, step), dtype=np.uint64)
-            narrower.counts = np.zeros(len(narrower.edges) + 1, np.int64)
+            narrower.look_between(np.array(range(low + step, high, step), dtype=np.uint64))
         yield narrower
 
 
-def _span(values: Floats, fence: _Fence) -> tuple[int, int]:
-    """Return the places in sorted values where a fence starts and stops."""
-    start, stop = np.searchsorted(values, _floats(np.array([fence.low, fence.high], np.uint64)))
-    return int(start), int(stop)
+def _bounds(fences: list[_Fence]) -> Floats:
+    """Return the least values in and beyond each fence, shape (fences, 2)."""
+    bits = [(fence.low, fence.high) for fence in fences]
+    return _floats(np.array(bits, dtype=np.uint64).reshape(-1, 2))
 
 
 def _bits(values: Floats) -> npt.NDArray[np.uint64]:

@@ -3,27 +3,34 @@
 Features are put into at most 255 bins: the distinct values where there are that many at most, so that all splits are
 there that scikit-learn considers, else quantiles. Splits are chosen by exact impurity on integer counts, so neither the
 order of rows nor the size of blocks matters. Ties go to the lowest feature, then to the lowest threshold.
+
+Of two children only the one with fewer rows is counted; what the other has is what is left of their parent's counts.
 """
 
 import math
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.tree._tree import Tree
 
 from scripts.shared.errors import UserError, listing
-from scripts.streaming.cache import BLOCK_ROWS, ArrayFile
+from scripts.streaming.bins import BLOCK_ROWS, Bins, Columns, bin_rows
+from scripts.streaming.cache import ArrayFile
 from scripts.streaming.logistic import Blocks, class_weights
-from scripts.streaming.quantiles import Floats, Integers, distinct_values, order_statistics
+from scripts.streaming.quantiles import Floats, Integers
 
-BINS = 255  # one byte holds them
-HISTOGRAM_BYTES = 32 * 2**20  # of one pass; where a level has more nodes, it takes several passes
+# Of one pass; where a level has more nodes, it takes several. As much again holds counts that aren't yet told apart by
+# feature, and as much those of parents.
+HISTOGRAM_BYTES = 32 * 2**20
+CELL_BYTES = 2 * 8  # counts of two classes
+GATHERED_BYTES = 16 * 2**20  # of a block's rows, where all their bytes are held at once
 EPSILON = np.finfo(np.float64).eps  # scikit-learn's own: a purer node is a leaf
 DONE = -1  # a row's place when it has arrived in a leaf
 
@@ -58,93 +65,40 @@ def fit_tree(model: DecisionTreeClassifier, blocks: Blocks, class_counts: tuple[
     class_counts
         Rows with target 0 and 1.
     scratch
-        Folder for the binned rows: a byte a feature, and five more.
+        Folder for the rows: a byte a feature at most and five more, and at first four bytes a feature.
 
     Raises
     ------
     ValueError
         Where a feature has missing values.
     """
-    bins = _Bins.of(blocks, sum(class_counts))
-    grower = _Grower.of(model, class_counts, bins)
-    rows = _BinnedRows(scratch, len(bins.edges))
-    try:
-        bins.fill(blocks, rows)
-        nodes = grower.grow(rows)
-    finally:
-        rows.close()
-    _into_sklearn(model, nodes, bins, class_counts)
+    with _rows(blocks, sum(class_counts), scratch) as rows:
+        nodes = _Grower.of(model, class_counts, rows.bins).grow(rows)
+    _into_sklearn(model, nodes, rows.bins, class_counts)
 
 
-# --- bins ---------------------------------------------------------------------------------------------------------
-
-
-class _Bins:
-    """Upper edges of the bins of each feature, but for the last: values of the data, each within the bin it ends."""
-
-    def __init__(self, edges: list[Floats]) -> None:
-        self.edges = [of_feature.astype(np.float32) for of_feature in edges]
-        self.above = [np.full(len(of_feature), np.inf) for of_feature in edges]  # lowest value above each edge
-        sizes = [len(of_feature) + 1 for of_feature in edges]
-        self.starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)  # of each feature among all bins
-
-    @classmethod
-    def of(cls, blocks: Blocks, rows: int) -> "_Bins":
-        """Choose the edges by a few passes over all rows."""
-
-        def as_single() -> Iterator[npt.NDArray[np.float32]]:
-            for features, _ in blocks():  # scikit-learn's trees see single precision, in training and later
-                single = features.astype(np.float32)
-                if np.isnan(single).any():
-                    raise ValueError("Input X contains NaN")
-                yield single
-
-        width = next(as_single()).shape[1]
-        distinct = distinct_values(as_single, width, BINS)
-        levels = (np.arange(1, BINS) * rows // BINS).astype(np.int64)
-        ranks = [np.empty(0, np.int64) if known is not None else levels for known in distinct]
-        quantiles = order_statistics(as_single, ranks)
-        return cls(
-            [known[:-1] if known is not None else np.unique(q) for known, q in zip(distinct, quantiles, strict=True)]
-        )
-
-    def fill(self, blocks: Blocks, rows: "_BinnedRows") -> None:
-        """Write the bins of all rows, and see which value comes next above each edge."""
-        for features, target in blocks():
-            binned = np.empty(features.shape, np.uint8)
-            for at, edges in enumerate(self.edges):
-                values = features[:, at].astype(np.float32)
-                binned[:, at] = np.searchsorted(edges, values)
-                ascending = np.append(np.sort(values), np.inf)
-                following = ascending[np.searchsorted(ascending, edges, side="right")]
-                np.minimum(self.above[at], following, out=self.above[at])
-            rows.append(binned, target)
-
-    def threshold(self, feature: int, place: int, following: int) -> float:
-        """Return the middle between the highest value of a bin and the lowest of a following one."""
-        low, high = float(self.edges[feature][place]), float(self.above[feature][following - 1])
-        middle = low / 2 + high / 2
-        return low if middle in (high, math.inf, -math.inf) else middle  # as scikit-learn's splitter
-
-
-class _BinnedRows:
+@dataclass(frozen=True)
+class _Rows:
     """Bins, outcome and present node of each row, on scratch disk."""
 
-    def __init__(self, folder: Path, width: int) -> None:
-        self.bins = ArrayFile(folder / "bins", width, np.uint8)
-        self.target = ArrayFile(folder / "binned-target", 1, np.int8)
-        self.node = ArrayFile(folder / "node", 1, np.int32)
+    bins: Bins
+    bytes: Columns
+    target: ArrayFile
+    node: ArrayFile
 
-    def append(self, bins: npt.NDArray[np.uint8], target: npt.NDArray[np.int8]) -> None:
-        """Add rows, at the root."""
-        self.bins.append(bins)
-        self.target.append(target[:, None])
-        self.node.append(np.zeros((len(target), 1), np.int32))
 
-    def close(self) -> None:
-        """Close all files."""
-        for file in (self.bins, self.target, self.node):
-            file.close()
+@contextmanager
+def _rows(blocks: Blocks, rows: int, scratch: Path) -> Iterator[_Rows]:
+    """Give all rows, at the root."""
+    with (
+        closing(ArrayFile(scratch / "tree-target", 1, np.int8)) as target,
+        closing(ArrayFile(scratch / "node", 1, np.int32)) as node,
+    ):
+        bins, columns = bin_rows(blocks, rows, scratch, target)
+        with closing(columns):
+            for start in range(0, rows, BLOCK_ROWS):
+                node.append(np.zeros((min(BLOCK_ROWS, rows - start), 1), np.int32))
+            yield _Rows(bins, columns, target, node)
 
 
 # --- growing ------------------------------------------------------------------------------------------------------
@@ -155,6 +109,7 @@ class _Node:
     counts: Integers  # rows of classes 0 and 1
     depth: int
     impurity: float
+    parent: int
     feature: int = -2  # scikit-learn's marks of a leaf
     place: int = -2  # bins up to this one go left
     following: int = -2  # the next bin that has any of the node's rows
@@ -174,11 +129,11 @@ class _Grower:
     min_leaf: int
     min_leaf_weight: float
     min_decrease: float
-    starts: Integers
+    bins: Bins
     nodes: list[_Node] = field(default_factory=list)
 
     @classmethod
-    def of(cls, model: DecisionTreeClassifier, counts: tuple[int, int], bins: _Bins) -> "_Grower":
+    def of(cls, model: DecisionTreeClassifier, counts: tuple[int, int], bins: Bins) -> "_Grower":
         """Return a grower with scikit-learn's own limits, and the root."""
         rows = sum(counts)
         weights = class_weights(model.class_weight, counts)
@@ -195,28 +150,51 @@ class _Grower:
             min_leaf,
             model.min_weight_fraction_leaf * total,
             model.min_impurity_decrease,
-            bins.starts,
+            bins,
         )
         grower._add(np.array(counts, dtype=np.int64), 0)
         return grower
 
-    def grow(self, rows: _BinnedRows) -> list[_Node]:
+    def grow(self, rows: _Rows) -> list[_Node]:
         """Grow the tree on rows that are all at the root."""
         open_nodes = [0] if self._may_split(self.nodes[0]) else []
-        at_once = max(1, HISTOGRAM_BYTES // (16 * int(self.starts[-1])))
+        bins, values = int(self.bins.starts[-1]), int(self.bins.values.sum())
+        at_once = max(1, HISTOGRAM_BYTES // (CELL_BYTES * max(bins, values)))
+        most_kept = HISTOGRAM_BYTES // (2 * CELL_BYTES * bins)  # of this level and of the one before
+        parents: dict[int, Integers] = {}
         while open_nodes:
+            kept: dict[int, Integers] = {}
             for start in range(0, len(open_nodes), at_once):
                 some = open_nodes[start : start + at_once]
-                self._split(some, _histogram(rows, some, self.starts, len(self.nodes)))
+                histogram = self._histogram(rows, some, parents)
+                self._split(some, histogram)
+                for index, of_node in zip(some, histogram, strict=True):
+                    if self.nodes[index].left >= 0 and len(kept) < most_kept:
+                        kept[index] = of_node.copy()
+            parents = kept
             children = [child for n in open_nodes for child in (self.nodes[n].left, self.nodes[n].right) if child >= 0]
             open_nodes = [child for child in children if self._may_split(self.nodes[child])]
             if open_nodes:
                 self._move(rows, set(open_nodes))
         return self.nodes
 
-    def _add(self, counts: Integers, depth: int) -> int:
+    def _histogram(self, rows: _Rows, some: list[int], parents: dict[int, Integers]) -> Integers:
+        """Return the rows by node, class and bin, shape (some nodes, 2, all bins); take from `parents` what helps."""
+        rest = {}  # places of the larger and the smaller of two children
+        for at, (one, two) in enumerate(pairwise(some)):
+            if self.nodes[one].parent == self.nodes[two].parent and self.nodes[one].parent in parents:
+                larger = int(self.nodes[two].counts.sum() >= self.nodes[one].counts.sum())
+                rest[at + larger] = at + 1 - larger
+        counted = [at for at in range(len(some)) if at not in rest]
+        result = np.empty((len(some), 2, int(self.bins.starts[-1])), np.int64)
+        self.bins.tell_apart(_count(rows, [some[at] for at in counted], len(self.nodes)), result, counted)
+        for larger, smaller in rest.items():
+            result[larger] = parents.pop(self.nodes[some[larger]].parent) - result[smaller]
+        return result
+
+    def _add(self, counts: Integers, depth: int, parent: int = -1) -> int:
         impurity = float(self.impurity(counts * self.weights))
-        self.nodes.append(_Node(counts, depth, impurity))
+        self.nodes.append(_Node(counts, depth, impurity, parent))
         return len(self.nodes) - 1
 
     def _may_split(self, node: _Node) -> bool:
@@ -236,14 +214,14 @@ class _Grower:
             if best is None:
                 continue
             node.feature, node.place, node.following, left = best
-            node.left = self._add(left, node.depth + 1)
-            node.right = self._add(node.counts - left, node.depth + 1)
+            node.left = self._add(left, node.depth + 1, index)
+            node.right = self._add(node.counts - left, node.depth + 1, index)
 
     def _best(self, node: _Node, histogram: Integers) -> tuple[int, int, int, Integers] | None:
         """Return feature, bin, the next bin with rows and the counts on the left of the best split, if there is one."""
         sums = np.cumsum(histogram, axis=1)
-        before = np.concatenate([np.zeros((2, 1), np.int64), sums], axis=1)[:, self.starts[:-1]]
-        left = sums - np.repeat(before, np.diff(self.starts), axis=1)
+        before = np.concatenate([np.zeros((2, 1), np.int64), sums], axis=1)[:, self.bins.starts[:-1]]
+        left = sums - np.repeat(before, np.diff(self.bins.starts), axis=1)
         right = node.counts[:, None] - left
         scales = self.weights[:, None]
         weight_left, weight_right = (left * scales).sum(axis=0), (right * scales).sum(axis=0)
@@ -266,12 +244,12 @@ class _Grower:
         decrease = (weight * node.impurity - float(after.min())) / self.total
         if decrease + EPSILON < self.min_decrease:
             return None
-        feature = int(np.searchsorted(self.starts, best, side="right")) - 1
-        first = int(self.starts[feature])
+        feature = int(np.searchsorted(self.bins.starts, best, side="right")) - 1
+        first = int(self.bins.starts[feature])
         following = best + 1 + int(np.argmax(histogram[:, best + 1 :].sum(axis=0) > 0))
         return feature, best - first, following - first, left[:, best].copy()
 
-    def _move(self, rows: _BinnedRows, still_open: set[int]) -> None:
+    def _move(self, rows: _Rows, still_open: set[int]) -> None:
         """Send each row to its node of the next level, or mark it as done."""
         size = len(self.nodes)
         feature = np.array([max(node.feature, 0) for node in self.nodes])
@@ -279,33 +257,37 @@ class _Grower:
         children = np.full((size, 2), DONE, np.int32)
         for index, node in enumerate(self.nodes):
             children[index] = [child if child in still_open else DONE for child in (node.left, node.right)]
-        for start in range(0, rows.node.rows, BLOCK_ROWS):
-            at = rows.node.read(start, start + BLOCK_ROWS)[:, 0]
+        columns, held_at = np.unique(self.bins.group[feature], return_inverse=True)  # the latter by node
+        block = max(1, min(BLOCK_ROWS, GATHERED_BYTES // len(columns)))
+        for start in range(0, rows.node.rows, block):
+            stop = min(start + block, rows.node.rows)
+            at = rows.node.read(start, stop)[:, 0]
             active = np.flatnonzero(at != DONE)
             if len(active):
-                bins, nodes = rows.bins.read(start, start + BLOCK_ROWS), at[active]
-                goes_right = bins[active, feature[nodes]] > place[nodes]
+                nodes = at[active]
+                held = np.concatenate([rows.bytes.read(column, start, stop) for column in columns])
+                byte = held[held_at[nodes] * (stop - start) + active]
+                goes_right = self.bins.digits(feature[nodes], byte) > place[nodes]
                 at[active] = children[nodes, goes_right.astype(np.int64)]
                 rows.node.write(start, at[:, None])
 
 
-def _histogram(rows: _BinnedRows, some: list[int], starts: Integers, nodes: int) -> Integers:
-    """Return the rows by node, class and bin: shape (some nodes, 2, all bins)."""
+def _count(rows: _Rows, some: list[int], nodes: int) -> list[Integers]:
+    """Return for each byte the rows by node, class and value: shape (some nodes, 2, values)."""
     local = np.full(nodes + 1, DONE, np.int64)  # the last place stands for DONE
     local[some] = np.arange(len(some))
-    sizes = np.diff(starts)
-    found = [np.zeros(len(some) * 2 * size, np.int64) for size in sizes]
+    found = [np.zeros(len(some) * 2 * values, np.int64) for values in rows.bins.values]
     for start in range(0, rows.node.rows, BLOCK_ROWS):
-        at = local[rows.node.read(start, start + BLOCK_ROWS)[:, 0]]
+        stop = start + BLOCK_ROWS
+        at = local[rows.node.read(start, stop)[:, 0]]
         active = np.flatnonzero(at != DONE)
         if not len(active):
             continue
-        bins = np.ascontiguousarray(rows.bins.read(start, start + BLOCK_ROWS)[active].T)
-        place = at[active] * 2 + rows.target.read(start, start + BLOCK_ROWS)[active, 0]
-        for size, counts, of_feature in zip(sizes, found, bins, strict=True):
-            counted = np.bincount(place * size + of_feature)
+        place = at[active] * 2 + rows.target.read(start, stop)[active, 0]
+        for column, (values, counts) in enumerate(zip(rows.bins.values, found, strict=True)):
+            counted = np.bincount(place * values + rows.bytes.read(column, start, stop)[active])
             counts[: len(counted)] += counted
-    return np.concatenate([c.reshape(len(some), 2, -1) for c in found], axis=2)
+    return [c.reshape(len(some), 2, -1) for c in found]
 
 
 def _gini(counts: Floats) -> Floats:
@@ -323,9 +305,7 @@ def _entropy(counts: Floats) -> Floats:
 # --- scikit-learn's own form --------------------------------------------------------------------------------------
 
 
-def _into_sklearn(
-    model: DecisionTreeClassifier, nodes: list[_Node], bins: _Bins, class_counts: tuple[int, int]
-) -> None:
+def _into_sklearn(model: DecisionTreeClassifier, nodes: list[_Node], bins: Bins, class_counts: tuple[int, int]) -> None:
     """Fill in what `fit` would have set. Nodes come in the order of a walk, left before right."""
     width = len(bins.edges)
     with warnings.catch_warnings():
@@ -344,7 +324,7 @@ def _into_sklearn(
         fields[new]["left_child"] = -1 if leaf else number[node.left]
         fields[new]["right_child"] = -1 if leaf else number[node.right]
         fields[new]["feature"] = node.feature
-        fields[new]["threshold"] = -2.0 if leaf else bins.threshold(node.feature, node.place, node.following)
+        fields[new]["threshold"] = -2.0 if leaf else _threshold(bins, node)
         fields[new]["impurity"] = node.impurity
         fields[new]["n_node_samples"] = node.counts.sum()
         fields[new]["weighted_n_node_samples"] = weighted.sum()
@@ -352,6 +332,14 @@ def _into_sklearn(
     depth = max(node.depth for node in nodes)
     empty.__setstate__({"max_depth": depth, "node_count": len(order), "nodes": fields, "values": values})
     model.tree_ = empty
+
+
+def _threshold(bins: Bins, node: _Node) -> float:
+    """Return the middle between the highest value of a node's bin and the lowest of the following one."""
+    low = float(bins.edges[node.feature][node.place])
+    high = float(bins.above[node.feature][node.following - 1])
+    middle = low / 2 + high / 2
+    return low if middle in (high, math.inf, -math.inf) else middle  # as scikit-learn's splitter
 
 
 def _preorder(nodes: list[_Node]) -> list[int]:
