@@ -462,7 +462,9 @@ class CsvFile:
                     ),
                 )
                 if not numbers:
-                    self.unparsed.update(name for name in present if self.wanted[name] and not self._parses(table, name))
+                    self.unparsed.update(
+                        name for name in present if self.wanted[name] and not self._parses(table, name)
+                    )
                 doubtful = self._doubtful_columns(table)
                 self.unparsed.update(doubtful)
                 if not doubtful:

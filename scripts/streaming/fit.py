@@ -9,14 +9,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier
 
-from scripts.shared.config import Model
-from scripts.shared.errors import UserError
+from scripts.shared.config import Model, Resources
+from scripts.shared.errors import UserError, listing
 from scripts.shared.membership import Survey
 from scripts.shared.pipeline import path_of
+from scripts.streaming import logistic, tree
 from scripts.streaming.cache import Keep, RowCache
-from scripts.streaming.logistic import WARM_BLOCKS, Blocks, check_logistic, fit_logistic
+from scripts.streaming.logistic import WARM_BLOCKS, Blocks, fit_logistic
 from scripts.streaming.transformers import BLOCK_VALUES, Design, fit_columns, summarise
-from scripts.streaming.tree import HISTOGRAM_BYTES, check_tree, fit_tree
+from scripts.streaming.tree import HISTOGRAM_BYTES, fit_tree
 
 # Measured on 281,598 train rows of the loan data (14 columns), peak less what the libraries take: 1,172 to 1,392 bytes
 # a row where the estimator sees 14 to 30 columns, 3,328 where it sees 151. So about 72 for each column of the data and
@@ -29,6 +30,7 @@ LIGHTGBM_ROW_BYTES = 40
 
 LIGHTGBM = "lightgbm.sklearn.LGBMClassifier"
 STREAMING = (path_of(LogisticRegression), path_of(DecisionTreeClassifier), LIGHTGBM)
+FASTER_IN_BLOCKS = STREAMING[:2]  # four and ten times, at 1.6 million rows
 STREAMING_NAMES = (
     "sklearn.linear_model.LogisticRegression, sklearn.tree.DecisionTreeClassifier and lightgbm.LGBMClassifier"
 )
@@ -61,8 +63,10 @@ def streaming_mb(kind: str, rows: int, width: int) -> int:
     return IMPORTS_MB + (6 * 8 * BLOCK_VALUES + own) // MB  # six blocks: one, and what is computed from it
 
 
-def must_stream(name: str, model: Model, pipeline: Pipeline, numeric: list[str], found: Survey, limit_mb: int) -> bool:
-    """Return whether the rows don't fit in memory, so that the model is fitted from blocks.
+def fits_from_blocks(
+    name: str, model: Model, pipeline: Pipeline, numeric: list[str], found: Survey, resources: Resources
+) -> bool:
+    """Return whether a model is fitted from blocks: because the rows don't fit in memory, or because it is faster.
 
     Parameters
     ----------
@@ -74,8 +78,8 @@ def must_stream(name: str, model: Model, pipeline: Pipeline, numeric: list[str],
         The numeric feature columns.
     found
         The rows to train on, and the values of the categorical columns.
-    limit_mb
-        `resources.memory_mb`.
+    resources
+        The config's: `memory_mb` and `in_memory_rows`.
 
     Raises
     ------
@@ -84,26 +88,34 @@ def must_stream(name: str, model: Model, pipeline: Pipeline, numeric: list[str],
     """
     width = width_at_most(model, numeric, found.categories)
     needed = in_memory_mb(found.rows, len(numeric) + len(found.categories), width)
-    if needed <= limit_mb:
-        return False
     estimator = pipeline["model"]
     kind = path_of(type(estimator))
+    least, limit = streaming_mb(kind, found.rows, width), resources.memory_mb
+    bad = _refused(estimator)
+    if needed <= limit:
+        return found.rows > resources.in_memory_rows and kind in FASTER_IN_BLOCKS and least <= limit and not bad
     what = f"models.{name}: {found.rows:,} train rows"
-    remedies = f"raise resources.memory_mb (now {limit_mb:,}), set models.{name}.sample.rows"
+    remedies = f"raise resources.memory_mb (now {limit:,}), set models.{name}.sample.rows"
     if kind not in STREAMING:
         raise UserError(
             f"{what} need about {needed:,} MB in memory with {model.estimator}; {remedies}, or use an estimator that "
             f"trains in blocks: {STREAMING_NAMES}"
         )
-    least = streaming_mb(kind, found.rows, width)
-    if least > limit_mb:
+    if least > limit:
         others = ", or use another estimator that trains in blocks" if kind == LIGHTGBM else ""
         raise UserError(f"{what} and {width:,} features need about {least:,} MB also in blocks; {remedies}{others}")
-    if isinstance(estimator, LogisticRegression):
-        check_logistic(name, estimator)
-    elif isinstance(estimator, DecisionTreeClassifier):
-        check_tree(name, estimator)
+    if bad:
+        raise UserError(
+            f"models.{name}.params: {listing(bad)}: not possible for rows that don't fit in memory; leave it out, "
+            f"raise resources.memory_mb, or set models.{name}.sample.rows"
+        )
     return True
+
+
+def _refused(estimator: Any) -> list[str]:
+    if isinstance(estimator, LogisticRegression):
+        return logistic.refused(estimator)
+    return tree.refused(estimator) if isinstance(estimator, DecisionTreeClassifier) else []
 
 
 def fit_streaming(pipeline: Pipeline, cache: RowCache, keep: Keep | None = None) -> None:
@@ -112,7 +124,7 @@ def fit_streaming(pipeline: Pipeline, cache: RowCache, keep: Keep | None = None)
     Parameters
     ----------
     pipeline
-        As `build_pipeline` makes it, of an estimator that `must_stream` lets pass.
+        As `build_pipeline` makes it, of an estimator that `fits_from_blocks` lets pass.
     cache, keep
         The rows.
 

@@ -19,8 +19,6 @@ from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from scripts.shared.errors import UserError, listing
-
 Floats = npt.NDArray[np.float64]
 Pairs = Iterable[tuple[npt.NDArray[np.floating], npt.NDArray[np.int8]]]
 Blocks = Callable[[], Iterator[tuple[npt.NDArray[np.floating], npt.NDArray[np.int8]]]]
@@ -43,16 +41,10 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 SOLVERS = ("lbfgs", "newton-cg", "newton-cholesky", "sag", "saga")  # all minimise this objective
 
 
-def check_logistic(name: str, model: LogisticRegression) -> None:
-    """Raise UserError that names the parameters which no streaming fit has."""
-    refused = [f"{key}: {getattr(model, key)}" for key, good in NEUTRAL.items() if getattr(model, key) not in good]
-    if model.solver not in SOLVERS:
-        refused.append(f"solver: {model.solver}")
-    if refused:
-        raise UserError(
-            f"models.{name}.params: {listing(refused)}: not possible for rows that don't fit in memory; leave it out, "
-            f"raise resources.memory_mb, or set models.{name}.sample.rows"
-        )
+def refused(model: LogisticRegression) -> list[str]:
+    """Return the parameters which no fit from blocks has, with their values."""
+    found = [f"{key}: {getattr(model, key)}" for key, good in NEUTRAL.items() if getattr(model, key) not in good]
+    return found if model.solver in SOLVERS else [*found, f"solver: {model.solver}"]
 
 
 def fit_logistic(model: LogisticRegression, blocks: Blocks, class_counts: tuple[int, int]) -> None:
@@ -61,7 +53,7 @@ def fit_logistic(model: LogisticRegression, blocks: Blocks, class_counts: tuple[
     Parameters
     ----------
     model
-        With parameters that `check_logistic` accepts.
+        With parameters of which `refused` names none.
     blocks
         Gives features (rows, width) and target (rows,), 0 or 1, anew at each call.
     class_counts

@@ -22,7 +22,7 @@ from scripts.shared.membership import KEY, Rows, Survey, read_table, stream_tabl
 from scripts.shared.models import predict_default
 from scripts.shared.sides import TRAIN
 from scripts.streaming.cache import BLOCK_ROWS, Keep, RowCache, cached
-from scripts.streaming.fit import fit_streaming, must_stream
+from scripts.streaming.fit import fit_streaming, fits_from_blocks
 from scripts.streaming.sampling import DIVISORS, SampleOf, draw
 
 
@@ -169,7 +169,7 @@ def train_rows(
     pipeline: Pipeline,
     held_out: bool = False,
 ) -> Iterator[TrainRows]:
-    """Give the train rows of a model, in memory where they fit in `resources.memory_mb`.
+    """Give the train rows of a model: in memory, or on scratch disk where `fits_from_blocks` says so.
 
     Parameters
     ----------
@@ -197,12 +197,12 @@ def train_rows(
         size = row.sample.rows
         sample = draw(membership, TRAIN, size, size // 4 if held_out else 0, name)
         found = Survey(sample.held_rows, found.categories)
-    in_blocks = must_stream(name, row, pipeline, numeric, found, settings.resources.memory_mb)
+    from_blocks = fits_from_blocks(name, row, pipeline, numeric, found, settings.resources)
     blocks = stream_tables(parts, membership, TRAIN, contract, BLOCK_ROWS)
     if sample:
         blocks = (block.filter(pa.array(sample.held(block.column(KEY).to_numpy()))) for block in blocks)
-    if in_blocks:
-        logging.info("%s: in blocks, since the rows don't fit in resources.memory_mb", name)
+    if from_blocks:
+        logging.info("%s: in blocks, by resources.memory_mb or resources.in_memory_rows", name)
         with cached(blocks, numeric, categorical, contract.columns.target.column) as cache:
             yield InBlocks(cache, sample)
     else:

@@ -20,7 +20,6 @@ import numpy as np
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.tree._tree import Tree
 
-from scripts.shared.errors import UserError, listing
 from scripts.streaming.bins import BLOCK_ROWS, Bins, Columns, bin_rows
 from scripts.streaming.cache import ArrayFile
 from scripts.streaming.logistic import Blocks, class_weights
@@ -43,14 +42,9 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 }
 
 
-def check_tree(name: str, model: DecisionTreeClassifier) -> None:
-    """Raise UserError that names the parameters which no streaming fit has."""
-    refused = [f"{key}: {getattr(model, key)}" for key, good in NEUTRAL.items() if getattr(model, key) not in good]
-    if refused:
-        raise UserError(
-            f"models.{name}.params: {listing(refused)}: not possible for rows that don't fit in memory; leave it out, "
-            f"raise resources.memory_mb, or set models.{name}.sample.rows"
-        )
+def refused(model: DecisionTreeClassifier) -> list[str]:
+    """Return the parameters which no fit from blocks has, with their values."""
+    return [f"{key}: {getattr(model, key)}" for key, good in NEUTRAL.items() if getattr(model, key) not in good]
 
 
 def fit_tree(model: DecisionTreeClassifier, blocks: Blocks, class_counts: tuple[int, int], scratch: Path) -> None:
@@ -59,7 +53,7 @@ def fit_tree(model: DecisionTreeClassifier, blocks: Blocks, class_counts: tuple[
     Parameters
     ----------
     model
-        With parameters that `check_tree` accepts.
+        With parameters of which `refused` names none.
     blocks
         Gives features (rows, width) and target (rows,), 0 or 1, anew at each call.
     class_counts

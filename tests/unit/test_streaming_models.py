@@ -23,7 +23,7 @@ from test_train import LOGISTIC, TREE, lay_out, loans, rows_on, train_model
 
 from scripts import cross_validate
 from scripts.preprocess import preprocess
-from scripts.shared.config import load_config
+from scripts.shared.config import Resources, load_config
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json
 from scripts.shared.membership import KEY, Survey, to_frame
@@ -35,7 +35,7 @@ from scripts.streaming import logistic
 from scripts.streaming import tree as tree_module
 from scripts.streaming.boosting import fit_boosting
 from scripts.streaming.cache import cached
-from scripts.streaming.fit import fit_streaming, in_memory_mb, must_stream, streaming_mb, width_at_most
+from scripts.streaming.fit import fit_streaming, fits_from_blocks, in_memory_mb, streaming_mb, width_at_most
 from scripts.streaming.logistic import fit_logistic
 from scripts.streaming.sampling import draw
 from scripts.streaming.tree import fit_tree
@@ -249,10 +249,26 @@ def test_lightgbm_takes_the_threads_of_the_job_and_repeats_itself():
 # --- which way -------------------------------------------------------------------------------------------------------
 
 
-def decide(model, rows, limit=500, categories=3):
+def decide(model, rows, limit=500, categories=3, in_memory_rows=10**9):
     row = load_config(config_dict(models={"m": model})).models["m"]
     pipeline = build_pipeline("m", row, ["x", "y"], ["t"], 1)
-    return must_stream("m", row, pipeline, ["x", "y"], Survey(rows, {"t": categories}), limit)
+    resources = Resources(memory_mb=limit, in_memory_rows=in_memory_rows)
+    return fits_from_blocks("m", row, pipeline, ["x", "y"], Survey(rows, {"t": categories}), resources)
+
+
+@pytest.mark.parametrize("model", [LOGISTIC, TREE])
+def test_many_rows_are_fitted_in_blocks_since_that_is_faster(model):
+    assert decide(model, 500_001, limit=8_000, in_memory_rows=500_000)
+    assert not decide(model, 500_000, limit=8_000, in_memory_rows=500_000)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [BOOSTED, FOREST, LOGISTIC | {"params": {"solver": "liblinear"}}, TREE | {"params": {"ccp_alpha": 0.1}}],
+    ids=["boosting", "forest", "liblinear", "pruned"],
+)
+def test_what_is_not_faster_or_not_to_be_had_in_blocks_stays_in_memory_where_it_fits(model):
+    assert not decide(model, 500_001, limit=8_000, in_memory_rows=500_000)
 
 
 @pytest.mark.parametrize("model", [LOGISTIC, TREE, BOOSTED])

@@ -60,6 +60,9 @@ CONFIG_FILE, PLAN_FILE = str(FROZEN_CONFIG), str(FROZEN_PLAN)
 # one-hot: some ten bytes for each of compressed Parquet).
 TRAINING = {"memory_per_input": 100, "most_mb": CONFIG.resources.memory_mb, "disk_per_input": 12}
 
+# What decides whether a model is fitted in memory or from blocks. Within rounding, and a tree's bins, it is the same.
+IN_BLOCKS = json.dumps([CONFIG.resources.memory_mb, CONFIG.resources.in_memory_rows])
+
 # Requests are multiples of this; and what Python takes with a step's libraries imported, before any data.
 STEP_MB, IMPORTS_MB = 500, 300
 

@@ -38,7 +38,7 @@ for NAME, ROW in CONFIG.models.items():
             model=row_of(NAME),
             contract=as_json(CONTRACT),
             seed=CONFIG.seed,
-            memory_mb=CONFIG.resources.memory_mb,  # decides whether training is in memory or in blocks
+            in_blocks=IN_BLOCKS,
             lock=LOCK_CHECKSUM,
             config=CONFIG_FILE,
             code=code_of("train"),
@@ -74,7 +74,7 @@ rule cross_validate:
         threshold=as_json(CONFIG.threshold.model_dump(mode="json")),
         folds=CONFIG.cv_folds,
         seed=CONFIG.seed,
-        memory_mb=CONFIG.resources.memory_mb,
+        in_blocks=IN_BLOCKS,
         lock=LOCK_CHECKSUM,
         config=CONFIG_FILE,
         code=code_of("cross_validate"),

@@ -38,6 +38,7 @@ for NAME, ROUNDS in SEARCHES.items():
                     folds=CONFIG.models[NAME].tune.folds,
                     contract=as_json(CONTRACT),
                     seed=CONFIG.seed,
+                    in_blocks=IN_BLOCKS,
                     lock=LOCK_CHECKSUM,
                     config=CONFIG_FILE,
                     code=code_of("tune"),
