@@ -5,11 +5,10 @@ from pathlib import Path
 
 from scripts.shared.config import read_config
 from scripts.shared.files import read_json, sha256_file
-from scripts.shared.membership import digest
+from scripts.shared.membership import Digest
 from scripts.shared.models import save_model, versions
 from scripts.shared.pipeline import build_pipeline
 from scripts.shared.search import tuned_row
-from scripts.shared.sides import TRAIN
 from scripts.streaming.source import train_rows
 
 
@@ -44,7 +43,8 @@ def main(
     row, contract = tuned_row(settings.models[name], tuned), settings.contract()
     numeric, categorical = contract.numeric_features(), contract.columns.categorical
     pipeline = build_pipeline(name, row, numeric, categorical, settings.seed)
-    with train_rows(name, settings, parts, membership, pipeline, held_out=True) as rows:
+    digest = Digest(contract)
+    with train_rows(name, settings, parts, membership, pipeline, held_out=True, digest=digest) as rows:
         logging.info("%s: fitting %s on %s rows", name, row.estimator, f"{rows.count:,}")
         curve = rows.learning_curve(name, pipeline)
         rows.fit(name, pipeline)
@@ -65,7 +65,7 @@ def main(
                 "seed": settings.seed,
                 "code": code,
                 "versions": versions(),
-                "data": digest(parts, membership, TRAIN, contract),
+                "data": str(digest),
                 "inputs": {path.as_posix(): sha256_file(path) for path in [*parts, *membership]},
             },
             model_file,

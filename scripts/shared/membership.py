@@ -89,18 +89,34 @@ def _tables(
             yield whole.filter(pc.equal(of_sides.column("side").cast(pa.string()), side))
 
 
-def digest(parts: Sequence[Path], membership: Sequence[Path], side: str, contract: Contract) -> str:
-    """Return a checksum of one side's rows, by content and order: however they are spread over parts.
+class Digest:
+    """A checksum of one side's rows, by content and order: however they are spread over parts and tables.
 
     The SHA-256 of the checksums of all columns: float64 (a missing number is the usual NaN), the hash of each text, the
     target, and the hash of each row's identity.
     """
-    columns = {name: hashlib.blake2b() for name in (*_columns(contract), KEY)}
+
+    def __init__(self, contract: Contract) -> None:
+        self._columns = {name: hashlib.blake2b() for name in (*_columns(contract), KEY)}
+
+    def update(self, rows: pa.Table) -> pa.Table:
+        """See the next rows, with `KEY`, and return them."""
+        for batch in rows.to_batches(DIGEST_ROWS):
+            for name, checksum in self._columns.items():
+                checksum.update(_plain_bytes(batch.column(name)))
+        return rows
+
+    def __str__(self) -> str:
+        """Return the checksum of the rows seen so far."""
+        return sha256_text("".join(f"{name}={found.hexdigest()}\n" for name, found in self._columns.items()))
+
+
+def digest(parts: Sequence[Path], membership: Sequence[Path], side: str, contract: Contract) -> str:
+    """Return the checksum of one side's rows."""
+    found = Digest(contract)
     for table in _tables(parts, membership, side, contract, DIGEST_ROWS):
-        for name, checksum in columns.items():
-            for chunk in table.column(name).chunks:
-                checksum.update(_plain_bytes(chunk))
-    return sha256_text("".join(f"{name}={checksum.hexdigest()}\n" for name, checksum in columns.items()))
+        found.update(table)
+    return str(found)
 
 
 def _plain_bytes(values: pa.Array) -> bytes:

@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline
 from scripts.shared.config import Config
 from scripts.shared.fitting import fit, in_words
 from scripts.shared.hashing import Hashes
-from scripts.shared.membership import KEY, Rows, Survey, read_table, stream_tables, survey, to_rows
+from scripts.shared.membership import KEY, Digest, Rows, Survey, stream_tables, survey, to_rows
 from scripts.shared.models import predict_default
 from scripts.shared.sides import TRAIN
 from scripts.streaming.cache import BLOCK_ROWS, Keep, RowCache, cached
@@ -168,6 +168,7 @@ def train_rows(
     membership: Sequence[Path],
     pipeline: Pipeline,
     held_out: bool = False,
+    digest: Digest | None = None,
 ) -> Iterator[TrainRows]:
     """Give the train rows of a model: in memory, or on scratch disk where `fits_from_blocks` says so.
 
@@ -183,6 +184,8 @@ def train_rows(
         As `build_pipeline` makes it.
     held_out
         Whether a sample comes with a quarter as many rows more, for its learning curve.
+    digest
+        What is to have seen all rows, also those that a sample leaves out.
 
     Raises
     ------
@@ -199,6 +202,8 @@ def train_rows(
         found = Survey(sample.held_rows, found.categories)
     from_blocks = fits_from_blocks(name, row, pipeline, numeric, found, settings.resources)
     blocks = stream_tables(parts, membership, TRAIN, contract, BLOCK_ROWS)
+    if digest:
+        blocks = map(digest.update, blocks)
     if sample:
         blocks = (block.filter(pa.array(sample.held(block.column(KEY).to_numpy()))) for block in blocks)
     if from_blocks:
@@ -206,5 +211,4 @@ def train_rows(
         with cached(blocks, numeric, categorical, contract.columns.target.column) as cache:
             yield InBlocks(cache, sample)
     else:
-        whole = pa.concat_tables(blocks) if sample else read_table(parts, membership, TRAIN, contract)
-        yield InMemory(to_rows(whole, contract), categorical, sample)
+        yield InMemory(to_rows(pa.concat_tables(blocks), contract), categorical, sample)
