@@ -90,6 +90,14 @@ def test_rows_are_binned_at_distinct_values_or_quantiles(tmp_path, monkeypatch, 
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
 
 
+@pytest.mark.parametrize("rows", [19, 21])
+def test_other_rows_than_announced_are_refused(tmp_path, rows):
+    held = ArrayFile(tmp_path / "target", 1, np.int8)
+    with pytest.raises(ValueError, match=f"20 rows instead of {rows}"):
+        bin_rows(lambda: iter([(np.ones((20, 2)), np.ones(20, np.int8))]), rows, tmp_path, held)
+    held.close()
+
+
 def test_columns_are_read_in_pieces(tmp_path, monkeypatch):
     monkeypatch.setattr(bins_module, "BLOCK_ROWS", 2)
     columns = Columns(tmp_path / "a", 5, 2, np.float32)
