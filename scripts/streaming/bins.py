@@ -161,7 +161,7 @@ def bin_rows(blocks: Blocks, rows: int, scratch: Path, target: ArrayFile) -> tup
     Raises
     ------
     ValueError
-        Where a feature has missing values.
+        Where a feature has missing values, or the rows are not as many as said.
     """
     with closing(Columns(scratch / "singles", rows, next(blocks())[0].shape[1], np.float32)) as singles:
         _fill(singles, blocks, target)
@@ -179,6 +179,8 @@ def _fill(singles: Columns, blocks: Blocks, target: ArrayFile) -> None:
         for feature, values in enumerate(block):
             singles.write(feature, target.rows, values)
         target.append(of_rows[:, None])
+    if target.rows != singles.rows:  # a column would run into the next, or end in zeros
+        raise ValueError(f"{target.rows:,} rows instead of {singles.rows:,}")
 
 
 def _edges(singles: Columns, feature: int, scratch: Path) -> tuple[Singles, Singles]:
@@ -225,7 +227,7 @@ def bin_finder(edges: Singles) -> Callable[[Singles], Bytes]:
     Parameters
     ----------
     edges
-        At most 255, ascending, none twice.
+        At most 254, ascending, none twice.
     """
     cells = edges.view(np.uint32) >> CELL_BITS
     steps = int(np.unique(cells, return_counts=True)[1].max(initial=0))

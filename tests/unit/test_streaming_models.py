@@ -30,6 +30,7 @@ from scripts.shared.membership import KEY, Survey, to_frame
 from scripts.shared.models import load_model, predict_default
 from scripts.shared.pipeline import build_pipeline
 from scripts.shared.sides import membership_table
+from scripts.streaming import bins as bins_module
 from scripts.streaming import fit as fit_module
 from scripts.streaming import logistic
 from scripts.streaming import tree as tree_module
@@ -199,13 +200,16 @@ def test_thresholds_lie_between_values_of_the_node_itself(tmp_path):
     assert export_text(found) == export_text(expected)
 
 
-@pytest.mark.parametrize("room", [1, 2**26])
+@pytest.mark.parametrize("room", [1, 16 * 1100 * 5, 2**26], ids=["a node", "5 nodes", "all"])
 @pytest.mark.parametrize("rows", [7, 1000])
 def test_neither_blocks_nor_the_room_for_histograms_change_a_tree(tmp_path, monkeypatch, room, rows):
     features, target, counts = numbers(1000)
+    features[:, 3] = np.round(features[:, 3])
     expected = grown(tmp_path, features, target, counts, min_samples_leaf=20)
     monkeypatch.setattr(tree_module, "HISTOGRAM_BYTES", room)
-    monkeypatch.setattr(tree_module, "BLOCK_ROWS", 100)
+    monkeypatch.setattr(tree_module, "GATHERED_BYTES", 77)
+    for module in (tree_module, bins_module):
+        monkeypatch.setattr(module, "BLOCK_ROWS", 100)
     found = grown(tmp_path, features, target, counts, rows, min_samples_leaf=20)
     assert export_text(found) == export_text(expected)
 

@@ -136,9 +136,12 @@ def test_order_statistics_are_exact_whatever_the_values(monkeypatch, collect, ro
     data = hard_columns(rows)
     sorted_values = [np.sort(column[~np.isnan(column)]) for column in data.T]
     ranks = [np.unique(np.linspace(0, len(v) - 1, 9).astype(np.int64))[: len(v)] for v in sorted_values]
-    found = order_statistics(lambda: (data[at : at + 100] for at in range(0, rows, 100)), ranks)
-    for values, at, expected in zip(found, ranks, sorted_values, strict=True):
+    blocks = [data[at : at + 100] for at in range(0, rows, 100)]
+    found = order_statistics(lambda: iter(blocks), ranks)
+    in_order = order_statistics(lambda: (np.sort(block, axis=0) for block in blocks), ranks, ordered=True)
+    for values, same, at, expected in zip(found, in_order, ranks, sorted_values, strict=True):
         np.testing.assert_array_equal(values, expected[at])
+        np.testing.assert_array_equal(same, expected[at])
 
 
 def test_ranks_may_come_in_any_order_and_twice():
