@@ -48,7 +48,7 @@ def main(
     settings = read_config(config)
     contract, threshold, fold_count = settings.contract(), settings.threshold, settings.cv_folds
     row = tuned_row(settings.models[name], tuned)
-    numeric, categorical = contract.numeric_features(), contract.columns.categorical
+    numeric, categorical = contract.features_of(row)
     unfitted = build_pipeline(name, row, numeric, categorical, settings.seed)
     with train_rows(name, settings, parts, membership, unfitted) as rows:
         target = rows.target()

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from scripts.score import score_test_rows
-from scripts.shared.config import Contract, read_config
+from scripts.shared.config import read_config
 from scripts.shared.files import read_json, write_json
 from scripts.shared.metrics import compute_metrics, curves
 from scripts.shared.models import load_model
@@ -50,7 +50,7 @@ def main(
         target, scored = read_scores(scores)
     else:
         pipeline, about = load_model(model_file, card)
-        target, scored = score_test_rows(parts, membership, pipeline, Contract.model_validate(about["contract"]))
+        target, scored = score_test_rows(parts, membership, pipeline, about)
     result = compute_metrics(target, scored, at)
     write_json(metrics, {"model": about["name"], "threshold_method": options.method} | result)
     write_json(curve_file, {"model": about["name"]} | curves(target, scored))

@@ -41,7 +41,7 @@ def main(
     """
     settings = read_config(config)
     row, contract = tuned_row(settings.models[name], tuned), settings.contract()
-    numeric, categorical = contract.numeric_features(), contract.columns.categorical
+    numeric, categorical = contract.features_of(row)
     pipeline = build_pipeline(name, row, numeric, categorical, settings.seed)
     digest = Digest(contract)
     with train_rows(name, settings, parts, membership, pipeline, held_out=True, digest=digest) as rows:

@@ -134,7 +134,7 @@ def known_trials(folder: Path) -> dict[str, dict[str, Any]]:
 def candidate_pipeline(name: str, row: Model, candidate: Candidate, contract: Contract, seed: int) -> Pipeline:
     """Return the model, unfitted, with a candidate's parameters."""
     tuned = with_parameters(row, candidate.parameters)
-    return build_pipeline(name, tuned, contract.numeric_features(), contract.columns.categorical, seed)
+    return build_pipeline(name, tuned, *contract.features_of(row), seed)
 
 
 def score_candidate(

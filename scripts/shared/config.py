@@ -247,6 +247,12 @@ class Contract(Section):
         """Return the numeric columns that models see: the given ones, then the derived ones."""
         return [*self.columns.numeric, *self.features]
 
+    def features_of(self, row: "Model") -> tuple[list[str], list[str]]:
+        """Return the numeric and the categorical features that a model sees."""
+        out = set(row.leave_out)
+        numeric = [name for name in self.numeric_features() if name not in out]
+        return numeric, [name for name in self.columns.categorical if name not in out]
+
 
 class Split(Section):
     """Which rows are kept for the test."""
@@ -420,6 +426,7 @@ class Model(Section):
     params: dict[str, Any] = Field({}, description="keyword arguments of the estimator")
     numeric: Numeric = Numeric()
     categorical: Categorical = Categorical()
+    leave_out: list[str] = Field([], description="features, given or derived, that this model doesn't see")
     sample: Sample | None = None
     tune: Tune | None = Field(
         None, description="a search for better parameters; without it, the row is trained as it is"
@@ -615,6 +622,17 @@ class Config(Section):
             raise ValueError("split.method: group needs columns.group")
         if self.split.method == "time" and columns.date is None:
             raise ValueError("split.method: time needs columns.date")
+        return self
+
+    @model_validator(mode="after")
+    def _models_leave_out_what_there_is(self) -> Self:
+        there = [*self.columns.features(), *self.features]
+        for model, row in self.models.items():
+            for name in row.leave_out:
+                if name not in there:
+                    raise ValueError(f"models.{model}.leave_out: no such feature '{name}'{did_you_mean(name, there)}")
+            if set(there) <= set(row.leave_out):
+                raise ValueError(f"models.{model}.leave_out: nothing is left to learn from")
         return self
 
     def contract(self) -> Contract:

@@ -42,7 +42,9 @@ class Rows:
 
 def read_rows(parts: Sequence[Path], membership: Sequence[Path], side: str, contract: Contract) -> Rows:
     """Return the rows of one side."""
-    return to_rows(read_table(parts, membership, side, contract), contract)
+    table = read_table(parts, membership, side, contract)
+    columns = contract.columns
+    return to_rows(table, contract.numeric_features(), columns.categorical, columns.target.column)
 
 
 def read_table(parts: Sequence[Path], membership: Sequence[Path], side: str, contract: Contract) -> pa.Table:
@@ -67,12 +69,12 @@ def stream_tables(
         yield table.unify_dictionaries()
 
 
-def to_rows(table: pa.Table, contract: Contract) -> Rows:
+def to_rows(table: pa.Table, numeric: Sequence[str], categorical: Sequence[str], target: str) -> Rows:
     """Return a table of `stream_tables`, or several in a row, as models take it."""
     unified = table.unify_dictionaries()
     return Rows(
-        to_frame(unified, contract.numeric_features(), contract.columns.categorical),
-        unified.column(contract.columns.target.column).to_numpy(),
+        to_frame(unified, numeric, categorical),
+        unified.column(target).to_numpy(),
         unified.column(KEY).to_numpy(),
     )
 
@@ -154,13 +156,12 @@ class Survey:
     categories: dict[str, int]
 
 
-def survey(parts: Sequence[Path], membership: Sequence[Path], side: str, contract: Contract) -> Survey:
-    """Count the rows of one side, and the values of the categorical columns."""
+def survey(parts: Sequence[Path], membership: Sequence[Path], side: str, names: list[str]) -> Survey:
+    """Count the rows of one side, and the values of the categorical columns `names`."""
     rows = 0
     for member in membership:
         for batch in _batches(member, ["side"], COUNT_ROWS):
             rows += pc.sum(pc.equal(batch.column("side").cast(pa.string()), side)).as_py() or 0
-    names = contract.columns.categorical
     values: dict[str, set[str]] = {name: set() for name in names}
     for part in parts if names else ():
         for batch in _batches(part, names, COUNT_ROWS):

@@ -193,8 +193,8 @@ def train_rows(
         Where the rows fit neither way.
     """
     contract, row = settings.contract(), settings.models[name]
-    numeric, categorical = contract.numeric_features(), contract.columns.categorical
-    found = survey(parts, membership, TRAIN, contract)
+    numeric, categorical = contract.features_of(row)
+    found = survey(parts, membership, TRAIN, categorical)
     sample = None
     if row.sample:
         size = row.sample.rows
@@ -211,4 +211,5 @@ def train_rows(
         with cached(blocks, numeric, categorical, contract.columns.target.column) as cache:
             yield InBlocks(cache, sample)
     else:
-        yield InMemory(to_rows(pa.concat_tables(blocks), contract), categorical, sample)
+        whole = to_rows(pa.concat_tables(blocks), numeric, categorical, contract.columns.target.column)
+        yield InMemory(whole, categorical, sample)

@@ -39,6 +39,11 @@ def tuned(**tune):
     return {"m": MODEL | {"tune": {"space": {"C": {"low": 1, "high": 2}}} | tune}}
 
 
+def leaving_out(*names):
+    """Return models of which one doesn't see some features."""
+    return {"m": MODEL | {"leave_out": list(names)}}
+
+
 @pytest.mark.parametrize(
     ("place", "where", "nearest"),
     [
@@ -188,6 +193,8 @@ CHECK = {"require": "x > 1", "column": "x"}
         ({"features": {"x": "y"}}, "features: 'x' is empty, taken, or starts with two underscores"),
         ({"features": {"z": "y"}}, "features: 'z' is empty, taken, or starts with two underscores"),
         ({"features": {"id": "y"}}, "features: 'id' is empty, taken, or starts with two underscores"),
+        ({"models": leaving_out("tt")}, "models.m.leave_out: no such feature 'tt' (did you mean 't'?)"),
+        ({"models": leaving_out("x", "y", "t")}, "models.m.leave_out: nothing is left to learn from"),
         ({"split.method": "group"}, "split.method: group needs columns.group"),
         ({"split": {"method": "time", "test_from": "2026-01-01"}}, "split.method: time needs columns.date"),
         ({"split.method": "time"}, "split: split.method: time needs split.test_from"),

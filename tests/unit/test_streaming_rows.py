@@ -49,7 +49,7 @@ def test_blocks_are_exact_and_make_up_the_rows_of_the_side(tmp_path, cuts, block
     parts, members = lay_out(tmp_path, cuts, row_group=50)
     whole = read_rows(parts, members, side, contract())
     tables = stream_tables(parts, members, side, contract(), block)
-    blocks = [to_rows(table, contract()) for table in tables]
+    blocks = [to_rows(table, ["x", "y"], ["t"], "z") for table in tables]
     assert {len(b.target) for b in blocks[:-1]} <= {block}
     assert 0 < len(blocks[-1].target) <= block
     texts = {"t": object}  # pandas joins single gaps to another type
@@ -66,7 +66,7 @@ def test_a_side_without_rows_has_no_blocks(tmp_path):
 
 def test_the_survey_counts_rows_and_categories(tmp_path):
     parts, members = lay_out(tmp_path, (100, 200))
-    found = survey(parts, members, "train", contract())
+    found = survey(parts, members, "train", ["t"])
     assert found.rows == len(read_rows(parts, members, "train", contract()).target)
     assert found.categories == {"t": 3}
 

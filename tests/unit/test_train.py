@@ -95,6 +95,19 @@ def trained(tmp_path_factory):
     return at
 
 
+@pytest.mark.parametrize("in_memory_rows", [10_000, 0], ids=["in memory", "in blocks"])
+def test_a_model_sees_nothing_of_what_it_leaves_out(tmp_path, in_memory_rows):
+    models = {"tree": TREE | {"leave_out": ["y", "t"]}}
+    resources = {"in_memory_rows": in_memory_rows}
+    at = lay_out(tmp_path, loans(), features={"ratio": "x / (y + 1)"}, models=models, resources=resources)
+    model, card = train_model(at)
+    features = read_json(card)["features"]
+    assert features == {"numeric": ["x", "ratio"], "categorical": [], "categories": {}}
+    pipeline, _ = load_model(model, card)
+    seen = {name.rpartition("_")[2] for name in pipeline["columns"].get_feature_names_out()}
+    assert seen == {"x", "ratio"}
+
+
 def test_the_card_says_what_was_trained_on_what(trained):
     card, rows = read_json(trained.card), rows_on(trained, "train")
     assert card == {
