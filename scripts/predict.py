@@ -164,16 +164,9 @@ class Scorer:
             predictions_part.open("wb") as predictions_file,
         ):
             rejected = RejectsWriter(rejects_file, str(application), policy.show_values)
-            blocks = read_blocks(
-                application,
-                self.contract.format,
-                columns.numeric,
-                cleaner.text_columns(),
-                optional,
-                part=part,
-                repeated=cleaner.repeated_columns(),
-            )
-            for raw in blocks:
+            for raw in read_blocks(
+                application, self.contract.format, columns.numeric, cleaner.text_columns(), optional, part=part
+            ):
                 clean = cleaner.clean(raw)
                 rejected.write(clean.rejects)
                 unseen.update(self._unseen(clean))

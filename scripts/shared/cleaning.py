@@ -82,11 +82,6 @@ class Cleaner:
         extra = [columns.target.column, columns.group, columns.date] if self.training else []
         return [*columns.categorical, *(name for name in [columns.id, *extra] if name)]
 
-    def repeated_columns(self) -> list[str]:
-        """Return those of them whose values repeat."""
-        columns = self.contract.columns
-        return [*columns.categorical, *([columns.target.column] if self.training else [])]
-
     def clean(self, raw: RawBlock) -> CleanBlock:
         """Return the block's clean rows, and what was set aside."""
         columns, rows = self.contract.columns, len(raw.lines)
@@ -192,7 +187,7 @@ class Cleaner:
         return pa.array(numbers, mask=np.isnan(numbers))
 
     def _categorical(self, values: pa.Array, name: str) -> pa.Array:
-        encoded = _encoded(values)
+        encoded = values.dictionary_encode()
         spelled = [self._spell(name, text) for text in encoded.dictionary.to_pylist()]
         known = sorted({text for text in spelled if text is not None})
         position = {text: index for index, text in enumerate(known)}
@@ -218,8 +213,8 @@ class Cleaner:
     def _target(self, raw: RawBlock, problems: RowProblems) -> pa.Array:
         target = self.contract.columns.target
         values = raw.columns[target.column]
-        problems.add(self._is_missing(values), target.column, "missing")
-        encoded = _encoded(values)
+        encoded = values.dictionary_encode()
+        problems.add(self._is_missing(encoded), target.column, "missing")
         texts = [canonical_value(text) for text in encoded.dictionary.to_pylist()]
         indices = encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
         positive = canonical_value(target.positive)
@@ -245,10 +240,6 @@ class Cleaner:
                     pa.scalar(None, columns[check.column].type),
                     columns[check.column],
                 )
-
-
-def _encoded(values: pa.Array) -> pa.DictionaryArray:
-    return values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
 
 
 def parse_numbers(

@@ -34,7 +34,6 @@ HEADER_BYTES = 1 << 16
 MAX_RECORD_BYTES = 1 << 20  # a longer record means a quote that was never closed
 PARQUET_ROWS = 65_536
 FEW_QUOTES = 2_000  # in a block: so many are looked at one by one
-REPEATED = pa.dictionary(pa.int32(), pa.string())
 
 csv.field_size_limit(MAX_RECORD_BYTES)
 
@@ -46,8 +45,8 @@ class RawBlock:
     Attributes
     ----------
     columns
-        The wanted columns by name; text, or numbers where the reader could parse them. Text whose values repeat may
-        come as a dictionary. A wanted column that the file lacks is absent.
+        The wanted columns by name; text, or numbers where the reader could parse them. A wanted column that the file
+        lacks is absent.
     lines
         Shape (rows,): physical line of each row (CSV, the header is line 1) or row number (Parquet, from 1).
     rejects
@@ -114,7 +113,6 @@ def read_blocks(
     optional: Sequence[str] = (),
     block_bytes: int = BLOCK_BYTES,
     part: Part = WHOLE,
-    repeated: Sequence[str] = (),
 ) -> Iterator[RawBlock]:
     """Yield the file's rows in order.
 
@@ -130,8 +128,6 @@ def read_blocks(
         Those of them that the file may lack.
     part
         What to read of the file.
-    repeated
-        Those of `text` whose values repeat: they may come as dictionaries, which cost less.
 
     Raises
     ------
@@ -144,7 +140,7 @@ def read_blocks(
         if is_parquet(path):
             yield from _parquet_blocks(path, wanted, set(optional), part.share)
         else:
-            yield from CsvFile(path, file_format, wanted, set(optional), block_bytes, set(repeated)).blocks(part)
+            yield from CsvFile(path, file_format, wanted, set(optional), block_bytes).blocks(part)
 
 
 def is_parquet(path: Path) -> bool:
@@ -282,14 +278,12 @@ class CsvFile:
         wanted: dict[str, bool] | None = None,
         optional: Set[str] = frozenset(),
         block_bytes: int = BLOCK_BYTES,
-        repeated: Set[str] = frozenset(),
     ) -> None:
         self.path = path
         self.format = file_format
         self.wanted = wanted or {}
         self.optional = optional
         self.block_bytes = block_bytes
-        self.repeated = repeated
         self.unparsed: set[str] = set()  # numeric columns that had a value which the reader couldn't parse
         self.names: list[str] = []
         self.body = 0
@@ -480,9 +474,7 @@ class CsvFile:
 
     def _type(self, name: str, numbers: bool) -> pa.DataType:
         """Return what a column is read as, where numbers are parsed or not."""
-        if numbers and self.wanted[name] and name not in self.unparsed:
-            return pa.float64()
-        return REPEATED if name in self.repeated else pa.string()
+        return pa.float64() if numbers and self.wanted[name] and name not in self.unparsed else pa.string()
 
     def _null_values(self) -> list[str]:
         return sorted({spelling for m in self.format.missing_values for spelling in (m, m.lower(), m.upper())})
