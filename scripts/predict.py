@@ -204,7 +204,7 @@ class Scorer:
     def write_scores(self, table: pa.Table, scores: npt.NDArray[np.float64], file: IO[bytes]) -> None:
         """Write the predictions of some rows, below a header where the file is empty.
 
-        Looking at each value for marks that need quotes takes most of the writing. What stands after the score is one of
+        To look at each value for marks that need quotes is most of the writing. What stands after the score is one of
         two texts, and the marks of all ids are found at once.
         """
         if file.tell() == 0:

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from scripts.shared import arrays
 from scripts.shared.config import Format
 from scripts.shared.errors import UserError, did_you_mean, listing
 from scripts.shared.files import read_json
@@ -412,7 +413,7 @@ class CsvFile:
         return data.find(b"\n", at) + 1 or len(data), True
 
     def _unclosed_line(self, line: int) -> RawBlock:
-        columns = {name: pa.array([], pa.string()) for name in self.wanted if name in self.names}
+        columns = {name: arrays.texts([]) for name in self.wanted if name in self.names}
         return RawBlock(columns, np.empty(0, np.int64), [Reject(line, "", "", "a quote is opened and never closed")])
 
     def _block(self, data: bytes, masked: bytes, line: int) -> RawBlock:
@@ -456,7 +457,9 @@ class CsvFile:
                     ),
                 )
                 if not numbers:
-                    self.unparsed.update(name for name in present if self.wanted[name] and not self._parses(table, name))
+                    self.unparsed.update(
+                        name for name in present if self.wanted[name] and not self._parses(table, name)
+                    )
                 doubtful = self._doubtful_columns(table)
                 self.unparsed.update(doubtful)
                 if not doubtful:
@@ -482,7 +485,7 @@ class CsvFile:
     def _parses(self, table: pa.Table, name: str) -> bool:
         """Return whether a column that was read as text is numbers throughout, but for missing values."""
         texts = table.column(name)
-        texts = texts.filter(pc.invert(pc.is_in(texts, pa.array(self._null_values(), pa.string()))))
+        texts = texts.filter(pc.invert(pc.is_in(texts, arrays.texts(self._null_values()))))
         if self.format.decimal != ".":
             texts = pc.replace_substring(texts, self.format.decimal, ".")
         try:
@@ -577,10 +580,8 @@ def _without_plain_quotes(data: bytes, delimiter: bytes) -> bytes | None:
     >>> _without_plain_quotes(b'a,"b""c"', b",") is None
     True
     """
-    if data.count(b'"') <= FEW_QUOTES:
-        paired = _end_of_few_plain(data, delimiter)
-    else:
-        paired = _end_of_plain(data, delimiter)
+    few = data.count(b'"') <= FEW_QUOTES
+    paired = _end_of_few_plain(data, delimiter) if few else _end_of_plain(data, delimiter)
     if paired is None:
         return None
     return data[:paired].replace(b'"', b"q") + data[paired:]  # a last one is not closed yet
