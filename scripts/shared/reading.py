@@ -500,7 +500,7 @@ class CsvFile:
         return [
             name
             for name, column in parsed.items()
-            if not pc.all(pc.is_finite(column)).as_py()
+            if not pc.all(pc.is_finite(column), min_count=0).as_py()
             or any(pc.any(pc.equal(column, n)).as_py() for n in self._doubtful)
         ]
 
