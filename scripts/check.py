@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from scripts.shared.arrays import numbers, to_numbers
 from scripts.shared.config import Columns, Rejects, Split, read_config
 from scripts.shared.errors import UserError, listing
 from scripts.shared.files import atomic, read_json, write_json
@@ -68,7 +69,8 @@ def main(
             raise UserError(_duplicate_message(twice, counts, columns))
         split_report = dataset.report(twice).result(options, dataset.cluster_squares(twice))
     with atomic(duplicates) as beside:
-        rows = {"part": [d.part for d in twice], "row": [d.row for d in twice]}
+        places = np.array([d.part for d in twice], np.int32), np.array([d.row for d in twice], np.int64)
+        rows = {"part": numbers(places[0]), "row": numbers(places[1])}
         write_part(pa.table(rows, schema=pa.schema([("part", pa.int32()), ("row", pa.int64())])), beside)
     _write_rejects(rejects, part_rejects, twice, counts, columns)
     result = waterfall(files, len(twice)) | {
@@ -195,7 +197,7 @@ class Dataset:
         seed = key_to_seed(options.key)
         for part, start, end in zip(parts, self.starts[:-1], self.starts[1:], strict=True):
             sides, self._keys[start:end] = assign(part, columns, options)
-            target = read_part(part, [columns.target.column]).column(0).to_numpy()
+            target = to_numbers(read_part(part, [columns.target.column]).column(0))
             self._sides[start:end] = 2 * sides + target
             if self._ids is not self._keys:
                 self._ids[start:end] = hash_rows(part, columns, seed, by_group=False)
@@ -253,7 +255,7 @@ class Dataset:
             start, end = self.starts[index : index + 2]
             rows = np.sort(positions[(positions >= start) & (positions < end)] - start)
             if len(rows):
-                table = read_part(part, [LINE, str(self.columns.id)]).take(rows)
+                table = read_part(part, [LINE, str(self.columns.id)]).take(numbers(rows))
                 lines, ids = table.column(0).to_pylist(), table.column(1).to_pylist()
                 yield from zip([index] * len(rows), rows.tolist(), lines, ids, strict=True)
 

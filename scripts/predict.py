@@ -164,16 +164,9 @@ class Scorer:
             predictions_part.open("wb") as predictions_file,
         ):
             rejected = RejectsWriter(rejects_file, str(application), policy.show_values)
-            blocks = read_blocks(
-                application,
-                self.contract.format,
-                columns.numeric,
-                cleaner.text_columns(),
-                optional,
-                part=part,
-                repeated=cleaner.repeated_columns(),
-            )
-            for raw in blocks:
+            for raw in read_blocks(
+                application, self.contract.format, columns.numeric, cleaner.text_columns(), optional, part=part
+            ):
                 clean = cleaner.clean(raw)
                 rejected.write(clean.rejects)
                 unseen.update(self._unseen(clean))
@@ -211,7 +204,7 @@ class Scorer:
     def write_scores(self, table: pa.Table, scores: npt.NDArray[np.float64], file: IO[bytes]) -> None:
         """Write the predictions of some rows, below a header where the file is empty.
 
-        Looking at each value for marks that need quotes takes most of the writing. What stands after the score is one of
+        To look at each value for marks that need quotes is most of the writing. What stands after the score is one of
         two texts, and the marks of all ids are found at once.
         """
         if file.tell() == 0:

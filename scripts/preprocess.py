@@ -82,15 +82,7 @@ def preprocess(
         part_writer(clean_part, cleaner.schema(), _repeated(contract)) as writer,
     ):
         rejected = RejectsWriter(rejects_file, str(raw), policy.show_values)
-        blocks = read_blocks(
-            raw,
-            contract.format,
-            contract.columns.numeric,
-            cleaner.text_columns(),
-            part=part,
-            repeated=cleaner.repeated_columns(),
-        )
-        for block in blocks:
+        for block in read_blocks(raw, contract.format, contract.columns.numeric, cleaner.text_columns(), part=part):
             cleaned = cleaner.clean(block)
             rejected.write(cleaned.rejects)
             if cleaned.table.num_rows:

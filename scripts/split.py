@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
+from scripts.shared.arrays import to_flags, to_numbers
 from scripts.shared.config import Columns, Split, read_config
 from scripts.shared.files import atomic
 from scripts.shared.hashing import (
@@ -44,7 +45,7 @@ def main(part: Path, duplicates: Path, number: int, membership: Path, config: Pa
     """
     settings = read_config(config)
     dropped = read_part(duplicates)
-    rows = dropped.filter(pc.equal(dropped.column("part"), number)).column("row").to_numpy()
+    rows = to_numbers(dropped.column("row"))[to_numbers(dropped.column("part")) == number]
     split(part, rows, membership, settings.columns, settings.split)
 
 
@@ -61,7 +62,7 @@ def assign(part: Path, columns: Columns, options: Split) -> tuple[npt.NDArray[np
     keys = hash_rows(part, columns, key_to_seed(options.key), by_group=options.method == "group")
     if options.method == "time":
         dates = read_part(part, [str(columns.date)]).column(0)
-        in_test = pc.greater_equal(dates, options.test_from).to_numpy()
+        in_test = to_flags(pc.greater_equal(dates, options.test_from))
     else:
         in_test = below_share(keys, options.test_share)
     return in_test.astype(np.int8), keys

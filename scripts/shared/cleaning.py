@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from scripts.shared import arrays
 from scripts.shared.config import Contract, Format
 from scripts.shared.expressions import Expression
 from scripts.shared.reading import RawBlock
@@ -70,7 +71,7 @@ class Cleaner:
             for name, check in self.contract.cleaning.checks.items()
         }
         self._missing = {text.casefold() for text in self.contract.format.missing_values} | {""}
-        self._missing_texts = pa.array(sorted(self._missing), pa.string())
+        self._missing_texts = arrays.texts(sorted(self._missing))
         self._spelling: dict[tuple[str, str], str | None] = {}
         # What happens to the rows of one block; counted when it is known which of them are kept.
         self._dropped: list[tuple[str, npt.NDArray[np.bool_]]] = []
@@ -82,16 +83,11 @@ class Cleaner:
         extra = [columns.target.column, columns.group, columns.date] if self.training else []
         return [*columns.categorical, *(name for name in [columns.id, *extra] if name)]
 
-    def repeated_columns(self) -> list[str]:
-        """Return those of them whose values repeat."""
-        columns = self.contract.columns
-        return [*columns.categorical, *([columns.target.column] if self.training else [])]
-
     def clean(self, raw: RawBlock) -> CleanBlock:
         """Return the block's clean rows, and what was set aside."""
         columns, rows = self.contract.columns, len(raw.lines)
         problems = RowProblems(raw.lines)
-        out: dict[str, pa.Array] = {LINE: pa.array(raw.lines)}
+        out: dict[str, pa.Array] = {LINE: arrays.numbers(raw.lines)}
         for name in filter(None, [columns.id, *([columns.group] if self.training else [])]):
             out[name] = self._identity(raw, name, problems)
         if self.training and columns.date:
@@ -108,7 +104,7 @@ class Cleaner:
         self._count(~problems.bad)
         table = pa.table({name: out[name] for name in self.schema().names}, schema=self.schema())
         if problems.bad.any():
-            table = table.filter(pa.array(~problems.bad))
+            table = table.filter(arrays.flags(~problems.bad))
         return CleanBlock(table, raw.rejects + problems.rejects, raw.rows_in)
 
     def _count(self, kept: npt.NDArray[np.bool_]) -> None:
@@ -137,25 +133,24 @@ class Cleaner:
         """Return where a text means missing: spaces around and case do not matter."""
         if pa.types.is_dictionary(values.type):
             of_texts = np.append(self._is_missing(values.dictionary), True)
-            places = values.indices.fill_null(len(values.dictionary)).to_numpy(zero_copy_only=False)
-            return np.asarray(of_texts[places])
+            return np.asarray(of_texts[_places(values)])
         perhaps = perhaps_one_of(values, self._missing)
         if not perhaps.any():
             return perhaps
         missing = np.zeros(len(values), dtype=bool)
-        missing[perhaps] = self._looked_up(values.filter(pa.array(perhaps)))
+        missing[perhaps] = self._looked_up(values.filter(arrays.flags(perhaps)))
         return missing
 
     def _looked_up(self, values: pa.Array) -> npt.NDArray[np.bool_]:
         folded = pc.ascii_lower(pc.utf8_trim_whitespace(values))
         missing = pc.is_in(folded, value_set=self._missing_texts, skip_nulls=True)
-        missing = pc.or_(missing, values.is_null()).to_numpy(zero_copy_only=False)
-        foreign = pc.invert(pc.string_is_ascii(values)).fill_null(False).to_numpy(zero_copy_only=False)
+        absent = arrays.nulls(values)
+        missing = arrays.to_flags(missing) | absent
+        foreign = ~arrays.to_flags(pc.string_is_ascii(values)) & ~absent
         if foreign.any():  # Arrow does not fold all case that Python does
-            encoded = values.filter(pa.array(foreign)).dictionary_encode()
+            encoded = values.filter(arrays.flags(foreign)).dictionary_encode()
             found = [text.strip().casefold() in self._missing for text in encoded.dictionary.to_pylist()]
-            missing = missing.copy()
-            missing[foreign] = np.array(found)[encoded.indices.to_numpy(zero_copy_only=False)]
+            missing[foreign] = np.array(found)[_places(encoded)]
         return np.asarray(missing, dtype=bool)
 
     def _identity(self, raw: RawBlock, name: str, problems: RowProblems) -> pa.Array:
@@ -168,8 +163,8 @@ class Cleaner:
         days = pc.utf8_slice_codeunits(values, 0, 10)  # a time of day may follow
         written = pc.strftime(pc.strptime(days, "%Y-%m-%d", "s", error_is_null=True), "%Y-%m-%d")
         shaped = pc.match_substring_regex(values, DATE)
-        same = pc.and_(shaped, pc.equal(written, days)).fill_null(False)  # 30 February reads as 2 March
-        problems.add(~same.to_numpy(zero_copy_only=False), name, "not a date like 2026-01-31", values)
+        same = arrays.to_flags(pc.and_(shaped, pc.equal(written, days)))  # 30 February reads as 2 March
+        problems.add(~same, name, "not a date like 2026-01-31", values)
         return days
 
     def _numeric(self, raw: RawBlock, name: str, problems: RowProblems) -> pa.Array:
@@ -188,16 +183,18 @@ class Cleaner:
                 numbers = np.where(outside, np.nan, numbers)
             else:
                 # The number, not how it was written: whether the reader has parsed it depends on other rows.
-                problems.add(outside, name, f"outside {_range(bounds.min, bounds.max)}", pa.array(numbers))
-        return pa.array(numbers, mask=np.isnan(numbers))
+                problems.add(outside, name, f"outside {_range(bounds.min, bounds.max)}", arrays.numbers(numbers))
+        return arrays.numbers(numbers, np.isnan(numbers))
 
     def _categorical(self, values: pa.Array, name: str) -> pa.Array:
-        encoded = _encoded(values)
+        encoded = values.dictionary_encode()
         spelled = [self._spell(name, text) for text in encoded.dictionary.to_pylist()]
         known = sorted({text for text in spelled if text is not None})
         position = {text: index for index, text in enumerate(known)}
-        codes = pa.array([None if text is None else position[text] for text in spelled], pa.int32())
-        return pa.DictionaryArray.from_arrays(codes.take(encoded.indices), pa.array(known, pa.string()))
+        missing = -1
+        codes = np.array([missing if text is None else position[text] for text in (*spelled, None)], np.int32)
+        codes = codes[_places(encoded)]
+        return pa.DictionaryArray.from_arrays(arrays.numbers(codes, codes == missing), arrays.texts(known))
 
     def _spell(self, name: str, text: str | None) -> str | None:
         """Return the one spelling of a category, None where it means missing."""
@@ -218,10 +215,10 @@ class Cleaner:
     def _target(self, raw: RawBlock, problems: RowProblems) -> pa.Array:
         target = self.contract.columns.target
         values = raw.columns[target.column]
-        problems.add(self._is_missing(values), target.column, "missing")
-        encoded = _encoded(values)
+        encoded = values.dictionary_encode()
+        problems.add(self._is_missing(encoded), target.column, "missing")
         texts = [canonical_value(text) for text in encoded.dictionary.to_pylist()]
-        indices = encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
+        indices = _places(encoded)
         positive = canonical_value(target.positive)
         if target.negative is not None:
             negative = canonical_value(target.negative)
@@ -230,7 +227,7 @@ class Cleaner:
         for index, text in enumerate(texts):
             rows = indices == index  # 1 and 1.0 are one value
             self._outcomes[text] = self._outcomes[text] | rows if text in self._outcomes else rows
-        return pa.array(np.array([text == positive for text in texts] + [False])[indices].astype(np.int8))
+        return arrays.numbers(np.array([text == positive for text in texts] + [False])[indices].astype(np.int8))
 
     def _apply_checks(self, columns: dict[str, pa.Array], problems: RowProblems) -> None:
         for name, expression in self._checks.items():
@@ -240,15 +237,14 @@ class Cleaner:
                 problems.add(failed, check.column, f"fails the check {name}", columns[check.column])
             elif failed.any():
                 self._dropped.append((check.column, failed))
-                columns[check.column] = pc.if_else(
-                    pa.array(failed),
-                    pa.scalar(None, columns[check.column].type),
-                    columns[check.column],
-                )
+                column = columns[check.column]
+                columns[check.column] = pc.if_else(arrays.flags(failed), pa.nulls(len(failed), column.type), column)
 
 
-def _encoded(values: pa.Array) -> pa.DictionaryArray:
-    return values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+def _places(encoded: pa.DictionaryArray) -> npt.NDArray[np.int32]:
+    """Return the place of each value in the dictionary (shape (rows,)), one beyond its end where it is missing."""
+    places = arrays.to_numbers(encoded.indices)
+    return np.where(arrays.nulls(encoded.indices), len(encoded.dictionary), places) if encoded.null_count else places
 
 
 def parse_numbers(
@@ -273,7 +269,7 @@ def parse_numbers(
         Shape (rows,), where there is something that is no finite number.
     """
     if pa.types.is_floating(column.type):
-        numbers = column.fill_null(np.nan).to_numpy(zero_copy_only=False)
+        numbers = arrays.to_numbers(column)
         infinite = np.isinf(numbers)
         return np.where(infinite, np.nan, numbers) if infinite.any() else numbers, infinite
     text = column
@@ -287,11 +283,11 @@ def parse_numbers(
         missing = is_missing(text)  # a number may mean it
     else:
         missing = unread.copy()
-        missing[unread] = is_missing(text.filter(pa.array(unread)))
+        missing[unread] = is_missing(text.filter(arrays.flags(unread)))
     numbers[missing] = np.nan
     unread &= ~missing
     if unread.any():
-        numbers[unread] = _closer_look(trimmed(text.filter(pa.array(unread))), file_format)
+        numbers[unread] = _closer_look(trimmed(text.filter(arrays.flags(unread))), file_format)
         unread &= ~np.isfinite(numbers)
         numbers[unread] = np.nan
     return numbers, unread
@@ -305,12 +301,13 @@ def _closer_look(text: pa.Array, file_format: Format) -> npt.NDArray[np.float64]
         mark, point = re.escape(file_format.thousands), re.escape(file_format.decimal)
         grouped = pc.match_substring_regex(text, rf"^[+-]?\d{{1,3}}({mark}\d{{3}})+({point}\d*)?$")
         text = pc.if_else(grouped, pc.replace_substring(text, file_format.thousands, ""), text)
+    dotted = np.zeros(len(text), bool)
     if file_format.decimal != ".":
-        dotted = pc.match_substring(text, ".")
-        text = pc.if_else(dotted, pa.scalar("?"), pc.replace_substring(text, file_format.decimal, "."))
-    valid = pc.match_substring_regex(text, NUMBER).fill_null(False)
-    parsed = pc.if_else(valid, text, pa.scalar(None, text.type)).cast(pa.float64())
-    return np.asarray(parsed.fill_null(np.nan).to_numpy(zero_copy_only=False))
+        dotted = arrays.to_flags(pc.match_substring(text, "."))
+        text = pc.replace_substring(text, file_format.decimal, ".")
+    valid = arrays.to_flags(pc.match_substring_regex(text, NUMBER)) & ~dotted
+    parsed = pc.if_else(arrays.flags(valid), text, pa.nulls(len(text), text.type)).cast(pa.float64())
+    return np.asarray(arrays.to_numbers(parsed))
 
 
 def spell(text: str, case: str, aliases: Mapping[str, str], missing: Set[str]) -> str | None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from scripts.shared import arrays
 from scripts.shared.errors import UserError, did_you_mean, listing
 
 _PROBE_ROWS = 64
@@ -79,7 +80,7 @@ class Expression:
         series = self._evaluate(self._frame(columns))
         if series.dtype == pl.Boolean or series.dtype.is_numeric():
             values = series.cast(pl.Float64).to_numpy()
-            return pa.array(values, pa.float64(), mask=~np.isfinite(values))
+            return arrays.numbers(values, ~np.isfinite(values))
         raise UserError(f"{self.where}: '{self.text}' gives {series.dtype}, not a number")
 
     def is_false(self, columns: Mapping[str, pa.Array]) -> npt.NDArray[np.bool_]:

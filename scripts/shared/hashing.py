@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from scripts.shared.arrays import nulls, to_numbers
+
 Hashes = npt.NDArray[np.uint64]
 
 _FNV_PRIME = np.uint64(0x100000001B3)
@@ -37,8 +39,8 @@ def hash_texts(texts: pa.Array, seed: np.uint64) -> Hashes:
     """Return the hashes (shape (rows,)) of a string array's UTF-8 bytes; missing texts hash alike."""
     if pa.types.is_dictionary(texts.type):
         hashes = np.append(hash_texts(texts.dictionary, seed), mix(np.array([seed ^ _MISSING])))
-        indices = texts.indices.cast(pa.int64()).fill_null(len(texts.dictionary))
-        return np.asarray(hashes[indices.to_numpy(zero_copy_only=False)])
+        indices = np.where(nulls(texts.indices), len(texts.dictionary), to_numbers(texts.indices.cast(pa.int64())))
+        return np.asarray(hashes[indices])
     texts = texts.cast(pa.large_binary())
     _, offset_buffer, data_buffer = texts.buffers()
     offsets = np.frombuffer(offset_buffer, np.int64)[texts.offset : texts.offset + len(texts) + 1]
@@ -49,7 +51,7 @@ def hash_texts(texts: pa.Array, seed: np.uint64) -> Hashes:
         _hash_block(data, offsets[start : start + _BLOCK + 1], hashes[rows])
         hashes[rows] = mix(hashes[rows])
     if texts.null_count:
-        hashes[texts.is_null().to_numpy(zero_copy_only=False)] = mix(np.array([seed ^ _MISSING]))[0]
+        hashes[nulls(texts)] = mix(np.array([seed ^ _MISSING]))[0]
     return hashes
 
 
@@ -72,7 +74,7 @@ def _hash_block(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], has
 
 def hash_numbers(numbers: pa.Array, seed: np.uint64) -> Hashes:
     """Return the hashes (shape (rows,)) of a float64 array; 0 and -0 hash alike, and so do missing values."""
-    values = numbers.fill_null(np.nan).to_numpy(zero_copy_only=False) + 0.0
+    values = to_numbers(numbers) + 0.0
     bits = values.view(np.uint64).copy()
     bits[np.isnan(values)] = _MISSING
     return mix(bits ^ mix(np.array([seed]))[0])

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from scripts.shared import arrays
 from scripts.shared.config import Format
 from scripts.shared.errors import UserError, did_you_mean, listing
 from scripts.shared.files import read_json
@@ -34,7 +35,6 @@ HEADER_BYTES = 1 << 16
 MAX_RECORD_BYTES = 1 << 20  # a longer record means a quote that was never closed
 PARQUET_ROWS = 65_536
 FEW_QUOTES = 2_000  # in a block: so many are looked at one by one
-REPEATED = pa.dictionary(pa.int32(), pa.string())
 
 csv.field_size_limit(MAX_RECORD_BYTES)
 
@@ -46,8 +46,8 @@ class RawBlock:
     Attributes
     ----------
     columns
-        The wanted columns by name; text, or numbers where the reader could parse them. Text whose values repeat may
-        come as a dictionary. A wanted column that the file lacks is absent.
+        The wanted columns by name; text, or numbers where the reader could parse them. A wanted column that the file
+        lacks is absent.
     lines
         Shape (rows,): physical line of each row (CSV, the header is line 1) or row number (Parquet, from 1).
     rejects
@@ -114,7 +114,6 @@ def read_blocks(
     optional: Sequence[str] = (),
     block_bytes: int = BLOCK_BYTES,
     part: Part = WHOLE,
-    repeated: Sequence[str] = (),
 ) -> Iterator[RawBlock]:
     """Yield the file's rows in order.
 
@@ -130,8 +129,6 @@ def read_blocks(
         Those of them that the file may lack.
     part
         What to read of the file.
-    repeated
-        Those of `text` whose values repeat: they may come as dictionaries, which cost less.
 
     Raises
     ------
@@ -144,7 +141,7 @@ def read_blocks(
         if is_parquet(path):
             yield from _parquet_blocks(path, wanted, set(optional), part.share)
         else:
-            yield from CsvFile(path, file_format, wanted, set(optional), block_bytes, set(repeated)).blocks(part)
+            yield from CsvFile(path, file_format, wanted, set(optional), block_bytes).blocks(part)
 
 
 def is_parquet(path: Path) -> bool:
@@ -282,14 +279,12 @@ class CsvFile:
         wanted: dict[str, bool] | None = None,
         optional: Set[str] = frozenset(),
         block_bytes: int = BLOCK_BYTES,
-        repeated: Set[str] = frozenset(),
     ) -> None:
         self.path = path
         self.format = file_format
         self.wanted = wanted or {}
         self.optional = optional
         self.block_bytes = block_bytes
-        self.repeated = repeated
         self.unparsed: set[str] = set()  # numeric columns that had a value which the reader couldn't parse
         self.names: list[str] = []
         self.body = 0
@@ -418,7 +413,7 @@ class CsvFile:
         return data.find(b"\n", at) + 1 or len(data), True
 
     def _unclosed_line(self, line: int) -> RawBlock:
-        columns = {name: pa.array([], pa.string()) for name in self.wanted if name in self.names}
+        columns = {name: arrays.texts([]) for name in self.wanted if name in self.names}
         return RawBlock(columns, np.empty(0, np.int64), [Reject(line, "", "", "a quote is opened and never closed")])
 
     def _block(self, data: bytes, masked: bytes, line: int) -> RawBlock:
@@ -482,9 +477,7 @@ class CsvFile:
 
     def _type(self, name: str, numbers: bool) -> pa.DataType:
         """Return what a column is read as, where numbers are parsed or not."""
-        if numbers and self.wanted[name] and name not in self.unparsed:
-            return pa.float64()
-        return REPEATED if name in self.repeated else pa.string()
+        return pa.float64() if numbers and self.wanted[name] and name not in self.unparsed else pa.string()
 
     def _null_values(self) -> list[str]:
         return sorted({spelling for m in self.format.missing_values for spelling in (m, m.lower(), m.upper())})
@@ -492,7 +485,7 @@ class CsvFile:
     def _parses(self, table: pa.Table, name: str) -> bool:
         """Return whether a column that was read as text is numbers throughout, but for missing values."""
         texts = table.column(name)
-        texts = texts.filter(pc.invert(pc.is_in(texts, pa.array(self._null_values(), pa.string()))))
+        texts = texts.filter(pc.invert(pc.is_in(texts, arrays.texts(self._null_values()))))
         if self.format.decimal != ".":
             texts = pc.replace_substring(texts, self.format.decimal, ".")
         try:
@@ -507,7 +500,7 @@ class CsvFile:
         return [
             name
             for name, column in parsed.items()
-            if not pc.all(pc.is_finite(column)).as_py()
+            if not pc.all(pc.is_finite(column), min_count=0).as_py()
             or any(pc.any(pc.equal(column, n)).as_py() for n in self._doubtful)
         ]
 
@@ -587,10 +580,8 @@ def _without_plain_quotes(data: bytes, delimiter: bytes) -> bytes | None:
     >>> _without_plain_quotes(b'a,"b""c"', b",") is None
     True
     """
-    if data.count(b'"') <= FEW_QUOTES:
-        paired = _end_of_few_plain(data, delimiter)
-    else:
-        paired = _end_of_plain(data, delimiter)
+    few = data.count(b'"') <= FEW_QUOTES
+    paired = _end_of_few_plain(data, delimiter) if few else _end_of_plain(data, delimiter)
     if paired is None:
         return None
     return data[:paired].replace(b'"', b"q") + data[paired:]  # a last one is not closed yet

@@ -34,6 +34,7 @@ from sklearn.preprocessing import (
 )
 from sklearn.tree import DecisionTreeClassifier
 
+from scripts.shared.arrays import to_numbers
 from scripts.shared.membership import to_frame
 from scripts.shared.models import predict_default
 
@@ -170,7 +171,7 @@ class _InBlocks(_Whole):
 
 def _numbers(column: pa.ChunkedArray) -> Floats:
     """Return a float64 column as NumPy's (shape (rows,)), NaN where missing."""
-    return np.asarray(column.fill_null(np.nan).to_numpy(), np.float64)
+    return np.asarray(to_numbers(column), np.float64)
 
 
 # --- any estimator: the matrix that the Pipeline would give it ----------------------------------------------------

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from scripts.shared.arrays import numbers, texts
 from scripts.shared.hashing import Hashes
 
 TRAIN, TEST, REJECTED = "train", "test", "rejected"
@@ -12,5 +13,5 @@ SCHEMA = pa.schema([("side", pa.dictionary(pa.int8(), pa.string())), ("key", pa.
 
 def membership_table(sides: npt.NDArray[np.int8], keys: Hashes) -> pa.Table:
     """Return a part's membership: `side` (0 train, 1 test, 2 rejected) in words, and the hash `key` of each row."""
-    words = pa.DictionaryArray.from_arrays(pa.array(sides), pa.array([TRAIN, TEST, REJECTED]))
-    return pa.table({"side": words, "key": pa.array(keys)}, schema=SCHEMA)
+    words = pa.DictionaryArray.from_arrays(numbers(sides), texts([TRAIN, TEST, REJECTED]))
+    return pa.table({"side": words, "key": numbers(keys)}, schema=SCHEMA)

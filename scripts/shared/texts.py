@@ -7,6 +7,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from scripts.shared.arrays import nulls
+
 _BYTES = np.arange(256)
 # ASCII's white space, and whatever begins or continues a character beyond ASCII, which may be white space, too.
 _PERHAPS_SPACE = np.isin(_BYTES, list(b" \t\n\v\f\r\x1c\x1d\x1e\x1f")) | (_BYTES >= 0x80)
@@ -45,7 +47,7 @@ def _ends(texts: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]
     first, last = data.take(starts, mode="clip"), data.take(ends - 1, mode="clip")
     empty = starts == ends
     if texts.null_count:
-        empty |= texts.is_null().to_numpy(zero_copy_only=False)
+        empty |= nulls(texts)
     if empty.any():
         first[empty] = last[empty] = 0
     return first, last

@@ -1,6 +1,7 @@
 """What must hold of the project as a whole: one lock, one stem a rule, thin glue, documented functions."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -162,3 +163,31 @@ def test_a_step_imports_only_what_it_uses(module, heavy):
     code = f"import sys, scripts.step, scripts.{module}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not heavy & set(done.stdout.split())
+
+
+def test_no_step_from_raw_files_to_the_split_loads_pandas_on_the_way(tmp_path):
+    """Arrow does so behind one's back (scripts/shared/arrays.py)."""
+    rows = [f"{n},{n % 60 + 10},{'AB'[n % 2]},{n % 3 // 2}" for n in range(200)]
+    bad = ["-1,oops,A,0", "-2, 12 ,C,0", "-3,1e999,A,0", ",1,A,1", '-4,"1,5",A,', "-5,99,?,1"]
+    (tmp_path / "raw.csv").write_text("\n".join(["id,x,t,y", *rows, *bad, ""]))
+    code = """
+import sys
+from pathlib import Path
+from builders import config
+from scripts import check, preprocess, split
+from scripts.shared.config import Rejects
+at, settings = Path(sys.argv[1]), config(**{
+    "columns": {"id": "id", "target": {"column": "y", "positive": "1"}, "numeric": ["x"], "categorical": ["t"]},
+    "cleaning": {"bounds": {"x": {"max": 65}},
+                 "checks": {"c": {"require": "x > 11", "column": "x", "otherwise": "missing"}}},
+    "features": {"double": "2 * x"},
+})
+preprocess.preprocess(at / "raw.csv", at / "p", at / "r", settings.contract(), Rejects())
+found = check.Dataset([at / "p"], settings.columns, settings.split, at).duplicates()
+split.split(at / "p", [], at / "m", settings.columns, settings.split)
+print("pandas" in sys.modules)
+"""
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests/unit")])
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, check=False)
+    assert done.stdout == "False\n", done.stderr

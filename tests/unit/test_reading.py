@@ -11,6 +11,7 @@ import pyarrow.parquet
 import pytest
 from builders import read, write
 
+from scripts.shared import reading
 from scripts.shared.cleaning import parse_numbers
 from scripts.shared.config import Format
 from scripts.shared.errors import UserError
@@ -511,7 +512,9 @@ def test_a_ragged_row_in_another_encoding_is_refused_without_noise(tmp_path, cap
 # --- short ways say what the long ones do -------------------------------------------------------------------------
 
 
-def test_plain_quotes_are_masked_as_all_quotes_are():
+@pytest.mark.parametrize("few", [0, 2_000])
+def test_plain_quotes_are_masked_as_all_quotes_are(few, monkeypatch):
+    monkeypatch.setattr(reading, "FEW_QUOTES", few)
     random = np.random.default_rng(8)
     file = CsvFile(None, Format(), {}, set(), BLOCK_BYTES)
     pieces = [b'"', b'"', b",", b"\n", b"a", b" ", b"\r\n", b'"b"', b',"c;",', b'""']
@@ -528,6 +531,28 @@ def test_plain_quotes_are_masked_as_all_quotes_are():
         assert (opened and opened.start()) == (expected_opened and expected_opened.start()), data
         quick += masked != expected and b'"' in data
     assert quick > 100
+
+
+def test_after_a_bad_value_only_its_column_is_read_as_text(tmp_path):
+    lines = ["1,1,a", "2,NA,b", "1,1,a", "oops,3,c", *["4,4,d"] * 6, "5,inf,e", *["6,6,f"] * 6]
+    write(tmp_path / "f.csv", "x,y,t\n" + "".join(f"{line}\n" for line in lines))
+    blocks = list(read_blocks(tmp_path / "f.csv", Format(), ["x", "y"], ["t"], block_bytes=8))
+    kinds = {line: [str(b.columns[n].type) for n in "xy"] for b in blocks for line in b.lines.tolist()}
+    assert kinds[2] == ["double", "double"]
+    assert kinds[5] == ["string", "string"]  # what is wrong is known only after reading it all as text
+    assert kinds[8] == ["string", "double"]
+    assert kinds[max(kinds)] == ["string", "string"]
+    values = [value for b in blocks for value in b.columns["x"].cast("string").to_pylist()]
+    assert values == [line.split(",")[0] for line in lines]
+
+
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_missing_values_and_a_decimal_comma_leave_a_column_numeric(tmp_path, decimal):
+    text = f"x;y\n1{decimal}5;1\nn/a;oops\n2{decimal}5;1\n3;1\n4;1\n"
+    write(tmp_path / "f.csv", text)
+    options = Format(delimiter=";", decimal=decimal, thousands="" if decimal == "." else ".")
+    blocks = list(read_blocks(tmp_path / "f.csv", options, ["x", "y"], [], block_bytes=6))
+    assert [str(blocks[-1].columns[name].type) for name in "xy"] == ["double", "string"]
 
 
 def test_blank_lines_and_lone_carriage_returns_need_care():
