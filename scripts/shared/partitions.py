@@ -6,7 +6,7 @@ finds out. Imported by the Snakefile, which every job parses: nothing heavy here
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,15 @@ def batches(files: Mapping[str, InputFile], most: int, partition_mb: float) -> l
         found[-1].append(name)
         left -= file.size
     return found
+
+
+def to_ask_for(outputs: Sequence[str], there: Container[str]) -> str:
+    """Return the first output of a batch that isn't there, or the first: asked for it alone, the batch runs if need be.
+
+    >>> to_ask_for(["a", "b", "c"], {"a", "c"}), to_ask_for(["a", "b"], {"a", "b"})
+    ('b', 'a')
+    """
+    return next((output for output in outputs if output not in there), outputs[0])
 
 
 def to_plain(files: Mapping[str, InputFile]) -> dict[str, dict[str, Any]]:

@@ -119,5 +119,11 @@ def test_many_small_files_are_scored_by_one_job_and_come_out_the_same(finished):
     assert run.code == 0, run.output
     assert sorted(rule for rule in run.finished if "predict" in rule) == ["predict_batch_1", "predict_batch_2"]
     assert {path.name: path.read_bytes() for path in finished.path("results/predictions").iterdir()} == before
+    for kind in (".csv", ".rejects.csv", ".summary.json"):
+        missing = sorted(finished.path("results/predictions").glob(f"*{kind}"))[-1]
+        missing.unlink()
+        assert finished.snakemake("-n").planned.keys() <= {"predict_batch_2"}, missing
+        assert finished.snakemake("-n").planned
+        missing.write_bytes(before[missing.name])
     finished.config(partitions={"files": 2})
     assert finished.snakemake("-n").planned.keys() <= {"predict"}, "nothing else depends on how files are batched"

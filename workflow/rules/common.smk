@@ -24,7 +24,7 @@ from scripts.shared.errors import UserError
 from scripts.shared.files import remove_remains, sha256_file
 from scripts.shared.inputs import variables
 from scripts.shared.ownership import record_owner, release_stale_lock
-from scripts.shared.partitions import batches, partitions_of
+from scripts.shared.partitions import batches, partitions_of, to_ask_for
 from scripts.shared.plan import FROZEN_CONFIG, FROZEN_PLAN, frozen_plan, make_plan
 
 # A killed run leaves Snakemake's lock behind. Its owner is provably dead, so the next run goes on without being asked; a lock

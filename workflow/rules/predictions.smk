@@ -13,6 +13,14 @@ WHOLE = {name: file for name, file in APPLICATIONS.items() if file.partitions ==
 BATCHES = []
 if len(WHOLE) > CONFIG.partitions.files:
     BATCHES = batches(WHOLE, CONFIG.partitions.files, CONFIG.partitions.mb)
+# What the target `all` names: all files, but one a batch: tens of thousands would take Snakemake several times longer.
+THERE = {str(path) for path in Path("results/predictions").glob("*")} if BATCHES else ()
+ALL_PREDICTIONS = expand(
+    "results/predictions/{application}{kind}", application=DIVIDED if BATCHES else APPLICATIONS, kind=PREDICTION_FILES
+)
+for BATCH in BATCHES:
+    BATCH_FILES = expand("results/predictions/{application}{kind}", application=BATCH, kind=PREDICTION_FILES)
+    ALL_PREDICTIONS.append(to_ask_for(BATCH_FILES, THERE))
 
 
 rule predict:
