@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import io
 import json
 import pickle
 import shutil
@@ -378,3 +379,24 @@ def test_the_end_is_logged_in_one_line(at, caplog):
     score(at, new())
     assert caplog.messages == [f"{at.folder / 'new.csv'}: 60 rows in, 60 predicted, 0 rejected"]
     assert json.loads(at.outputs[2].read_text())["rows_in"] == 60
+
+
+@pytest.mark.parametrize("odd", ["a", "1 2", "é", "a'b", "a,b", 'a"b', "a\nb", "a\rb", None, ""])
+@pytest.mark.parametrize("version", ["abc", 'odd, "very"'])
+def test_the_short_way_of_writing_gives_the_same_bytes(at, odd, version):
+    scorer = predict.live_scorer(at.live)
+    scorer.version = version
+    ids = pa.array(["x", odd, "y"], pa.string())
+    scores = np.array([0.1, scorer.threshold, np.nan])
+    written, expected = io.BytesIO(), io.BytesIO()
+    for start in (0, 1):
+        rows = pa.table({"id": ids}).slice(start)
+        scorer.write_scores(rows, scores[start:], written)
+        scorer.label_scores(rows, scores[start:]).write_csv(expected, include_header=start == 0)
+    assert written.getvalue() == expected.getvalue()
+
+
+def test_ids_without_marks_are_written_the_short_way():
+    plain, quoted = (pa.chunked_array([pa.array(["x", text])]) for text in ("é 1", "a,b"))
+    assert not predict._needs_quotes(plain)
+    assert predict._needs_quotes(quoted)
