@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 from scripts.shared.config import Contract
 from scripts.shared.files import sha256_text
 from scripts.shared.hashing import Hashes, hash_texts
-from scripts.shared.parts import part_batches, read_part
+from scripts.shared.parts import part_batches
 
 KEY = "__key"  # names that start with two underscores are taken by the project
-DIGEST_ROWS = 65_536
+BATCH_ROWS = 65_536
 COUNT_ROWS = 1_000_000  # memberships are small: so many rows of one column at a time
 
 
@@ -48,12 +48,8 @@ def read_rows(parts: Sequence[Path], membership: Sequence[Path], side: str, cont
 
 
 def read_table(parts: Sequence[Path], membership: Sequence[Path], side: str, contract: Contract) -> pa.Table:
-    """Return features, target and `KEY` of one side's rows."""
-    tables = []
-    for part, member in zip(parts, membership, strict=True):
-        rows, sides = read_part(part, _columns(contract)), read_part(member)
-        whole = rows.append_column(KEY, sides.column("key"))
-        tables.append(whole.filter(pc.equal(sides.column("side").cast(pa.string()), side)))
+    """Return features, target and `KEY` of one side's rows. The other side's are never held as a whole."""
+    tables = list(_tables(parts, membership, side, contract, BATCH_ROWS))
     return pa.concat_tables(tables).unify_dictionaries()
 
 
@@ -103,7 +99,7 @@ class Digest:
 
     def update(self, rows: pa.Table) -> pa.Table:
         """See the next rows, with `KEY`, and return them."""
-        for batch in rows.to_batches(DIGEST_ROWS):
+        for batch in rows.to_batches(BATCH_ROWS):
             for name, checksum in self._columns.items():
                 checksum.update(_plain_bytes(batch.column(name)))
         return rows
@@ -116,7 +112,7 @@ class Digest:
 def digest(parts: Sequence[Path], membership: Sequence[Path], side: str, contract: Contract) -> str:
     """Return the checksum of one side's rows."""
     found = Digest(contract)
-    for table in _tables(parts, membership, side, contract, DIGEST_ROWS):
+    for table in _tables(parts, membership, side, contract, BATCH_ROWS):
         found.update(table)
     return str(found)
 
