@@ -21,6 +21,9 @@ class CatBoost(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         Columns of the matrix that hold codes of categories; the Pipeline sets it.
     numbers_twice
         Whether each other column is a category, too: every value of a number is one.
+    seeds
+        How many models are fitted, with `random_state` and the numbers after it, whose probabilities are averaged: the
+        order in which CatBoost takes the rows is drawn.
     iterations, learning_rate, depth, l2_leaf_reg, random_strength, bagging_temperature, rsm
         CatBoost's own.
     random_state
@@ -31,6 +34,7 @@ class CatBoost(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         self,
         categorical_features: list[int] | None = None,
         numbers_twice: bool = False,
+        seeds: int = 1,
         iterations: int = 1000,
         learning_rate: float = 0.05,
         depth: int = 6,
@@ -42,6 +46,7 @@ class CatBoost(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     ) -> None:
         self.categorical_features = categorical_features
         self.numbers_twice = numbers_twice
+        self.seeds = seeds
         self.iterations = iterations
         self.learning_rate = learning_rate
         self.depth = depth
@@ -53,19 +58,22 @@ class CatBoost(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
 
     def fit(self, X: npt.NDArray[np.float64], y: npt.NDArray[Any]) -> Self:
         """Fit on a matrix (rows, columns) and outcomes (rows,)."""
-        own = ("categorical_features", "numbers_twice", "random_state")
+        own = ("categorical_features", "numbers_twice", "seeds", "random_state")
         options = {key: value for key, value in self.get_params().items() if key not in own}
         self.classes_ = np.unique(y)
         self.n_features_in_ = np.shape(X)[1]
-        self.model_ = CatBoostClassifier(
-            **options, random_seed=self.random_state, thread_count=_threads(), allow_writing_files=False, verbose=False
-        )
-        self.model_.fit(self._pool(X, y))
+        options |= {"thread_count": _threads(), "allow_writing_files": False, "verbose": False}
+        first, pool = self.random_state or 0, self._pool(X, y)
+        self.models_ = [
+            CatBoostClassifier(**options, random_seed=seed).fit(pool) for seed in range(first, first + self.seeds)
+        ]
         return self
 
     def predict_proba(self, X: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return the probability of each class, shape (rows, 2)."""
-        return np.asarray(self.model_.predict_proba(self._pool(X), thread_count=_threads()), dtype=np.float64)
+        pool = self._pool(X)
+        each = [model.predict_proba(pool, thread_count=_threads()) for model in self.models_]
+        return np.asarray(np.mean(each, axis=0), dtype=np.float64)
 
     def predict(self, X: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
         """Return the likelier class of each row."""

@@ -65,9 +65,11 @@ def _open(path: Path, pre_buffer: bool = True) -> pa.parquet.ParquetFile:
 
 
 def _damaged(path: Path, error: Exception) -> Exception:
+    aside = path.with_name(f"{path.name}.damaged")
+    if isinstance(error, FileNotFoundError) and aside.exists():
+        return UserError(f"{path} was damaged, and another step has moved it to {aside.name}: run again")
     if isinstance(error, FileNotFoundError | PermissionError):
         return error
-    aside = path.with_name(f"{path.name}.damaged")
     path.rename(aside)
     reason = " ".join(str(error).split())
     return UserError(f"{path} is damaged ({reason}); it is moved to {aside.name}: run again, and it is made anew")

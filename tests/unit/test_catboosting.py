@@ -39,3 +39,11 @@ def test_equal_seeds_give_equal_scores_and_classes_follow_from_them(rows):
     assert (first.predict(X) == (scores[:, 1] > 0.5)).all()
     pieces = [first.predict_proba(X[start : start + 7]) for start in range(0, 70, 7)]
     assert np.concatenate(pieces).tobytes() == scores[:70].tobytes()
+
+
+def test_several_seeds_are_averaged(rows):
+    X, y = rows
+    one, another = (CatBoost([0], True, iterations=20, random_state=seed).fit(X, y).predict_proba(X) for seed in (7, 8))
+    both = CatBoost([0], True, seeds=2, iterations=20, random_state=7).fit(X, y).predict_proba(X)
+    np.testing.assert_allclose(both, (one + another) / 2, rtol=1e-12)
+    assert not np.allclose(one, another)

@@ -148,6 +148,12 @@ def test_requests_that_are_no_numbers_yet_are_left_out():
     assert description.requests({}) == {}
 
 
+def test_a_job_whose_requests_cannot_be_told_is_refused():
+    description.check_requests({"mem_mb": 500})
+    with pytest.raises(ValueError, match="its disk_mb can't be told, since an input is gone; run again"):
+        description.check_requests({"mem_mb": 500, "disk_mb": "<TBD>"})
+
+
 # --- holds ---
 
 

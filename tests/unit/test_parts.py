@@ -37,6 +37,14 @@ def test_a_damaged_part_is_named_and_moved_aside(part, read, damage):
     assert part.with_name("loans.parquet.damaged").exists()
 
 
+def test_a_part_that_another_step_has_moved_aside_is_said_to_be(tmp_path):
+    (tmp_path / "a.parquet.damaged").touch()
+    with pytest.raises(
+        UserError, match=r"a\.parquet was damaged, and another step has moved it to a\.parquet\.damaged"
+    ):
+        read_part(tmp_path / "a.parquet")
+
+
 def test_a_part_that_is_not_there_is_not_called_damaged(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_part(tmp_path / "gone.parquet")

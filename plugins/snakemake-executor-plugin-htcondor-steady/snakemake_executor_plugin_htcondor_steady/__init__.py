@@ -231,6 +231,8 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         if environment := description.environment(self.envvars(), job.resources.get("environment")):
             submit["environment"] = environment
         self._handle_explicit_unit_resources(job, submit)
+        if not job.is_group():  # a group makes some of its inputs itself
+            description.check_requests(job.resources)
         for name, value in description.requests(job.resources).items():
             submit.setdefault(name, value)
         return description.own_attributes(job.resources) | submit

@@ -166,6 +166,19 @@ def requests(resources: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
+def check_requests(resources: Mapping[str, Any]) -> None:
+    """Refuse a job whose memory or disk Snakemake can't tell: HTCondor's own default is next to nothing.
+
+    Raises
+    ------
+    ValueError
+        Where one follows from an input that is gone.
+    """
+    for name in ("mem_mb", "disk_mb"):
+        if not isinstance(resources.get(name, 0), int):
+            raise ValueError(f"its {name} can't be told, since an input is gone; run again")
+
+
 def own_attributes(resources: Mapping[str, Any]) -> dict[str, Any]:
     """Return what resources named ``classad_NAME`` and ``htcondor_submit_NAME`` add to a submit description.
 
