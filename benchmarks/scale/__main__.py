@@ -10,7 +10,8 @@ ours.
 
 What each step has used is noted by the step's own process (usage.py says why not Snakemake's benchmark files). The CPU
 of a whole run is that of the command and all its descendants (meter/timed.py): Snakemake itself is in it. On the pool,
-jobs descend from no driver; there HTCondor's own count of each job, Snakemake within it included, is added.
+jobs descend from no driver; there the steps are added, and Snakemake within each job, until the step ends. (HTCondor's
+own count of a job looks at its processes from time to time, and misses most of a short one.)
 
 The old side runs with one thread and with a limit of memory, as a job's slot has one (RLIMIT_AS); where one of its
 scripts fails, its figures end there, and larger sizes aren't tried.
@@ -110,7 +111,7 @@ class Here:
         except ValueError:
             why = done.stdout.strip()[-600:] or f"it ended by itself or by a signal, with {done.returncode}"
             raise UserError(f"{shlex.join(command)} could not be timed: {why}") from None
-        return Command(used["code"], used["seconds"], used["cpu"] + self._cpu_elsewhere(), output)
+        return Command(used["code"], used["seconds"], used["cpu"], output)
 
     def hand_over(self) -> None:
         """All files are this user's own."""
@@ -123,8 +124,9 @@ class Here:
         # A PYTHONPATH that holds the working folder would have Snakemake itself noted, as if it were a step.
         return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
-    def _cpu_elsewhere(self) -> float:
-        """The CPU of jobs that aren't children of the command."""
+    def cpu_of_jobs(self, usages: Iterable[Usage]) -> float:
+        """Return the CPU of jobs that aren't children of the command."""
+        del usages
         return 0.0
 
 
@@ -139,7 +141,6 @@ class OnPool(Here):
         self.folder = self.pool.shared / "scale"
         self.inside = "/shared/scale"
         self.options = []
-        self.seen = 0  # the last cluster of jobs whose CPU is counted
 
     def up(self) -> None:
         """Start the pool."""
@@ -160,13 +161,9 @@ class OnPool(Here):
     def _environment(self) -> dict[str, str]:
         return os.environ | self.pool.engine.environment
 
-    def _cpu_elsewhere(self) -> float:
-        attributes = "ClusterId,RemoteUserCpu,RemoteSysCpu"
-        query = f"condor_history -constraint 'ClusterId > {self.seen}' -attributes {attributes} -json"
-        done = self.pool.execute("ap", "bash", "-c", query, user="submit")
-        jobs = json.loads(done.stdout or "[]")
-        self.seen = max([self.seen, *(job["ClusterId"] for job in jobs)])
-        return sum(float(job["RemoteUserCpu"]) + float(job["RemoteSysCpu"]) for job in jobs)
+    def cpu_of_jobs(self, usages: Iterable[Usage]) -> float:
+        """Return the CPU of the steps, and of Snakemake within their jobs."""
+        return sum(one.cpu + one.starter for one in usages)
 
 
 # --- what is run ----------------------------------------------------------------------------------------------------
@@ -251,7 +248,8 @@ class Bench:
         done = self.place.run("project", [*snakemake, "--configfile", "bench.yaml", *(options or self.place.options)])
         if done.code:
             raise UserError(f"the workflow failed at {self.rows:,} rows:\n{done.output[-3000:]}")
-        return Run(done, read_usage(usage))
+        usages = read_usage(usage)
+        return Run(replace(done, cpu=done.cpu + self.place.cpu_of_jobs(usages)), usages)
 
     def forget(self) -> None:
         """Remove what runs have left, so that the next begins from nothing."""

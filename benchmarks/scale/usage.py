@@ -26,6 +26,8 @@ STAGES = {
 class Usage:
     """What one process has used; times in seconds (`started` and `ended` since the epoch), sizes in MB.
 
+    `starter` is the CPU of the process that started it, until it ended: in a job of the pool, of Snakemake there.
+
     `read` and `written` are what went through system calls, from the page cache as well; what is mapped into memory
     isn't in it.
     """
@@ -37,6 +39,7 @@ class Usage:
     peak: float
     read: float
     written: float
+    starter: float
 
     @property
     def seconds(self) -> float:
@@ -66,7 +69,7 @@ def read_usage(folder: Path) -> list[Usage]:
     found = [
         Usage(
             step_name(one["command"]),
-            *(one[key] for key in ("started", "ended", "cpu", "peak_mb", "read_mb", "written_mb")),
+            *(one[key] for key in ("started", "ended", "cpu", "peak_mb", "read_mb", "written_mb", "starter_cpu")),
         )
         for one in noted
     ]

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from test_house import ROOT, rules
@@ -16,7 +17,7 @@ BURN = "import time\nwhile time.process_time() < 0.1: pass\n"
 
 
 def usage(step, started=0.0, ended=1.0, cpu=1.0, peak=100.0):
-    return Usage(step, started, ended, cpu, peak, read=3.0, written=2.0)
+    return Usage(step, started, ended, cpu, peak, read=3.0, written=2.0, starter=0.5)
 
 
 def test_totals_add_up_but_the_peak_is_the_highest():
@@ -60,11 +61,13 @@ def test_a_process_notes_what_it_used(tmp_path):
     (tmp_path / "meter" / "sitecustomize.py").write_bytes((METER / "sitecustomize.py").read_bytes())
     (tmp_path / "split.py").write_text(f"{BURN}open('out', 'wb').write(b'x' * 50_000_000)")
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "meter")}
+    before = time.process_time()
     subprocess.run([sys.executable, "split.py"], cwd=tmp_path, env=environment, check=True)
     (found,) = read_usage(tmp_path / "meter" / "usage")
     assert found.step == "split"
     assert 0.1 <= found.cpu < 5
     assert found.seconds > 0.05
+    assert before - 0.02 <= found.starter <= time.process_time() + 0.02  # counted in hundredths of a second
     assert 50 <= found.peak < 500
     assert 50 <= found.written < 51
 

@@ -14,7 +14,7 @@ STARTED = time.time()
 
 
 def note() -> None:
-    """Write one JSON file: the command line, start and end, CPU, the peak of memory, and what was read and written."""
+    """Write one JSON file: command line, start and end, CPU (also of what started it), peak memory, bytes moved."""
     import json  # noqa: PLC0415
     import os  # noqa: PLC0415
     import resource  # noqa: PLC0415
@@ -22,11 +22,14 @@ def note() -> None:
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     io = dict(line.split(": ") for line in Path("/proc/self/io").read_text(encoding="utf-8").splitlines())
     status = Path("/proc/self/status").read_text(encoding="utf-8")  # ru_maxrss may be what the parent had at the fork
+    # The process that started this one, until now; within a job of the pool, that is Snakemake. Names may hold blanks.
+    starter = Path(f"/proc/{os.getppid()}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     noted = {
         "command": sys.orig_argv,
         "started": STARTED,
         "ended": time.time(),
         "cpu": sum(one.ru_utime + one.ru_stime for one in used),
+        "starter_cpu": (int(starter[11]) + int(starter[12])) / os.sysconf("SC_CLK_TCK"),
         "peak_mb": int(status.partition("VmHWM:")[2].split()[0]) / 1024,
         "read_mb": int(io["rchar"]) / 1e6,
         "written_mb": int(io["wchar"]) / 1e6,
