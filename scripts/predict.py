@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from scripts.shared.cleaning import CleanBlock, Cleaner
-from scripts.shared.config import Contract, Predict, Rejects, read_config
+from scripts.shared.config import Config, Contract, Predict, Rejects, read_config
 from scripts.shared.files import atomic, read_json, write_json
 from scripts.shared.models import load_model, versions
-from scripts.shared.partitions import planned_file
+from scripts.shared.partitions import InputFile, planned_file
 from scripts.shared.progress import Progress
 from scripts.shared.reading import WHOLE, Part, column_names, part_of, read_blocks
 from scripts.shared.registry import PUBLISH_ANEW, live_version
@@ -63,8 +63,8 @@ def main(
     number
         The partition's number, from 1.
     """
-    part = part_of(shares, pieces, number)
-    score_file(live_scorer(live), application, [predictions, rejects, summary], config, plan, part)
+    file, part = planned_file(plan, application), part_of(shares, pieces, number)
+    score_file(live_scorer(live), file, [predictions, rejects, summary], read_config(config), part)
 
 
 def live_scorer(live: Path) -> "Scorer":
@@ -83,10 +83,10 @@ def live_scorer(live: Path) -> "Scorer":
 
 
 def score_file(
-    scorer: "Scorer", application: Path, outputs: Sequence[Path], config: Path, plan: Path, part: Part = WHOLE
+    scorer: "Scorer", file: InputFile, outputs: Sequence[Path], settings: Config, part: Part = WHOLE
 ) -> None:
     """Score one file, or a part of it, and say how many rows; `outputs` are predictions, rejects and summary."""
-    file, settings = planned_file(plan, application), read_config(config)
+    application = Path(file.path)
     predictions, rejects, summary = outputs
     file.check()
     counts = scorer.score_file(application, predictions, rejects, settings.predict, settings.rejects, part)

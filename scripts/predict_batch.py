@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from scripts.predict import live_scorer, score_file
+from scripts.shared.config import read_config
+from scripts.shared.partitions import planned_files
 
 
 def main(
@@ -15,6 +17,7 @@ def main(
     plan: Path,
 ) -> None:
     """Score files, one after another; the parameters are those of `predict.main`, one of each per file, in order."""
-    scorer = live_scorer(live)
-    for application, *outputs in zip(applications, predictions, rejects, summaries, strict=True):
-        score_file(scorer, application, outputs, config, plan)
+    scorer, settings = live_scorer(live), read_config(config)
+    files = planned_files(plan, applications)
+    for file, *outputs in zip(files, predictions, rejects, summaries, strict=True):
+        score_file(scorer, file, outputs, settings)

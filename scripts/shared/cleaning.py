@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from scripts.shared import arrays
 from scripts.shared.config import Contract, Format
-from scripts.shared.expressions import Expression
+from scripts.shared.expressions import checked
 from scripts.shared.reading import RawBlock
 from scripts.shared.rejects import Reject, RowProblems
 from scripts.shared.texts import perhaps_one_of, trimmed
@@ -62,12 +62,12 @@ class Cleaner:
 
     def __post_init__(self) -> None:
         columns = self.contract.columns
-        names = (columns.numeric, columns.categorical)
+        names = (tuple(columns.numeric), tuple(columns.categorical))
         self._derived = {
-            name: Expression(text, f"features.{name}", *names) for name, text in self.contract.features.items()
+            name: checked(text, f"features.{name}", *names) for name, text in self.contract.features.items()
         }
         self._checks = {
-            name: Expression(check.require, f"cleaning.checks.{name}", *names)
+            name: checked(check.require, f"cleaning.checks.{name}", *names)
             for name, check in self.contract.cleaning.checks.items()
         }
         self._missing = {text.casefold() for text in self.contract.format.missing_values} | {""}

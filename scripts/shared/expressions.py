@@ -4,6 +4,7 @@ Polars parses and runs them: it reaches nothing but the row's columns, and knows
 value is neither true nor false.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -89,6 +90,12 @@ class Expression:
         if series.dtype != pl.Boolean:
             raise UserError(f"{self.where}: '{self.text}' is not a condition")
         return np.asarray((~series).fill_null(False).to_numpy(), dtype=bool)
+
+
+@functools.lru_cache(maxsize=256)
+def checked(text: str, where: str, numeric: tuple[str, ...], categorical: tuple[str, ...]) -> Expression:
+    """Return an expression that was checked before, if it was: a job may score a hundred small files."""
+    return Expression(text, where, numeric, categorical)
 
 
 def _probe(columns: Sequence[str], numeric: set[str]) -> pl.DataFrame:
