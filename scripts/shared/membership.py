@@ -191,19 +191,19 @@ def to_frame(table: pa.Table, numeric: Sequence[str], categorical: Sequence[str]
     """Return the features as a pandas frame: float64 and object columns, NaN where missing."""
     data: dict[str, npt.NDArray[np.float64] | npt.NDArray[np.object_]] = {}
     for name in numeric:
-        data[name] = numbers(table, name)
+        data[name] = numbers_of(table, name)
     for name in categorical:
-        found, places = texts(table, name)
+        found, places = codes_of(table, name)
         data[name] = np.array([*found, np.nan], dtype=object)[places]
     return pd.DataFrame(data)
 
 
-def numbers(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
+def numbers_of(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
     """Return a numeric column, NaN where missing."""
     return np.asarray(table.column(name).fill_null(np.nan).to_numpy())
 
 
-def texts(table: pa.Table, name: str) -> tuple[list[str], npt.NDArray[np.integer]]:
+def codes_of(table: pa.Table, name: str) -> tuple[list[str], npt.NDArray[np.integer]]:
     """Return the values of a categorical column, and the place of each row's among them; -1 where missing."""
     encoded = table.column(name).combine_chunks()
     encoded = encoded if pa.types.is_dictionary(encoded.type) else encoded.dictionary_encode()

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from scripts.shared.hashing import Hashes
-from scripts.shared.membership import KEY, numbers, texts
+from scripts.shared.membership import KEY, codes_of, numbers_of
 
 # Rows of a block. A block of 150 float64 columns is 20 MB: small beside the libraries, large enough for BLAS.
 BLOCK_ROWS = 16_384
@@ -129,13 +129,13 @@ class RowCache:
 
     def append(self, rows: pa.Table) -> None:
         """Add rows, as `stream_tables` gives them."""
-        self._numbers.append(_columns([numbers(rows, name) for name in self.numeric], rows.num_rows) + 0.0)  # no -0
+        self._numbers.append(_columns([numbers_of(rows, name) for name in self.numeric], rows.num_rows) + 0.0)  # no -0
         self._codes.append(_columns([self._encode(rows, at) for at in range(len(self.categorical))], rows.num_rows))
         self._target.append(rows.column(self.target).to_numpy()[:, None])
         self._keys.append(rows.column(KEY).to_numpy()[:, None])
 
     def _encode(self, rows: pa.Table, at: int) -> npt.NDArray[np.int32]:
-        found, places = texts(rows, self.categorical[at])
+        found, places = codes_of(rows, self.categorical[at])
         known = self.texts[at]
         codes = [known.setdefault(text, len(known)) for text in found]
         return np.asarray(np.array([*codes, -1], dtype=np.int32)[places])

@@ -72,7 +72,10 @@ def test_rows_are_binned_at_distinct_values_or_quantiles(tmp_path, monkeypatch, 
     features = np.column_stack([many, RANDOM.integers(0, 4, 1000), np.where(many > 2, np.inf, many), np.full(1000, 7)])
     target = (many > 0).astype(np.int8)
     held = ArrayFile(tmp_path / "target", 1, np.int8)
-    blocks = lambda: ((features[at : at + 30], target[at : at + 30]) for at in range(0, 1000, 30))  # noqa: E731
+
+    def blocks():
+        return ((features[at : at + 30], target[at : at + 30]) for at in range(0, 1000, 30))
+
     bins, columns = bin_rows(blocks, 1000, tmp_path, held)
     np.testing.assert_array_equal(held.read(0, 1000)[:, 0], target)
     assert (bins.edges[1].tolist(), bins.above[1].tolist()) == ([0, 1, 2], [1, 2, 3])
