@@ -1,27 +1,320 @@
-"""Can a job match a slot, now or ever? Pure functions on ClassAds; how HTCondor's negotiator decides, told in parts."""
+"""Can a job match a slot, now or ever? Pure functions on ClassAds; how HTCondor's negotiator decides, told in parts.
 
-from collections.abc import Sequence
+A match needs both sides: the job's Requirements, and the slot's, into which its startd puts START and what is left of its
+resources. A partitionable slot is judged as it is when no job runs on it, too. What can change while nobody touches the
+pool's configuration (time, load, state, free disk, a node's own health) never makes a NEVER.
+
+Truth values are sets of what an expression can be: true, false, or neither (undefined, an error, not a truth value).
+A set with more than one member belongs to what can change.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+from typing import Any
 
 import classad2 as classad
 
+from .expressions import OTHER, OWN, All, Choice, Leaf, Node, Not, Reference, Some, conjuncts, parse, unparse
+
 
 class Word(StrEnum):
-    """What can be said of a job that waits."""
+    """What can be said of a job and the slots of its pool."""
 
-    NEVER = "NEVER"  # no slot of this pool, as it is configured, could ever take the job
+    FITS = "FITS"  # a slot that is free takes it
+    NEVER = "NEVER"  # no slot of this pool, as it is configured, could ever take it
     NOT_YET = "NOT YET"  # one could, but not now
-    UNKNOWN = "UNKNOWN"  # what would tell it isn't known: there are no slots, or they don't answer
+    UNKNOWN = "UNKNOWN"  # there are no slots to judge by
+
+
+TRUE, FALSE, NEITHER = "true", "false", "neither"
+Truth = frozenset[str]
+ANY: Truth = frozenset((TRUE, FALSE, NEITHER))
+
+# What changes with time, load and use. Of a job that waits, nothing else does.
+CHANGING = frozenset(
+    (
+        *("activity", "availablegpus", "assignedgpus", "clockday", "clockmin", "condorloadavg", "consoleidle"),
+        *("cpubusy", "currentrank", "currenttime", "currentjobs", "disk", "enteredcurrentactivity"),
+        *("enteredcurrentstate", "jobid", "jobstarts", "keyboardidle", "lastheardfrom", "lastmatchtime"),
+        *("lastnegotiatedtime", "lastrejmatchreason", "lastrejmatchtime", "loadavg", "mycurrenttime"),
+        *("numdynamicslots", "numjobmatches", "numpids", "remotegroup", "remoteowner", "remoteuser", "servertime"),
+        *("state", "totalcondorloadavg", "totaldisk", "totaljobruntime", "totalloadavg", "totalslotdisk"),
+        *("totalvirtualmemory", "virtualmemory", "offline", "machinelastmatchtime", "jobstatus"),
+    )
+)
+CHANGING_FUNCTIONS = frozenset(("time", "random", "formattime", "daytime", "eval", "unresolved"))
+DEPTH = 20  # of attributes that refer to each other
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the job's and the slots' ClassAds say."""
+class Clause:
+    """A part of someone's requirements, and what it is for one pair of job and slot.
+
+    Attributes
+    ----------
+    text
+        The part as it stands there.
+    truth
+        What it can be.
+    now
+        What it is.
+    own
+        It looks at nothing but the ad that it stands in: for a slot's, the node's own condition.
+    """
+
+    text: str
+    truth: Truth
+    now: str
+    own: bool = False
+
+    @property
+    def possible(self) -> bool:
+        """Whether it can hold."""
+        return TRUE in self.truth
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What a job and one slot say to each other, the slot taken as when no job runs on it.
+
+    Attributes
+    ----------
+    slot
+        The slot's name.
+    machine
+        Its host.
+    fits
+        It takes the job now.
+    could
+        It could take the job when it is free, by both sides as they stand.
+    ever
+        It could take the job once what changes has changed.
+    state
+        "free", "busy", "draining" or "offline".
+    job_clauses, slot_clauses
+        What each side demands, empty where `could`.
+    """
+
+    slot: str
+    machine: str
+    fits: bool
+    could: bool
+    ever: bool
+    state: str
+    job_clauses: tuple[Clause, ...] = ()
+    slot_clauses: tuple[Clause, ...] = ()
+
+    @property
+    def job_agrees(self) -> bool:
+        """Whether the job's side can hold."""
+        return all(clause.possible for clause in self.job_clauses)
+
+
+@dataclass(frozen=True)
+class Match:
+    """A job against all slots of its pool.
+
+    Attributes
+    ----------
+    word
+        What can be said.
+    pairs
+        One for each slot that is no part of a partitionable one.
+    """
 
     word: Word
+    pairs: tuple[Pair, ...]
 
 
-def judge(job: classad.ClassAd, slots: Sequence[classad.ClassAd]) -> Verdict:
-    """Tell whether a job could match one of the slots (the collector's ads of type Machine, or STARTD)."""
-    raise NotImplementedError
+def judge(job: classad.ClassAd, slots: Sequence[classad.ClassAd]) -> Match:
+    """Tell whether a job could match one of the slots.
+
+    Parameters
+    ----------
+    job
+        The job's whole ad.
+    slots
+        The collector's whole ads of type Machine. Dynamic slots are left out: they are parts of their partitionable one.
+    """
+    pairs = tuple(_pair(job, slot) for slot in slots if not _is(slot, "DynamicSlot"))
+    if not pairs:
+        return Match(Word.UNKNOWN, ())
+    if any(pair.fits for pair in pairs):
+        return Match(Word.FITS, pairs)
+    return Match(Word.NOT_YET if any(pair.ever for pair in pairs) else Word.NEVER, pairs)
+
+
+def _pair(job: classad.ClassAd, slot: classad.ClassAd) -> Pair:
+    name, machine, state = str(slot.get("Name", "?")), str(slot.get("Machine", "?")), state_of(slot)
+    empty = drained(slot)
+    matches = bool(job.symmetricMatch(slot))
+    if state == "free" and matches:
+        return Pair(name, machine, fits=True, could=True, ever=True, state=state)
+    if matches or bool(job.symmetricMatch(empty)):
+        if state == "free":
+            state = "busy"  # it has less left than the job asks for
+        return Pair(name, machine, fits=False, could=True, ever=True, state=state)
+    wants, takes = clauses(job, empty), clauses(empty, job)
+    if state == "draining":  # it takes no job at all now, and says so in its START
+        takes = ()
+    agreed = all(clause.possible or clause.own for clause in takes)
+    ever = agreed and all(clause.possible for clause in wants)
+    return Pair(name, machine, False, False, ever, state, tuple(wants), tuple(takes))
+
+
+def state_of(slot: classad.ClassAd) -> str:
+    """Return what a slot is at: "free", "busy", "draining" or "offline"."""
+    if _is(slot, "Offline"):
+        return "offline"
+    state = str(_value(slot, "State") or "Unclaimed")
+    if _is(slot, "Draining") or state == "Drained":
+        return "draining"
+    return "busy" if state in ("Claimed", "Matched", "Preempting") else "free"
+
+
+def drained(slot: classad.ClassAd) -> classad.ClassAd:
+    """Return a slot as it is when no job runs on it: a partitionable slot's ad tells what is left, and what there is."""
+    if not _is(slot, "PartitionableSlot"):
+        return slot
+    empty = classad.ClassAd()
+    empty.update(slot)
+    for resource in str(_value(slot, "MachineResources") or "Cpus Memory Disk GPUs").split():
+        total = _value(slot, f"TotalSlot{resource}")
+        if total is not None:
+            empty[resource] = total
+    return empty
+
+
+def clauses(ad: classad.ClassAd, other: classad.ClassAd) -> list[Clause]:
+    """Return what an ad's Requirements demand of another ad, clause by clause.
+
+    An attribute that a clause consists of is replaced by its own clauses, as START is in a slot's Requirements.
+    """
+    return list(_clauses(ad, other, parse(_text(ad, "Requirements")), 0)) if "Requirements" in ad else []
+
+
+def _clauses(ad: classad.ClassAd, other: classad.ClassAd, node: Node, depth: int) -> Iterator[Clause]:
+    for part in conjuncts(node):
+        alone = part.alone if isinstance(part, Leaf) else None
+        found = _definition(alone, ad, other) if alone and depth < DEPTH else None
+        if found and found[0] is ad and not isinstance(inner := parse(found[2]), Leaf):
+            yield from _clauses(ad, other, inner, depth + 1)
+            continue
+        text = unparse(part) if not found or found[0] is not ad else f"{unparse(part)} = {found[2]}"
+        truth = truth_of(part, ad, other)
+        yield Clause(text, truth, _now(unparse(part), ad, other), own=not _looks_at(part, ad, other))
+
+
+def truth_of(node: Node, ad: classad.ClassAd, other: classad.ClassAd, depth: int = 0) -> Truth:
+    """Return what a part of an ad's expression can be, evaluated against another ad."""
+    if isinstance(node, Leaf):
+        return _truth_of_leaf(node, ad, other, depth)
+    if isinstance(node, Not):
+        swapped = {TRUE: FALSE, FALSE: TRUE, NEITHER: NEITHER}
+        return frozenset(swapped[value] for value in truth_of(node.part, ad, other, depth))
+    if isinstance(node, Choice):
+        return _truth_of_choice(node, ad, other, depth)
+    parts = [truth_of(part, ad, other, depth) for part in node.parts]
+    # One that decides, and all that don't: "true" decides ||, "false" decides &&.
+    decides, lets = (FALSE, TRUE) if isinstance(node, All) else (TRUE, FALSE)
+    found = {value for part in parts for value in part if value in (decides, NEITHER)}
+    if all(lets in part for part in parts):
+        found.add(lets)
+    return frozenset(found)
+
+
+def _truth_of_choice(node: Choice, ad: classad.ClassAd, other: classad.ClassAd, depth: int) -> Truth:
+    yes, no = (truth_of(part, ad, other, depth) for part in (node.yes, node.no))
+    if node.condition is None:
+        return yes | no if NEITHER in yes else yes
+    condition = truth_of(node.condition, ad, other, depth)
+    found = (yes if TRUE in condition else frozenset()) | (no if FALSE in condition else frozenset())
+    return found | {NEITHER} if NEITHER in condition else found
+
+
+def _truth_of_leaf(leaf: Leaf, ad: classad.ClassAd, other: classad.ClassAd, depth: int) -> Truth:
+    if leaf.alone and depth < DEPTH and (found := _definition(leaf.alone, ad, other)):
+        owner, against, text = found
+        if not isinstance(inner := parse(text), Leaf) or inner.alone:
+            return truth_of(inner, owner, against, depth + 1)
+    if _changes(leaf, ad, other, depth):
+        return ANY
+    return frozenset((_now(leaf.text, ad, other),))
+
+
+def _definition(
+    reference: Reference, ad: classad.ClassAd, other: classad.ClassAd
+) -> tuple[classad.ClassAd, classad.ClassAd, str] | None:
+    """Return where an attribute is defined, the ad that it is evaluated against there, and its expression."""
+    places = {OWN: [(ad, other)], OTHER: [(other, ad)]}.get(reference.scope, [(ad, other), (other, ad)])
+    for owner, against in places:
+        if reference.name in owner:
+            return owner, against, _text(owner, reference.name)
+    return None
+
+
+def _changes(leaf: Leaf, ad: classad.ClassAd, other: classad.ClassAd, depth: int) -> bool:
+    """Tell whether a leaf's value can change, also by way of the attributes that it names."""
+    if leaf.functions & CHANGING_FUNCTIONS or any(reference.name in CHANGING for reference in leaf.references):
+        return True
+    if depth >= DEPTH:
+        return True
+    for reference in leaf.references:
+        found = _definition(reference, ad, other)
+        if found and any(_changes(inner, found[0], found[1], depth + 1) for inner in _leaves(parse(found[2]))):
+            return True
+    return False
+
+
+def _looks_at(node: Node, ad: classad.ClassAd, other: classad.ClassAd, depth: int = 0) -> bool:
+    """Tell whether a part's value depends on the other ad."""
+    for leaf in _leaves(node):
+        for reference in leaf.references:
+            if reference.scope == OTHER:
+                return True
+            if reference.name not in ad:
+                return True
+            if depth < DEPTH and _looks_at(parse(_text(ad, reference.name)), ad, other, depth + 1):
+                return True
+    return False
+
+
+def _leaves(node: Node) -> Iterator[Leaf]:
+    if isinstance(node, Leaf):
+        yield node
+    elif isinstance(node, Not):
+        yield from _leaves(node.part)
+    else:
+        parts = [p for p in (node.condition, node.yes, node.no) if p] if isinstance(node, Choice) else node.parts
+        for part in parts:
+            yield from _leaves(part)
+
+
+@lru_cache(maxsize=4096)
+def _tree(text: str) -> classad.ExprTree:
+    return classad.ExprTree(text)
+
+
+def _now(text: str, ad: classad.ClassAd, other: classad.ClassAd) -> str:
+    value = _tree(text).eval(ad, other) if text else None
+    if isinstance(value, classad.Value) or not isinstance(value, bool | int | float):
+        return NEITHER
+    return TRUE if value else FALSE
+
+
+def _text(ad: classad.ClassAd, name: str) -> str:
+    return str(ad.lookup(name))
+
+
+def _value(ad: classad.ClassAd, name: str) -> Any:
+    """Return an attribute's value, or None where it is missing or undefined."""
+    if name not in ad:
+        return None
+    value = ad.eval(name)
+    return None if isinstance(value, classad.Value) else value
+
+
+def _is(ad: classad.ClassAd, name: str) -> bool:
+    return _value(ad, name) is True
