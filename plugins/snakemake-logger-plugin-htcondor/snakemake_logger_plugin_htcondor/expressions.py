@@ -1,7 +1,7 @@
 """ClassAd expressions in parts: the bindings evaluate them, and don't show what they are made of.
 
-Only what decides a match is taken apart: ``&&``, ``||``, ``!`` and ``?:``. All else is a leaf, which the bindings evaluate
-as a whole. Grammar: HTCondor's manual, "ClassAd syntax"; precedence from low to high is ``?:``, ``||``, ``&&``.
+Only what decides a match is taken apart: ``&&``, ``||``, ``!`` and ``?:``. All else is a leaf, which the bindings
+evaluate as a whole. Grammar: HTCondor's manual, "ClassAd syntax"; from low to high, ``?:``, ``||``, ``&&`` bind.
 """
 
 import re
@@ -84,7 +84,7 @@ class Not:
 
 @dataclass(frozen=True)
 class Choice:
-    """``condition ? yes : no``; of ``yes ?: no``, the condition is that the first is defined, and `condition` is None."""
+    """``condition ? yes : no``; `condition` is None in ``yes ?: no``."""
 
     condition: "Node | None"
     yes: "Node"
