@@ -10,6 +10,7 @@ publish; `LIMITS_OF_OLD` is how those before 10.0 wrote the same.
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 Ad = dict[str, str]
 
@@ -643,7 +644,8 @@ class Tally:
         """Compare a verdict with the truth."""
         kind = "free" if truth.free else "could" if truth.could else "never"
         self.words[kind, word] = self.words.get((kind, word), 0) + 1
-        if word == "UNKNOWN" or (word == "FITS") != truth.free or (word == "NEVER" and truth.could):
+        known = word in ("FITS", "NOT YET", "NEVER")
+        if not known or (word == "FITS") != truth.free or (word == "NEVER" and truth.could):
             self.wrong.append(tell(kind, word, pool, job))
         if kind == "never" and not (pool.changing or job.changing):
             self.nevers += 1
@@ -661,6 +663,14 @@ class Tally:
             f"{sum(self.words.values())} pairs, {len(self.wrong)} wrong;"
             f" {self.share:.1%} of {self.nevers} true NEVERs said; truth/word: {said}"
         )
+
+
+def word_of(judge: Callable[[Any, Any], Any], job: object, slots: object) -> str:
+    """Return the word of a verdict; one that raises is told with its pair, as a wrong one."""
+    try:
+        return str(judge(job, slots).word)
+    except Exception as error:
+        return repr(error)
 
 
 def tell(kind: str, word: str, pool: Pool, job: Job) -> str:

@@ -3,7 +3,7 @@
 import classad2 as classad
 from snakemake_logger_plugin_htcondor.matching import judge
 
-from tests.truth_ads import Ad, Tally, Truth, long_form, make_jobs, make_pool
+from tests.truth_ads import Ad, Tally, Truth, long_form, make_jobs, make_pool, word_of
 
 SEEDS = range(1000, 1035)
 JOBS = 10
@@ -34,7 +34,7 @@ def test_verdicts_on_random_jobs_and_pools_are_those_of_the_bindings():
             free = any(match(ad, slots[number]) for number in pool.free)
             whole = [slot for slot in slots if not slot.get("DynamicSlot")]
             could = any(match(ad, slot) for slot in whole) or any(match(ad_later, slot) for slot in later)
-            tally.add(judge(ad, slots).word, Truth(free, could), pool, job)
+            tally.add(word_of(judge, ad, slots), Truth(free, could), pool, job)
     assert not tally.wrong, f"{tally}\n" + "\n".join(tally.wrong[:5])
     assert tally.share >= 0.95, f"{tally}\n" + "\n".join(tally.missed[:5])
     for kind in ("free", "could", "never"):
