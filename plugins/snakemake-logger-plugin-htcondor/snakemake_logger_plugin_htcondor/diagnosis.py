@@ -1,0 +1,503 @@
+"""Why a job waits, in one sentence with figures, and what to do: pure functions on what pool and job tell."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import classad2 as classad
+
+from .expressions import OTHER, OWN, Leaf, parse
+from .matching import FALSE, NEITHER, Clause, Match, Pair, Word, drained, judge
+from .words import count, listed, megabytes
+
+# What a job asks for, from either side: `TARGET.Memory >= RequestMemory`, `TARGET.RequestMemory <= MY.Memory`.
+ASKS = re.compile(r"(?:TARGET\.)?(?P<have>\w+)\s*>=\s*(?:MY\.)?Request(?P=have)$", re.IGNORECASE)
+GIVES = re.compile(r"(?:TARGET\.)?Request(?P<have>\w+)\s*<=\s*(?:MY\.)?(?P=have)$", re.IGNORECASE)
+GIVES_GPUS = re.compile(r"TARGET\.Request(?P<have>GPUs)\b.*\bMY\.GPUs", re.IGNORECASE)
+SNAKEMAKE_NAMES = {"memory": "mem_mb", "disk": "disk_mb", "cpus": "threads", "gpus": "request_gpus"}
+MOST_SHOWN = 90
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What a pool tells of itself at one moment, beside its slots.
+
+    Attributes
+    ----------
+    accounting
+        The collector's ads of type Accounting: users and groups, with priorities, quotas and use.
+    schedd
+        The access point's own ad.
+    negotiator
+        What is wrong with the negotiator, in words; empty where it answers.
+    gone
+        Names of slots that were there before and are not now.
+    """
+
+    accounting: Sequence[classad.ClassAd] = ()
+    schedd: Mapping[str, Any] = field(default_factory=dict)
+    negotiator: str = ""
+    gone: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Why a job waits.
+
+    Attributes
+    ----------
+    word
+        NEVER, NOT YET or UNKNOWN.
+    key
+        Stays the same for as long as the reason does, whatever the figures.
+    reason, remedy
+        A part of a sentence each.
+    """
+
+    word: Word
+    key: str
+    reason: str
+    remedy: str
+
+    @property
+    def sentence(self) -> str:
+        """Everything in one line."""
+        return f"{self.word}: {self.reason}. {self.remedy}."
+
+
+def diagnose(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pool: Pool) -> Diagnosis:
+    """Say why a job waits.
+
+    Parameters
+    ----------
+    job
+        The whole ad of an idle job, or one that is made up from a submit description.
+    slots
+        The whole ads of all slots.
+    pool
+        What else the pool tells.
+    """
+    match = judge(job, slots)
+    if match.word is Word.UNKNOWN:
+        return Diagnosis(
+            Word.UNKNOWN,
+            "no slots",
+            "the collector knows of no execute node, so no job can start",
+            "Nodes may be starting, switched off, or unable to reach the collector: condor_status, and on a node "
+            "condor_who and its StartLog, tell more",
+        )
+    if match.word is Word.NEVER:
+        found = _never(job, slots, match)
+        if pool.gone:
+            return Diagnosis(
+                Word.UNKNOWN,
+                f"gone, {found.key}",
+                f"{count(len(pool.gone), 'slot')} that the pool had before {'is' if len(pool.gone) == 1 else 'are'} "
+                f"gone ({listed(list(pool.gone))}), and no other can take it: it {found.reason}",
+                found.remedy,
+            )
+        return found
+    if match.word is Word.FITS:
+        return _fits(job, match, pool)
+    return _not_yet(job, slots, match, pool)
+
+
+# --- no slot could ever take it ---
+
+
+def _never(job: classad.ClassAd, slots: Sequence[classad.ClassAd], match: Match) -> Diagnosis:
+    pairs = match.pairs
+    culprits = _culprits(pairs)
+    if culprits:
+        return _culprits_words(job, slots, pairs, culprits)
+    agreeing = [pair for pair in pairs if pair.job_agrees]
+    if not agreeing:
+        return _together(pairs)
+    return _refused(job, agreeing, len(pairs))
+
+
+def _culprits(pairs: Sequence[Pair]) -> list[Clause]:
+    """Return the job's clauses that hold on no slot, the amounts that slots refuse included; amounts first."""
+    found: dict[str, Clause] = {}
+    for text, clauses in _by_text(pair.job_clauses for pair in pairs).items():
+        if len(clauses) == len(pairs) and not any(clause.possible for clause in clauses):
+            found[text] = clauses[0]
+    refused = _by_text(
+        [clause for clause in pair.slot_clauses if _resource(clause.text) and not clause.possible] for pair in pairs
+    )
+    for text, clauses in refused.items():
+        if len(clauses) == len(pairs) and not any(_resource(text) == _resource(other) for other in found):
+            found[text] = clauses[0]
+    return sorted(found.values(), key=lambda clause: not _resource(clause.text))
+
+
+def _by_text(rows: Iterable[Sequence[Clause]]) -> dict[str, list[Clause]]:
+    found: dict[str, list[Clause]] = {}
+    for row in rows:
+        for text, clause in {clause.text: clause for clause in row}.items():
+            found.setdefault(text, []).append(clause)
+    return found
+
+
+def _resource(text: str) -> str | None:
+    """Return the resource that a clause compares with the request, such as "Memory"."""
+    found = ASKS.match(text) or GIVES.match(text) or GIVES_GPUS.search(text)
+    return found["have"] if found else None
+
+
+def _culprits_words(
+    job: classad.ClassAd, slots: Sequence[classad.ClassAd], pairs: Sequence[Pair], culprits: Sequence[Clause]
+) -> Diagnosis:
+    amounts = [(resource, clause) for clause in culprits if (resource := _resource(clause.text))]
+    others = [clause for clause in culprits if not _resource(clause.text)]
+    parts = [_amount(job, slots, resource) for resource, _ in amounts]
+    demands = len(pairs[0].job_clauses)
+    if others:
+        lead = (
+            "its requirement"
+            if len(others) == 1 == demands
+            else f"{len(others)} of its {count(demands, 'requirement')} "
+            f"{'matches' if len(others) == 1 else 'match'} no slot, the culprit{'s are' if len(others) > 1 else ' is'}"
+        )
+        said = ", ".join(f"{shown(clause.text)} ({_why_not(clause, job, slots)})" for clause in others)
+        parts.append(f"{lead} {said}" if demands > 1 else f"{lead} {said} matches no slot")
+    reason = "; ".join(parts) + f"; 0 of {count(len(pairs), 'slot')} {'matches' if len(pairs) == 1 else 'match'}"
+    key = "never: " + ", ".join(
+        [*(f"{resource}={job.eval(f'Request{resource}')}" for resource, _ in amounts), *(c.text for c in others)]
+    )
+    return Diagnosis(Word.NEVER, key, reason, _remedy(job, slots, amounts, others))
+
+
+def _remedy(
+    job: classad.ClassAd,
+    slots: Sequence[classad.ClassAd],
+    amounts: Sequence[tuple[str, Clause]],
+    others: Sequence[Clause],
+) -> str:
+    todo = []
+    for resource, _ in amounts:
+        name = SNAKEMAKE_NAMES.get(resource.lower(), f"request_{resource.lower()}")
+        largest, _ = _largest(slots, resource)
+        todo.append(
+            f"lower {name} of the rule to {_figure(largest, resource, name)}, or ask the pool's admin for a larger slot"
+        )
+    if others:
+        todo.append("correct the requirements of the rule or the profile, or ask the pool's admin for such a node")
+    words = "; ".join(todo)
+    return words[0].upper() + words[1:]
+
+
+def _figure(value: float, resource: str, name: str) -> str:
+    return f"at most {value / 1024 if name == 'disk_mb' else value:.0f}" if value else f"none: no slot has {resource}"
+
+
+def _amount(
+    job: classad.ClassAd, slots: Sequence[classad.ClassAd], resource: str, what: str = "largest slot has"
+) -> str:
+    asked, (most, slot) = job.eval(f"Request{resource}"), _largest(slots, resource)
+    asked = asked if isinstance(asked, int | float) and not isinstance(asked, bool) else 0
+    machine = f" ({slot.get('Machine', '?')})" if slot is not None and most else ""
+    return f"asks for {_unit(asked, resource)}, the {what} {_unit(most, resource, short=True)}{machine}"
+
+
+def _unit(value: float, resource: str, short: bool = False) -> str:
+    lower = resource.lower()
+    if lower == "memory":
+        return megabytes(value) + ("" if short else " of memory")
+    if lower == "disk":
+        return megabytes(value / 1024) + ("" if short else " of disk")
+    if lower == "cpus":
+        return count(int(value), "core")
+    return f"{value:g}" + ("" if short else f" {resource}")
+
+
+def _largest(slots: Sequence[classad.ClassAd], resource: str) -> tuple[float, classad.ClassAd | None]:
+    """Return the most that an empty slot has of a resource, and the slot."""
+    best: tuple[float, classad.ClassAd | None] = (0.0, None)
+    for slot in slots:
+        value = drained(slot).get(resource)
+        if isinstance(value, int | float) and value > best[0]:
+            best = (float(value), slot)
+    return best
+
+
+def _why_not(clause: Clause, job: classad.ClassAd, slots: Sequence[classad.ClassAd]) -> str:
+    """Say what the slots have instead of what a clause wants; what is false and what is undefined are told apart."""
+    node = parse(clause.text)
+    leaves = [node] if isinstance(node, Leaf) else []
+    wanted = [
+        reference.name
+        for leaf in leaves
+        for reference in sorted(leaf.references, key=lambda reference: reference.name)
+        if reference.scope == OTHER or (reference.scope != OWN and reference.name not in job)
+    ]
+    said = []
+    for name in wanted:
+        values = Counter(str(slot.lookup(name)) for slot in slots if name in slot)
+        missing = len(slots) - sum(values.values())
+        spelled = _spelling(name, clause.text)
+        if not values:
+            said.append(f"no slot defines {spelled}")
+        elif len(values) == 1 and not missing:
+            said.append(
+                f"{spelled} is {next(iter(values))} on all {len(slots)}"
+                if len(slots) > 1
+                else f"{spelled} is {next(iter(values))}"
+            )
+        else:
+            listed_values = [f"{value} on {number}" for value, number in sorted(values.items())]
+            said.append(f"{spelled} is {listed(listed_values)}" + (f", undefined on {missing}" if missing else ""))
+    if said:
+        return ", ".join(said)
+    return "it is undefined there" if clause.now == NEITHER else "it is false there"
+
+
+def _spelling(name: str, text: str) -> str:
+    """Return a name as a text spells it."""
+    found = re.search(rf"\b{re.escape(name)}\b", text, re.IGNORECASE)
+    return found[0] if found else name
+
+
+def _together(pairs: Sequence[Pair]) -> Diagnosis:
+    """Each clause matches some slot, and no slot matches all."""
+    counts = {
+        text: sum(clause.possible for clause in clauses)
+        for text, clauses in _by_text(pair.job_clauses for pair in pairs).items()
+    }
+    some = {text: number for text, number in counts.items() if number < len(pairs)}
+    said = ", ".join(
+        f"{shown(text)} {number} of {len(pairs)}" for text, number in sorted(some.items(), key=lambda item: item[1])
+    )
+    return Diagnosis(
+        Word.NEVER,
+        "never together: " + ", ".join(sorted(some)),
+        f"each of its requirements matches some slot, but no slot matches all of them: {said}; "
+        f"0 of {count(len(pairs), 'slot')} match",
+        "Loosen one of these requirements in the rule or the profile, or ask the pool's admin for such a node",
+    )
+
+
+def _refused(job: classad.ClassAd, agreeing: Sequence[Pair], total: int) -> Diagnosis:
+    refusals = _by_text([clause for clause in pair.slot_clauses if not clause.possible] for pair in agreeing)
+    texts = sorted(refusals, key=lambda text: (-len(refusals[text]), text))
+    said = []
+    for text in texts[:3]:
+        where = sorted({pair.machine for pair in agreeing if any(clause.text == text for clause in pair.slot_clauses)})
+        said.append(f"{shown(text)} on {listed(where)}")
+    owner = job.get("Owner", "?")
+    return Diagnosis(
+        Word.NEVER,
+        "never refused: " + ", ".join(texts),
+        f"{len(agreeing)} of {count(total, 'slot')} match its requirements, but refuse the job (user {owner}) by their "
+        f"START expression: {', '.join(said)}",
+        "Ask the pool's admin whether you may use these nodes, or what a job must carry to be let in, such as an "
+        "accounting group or an attribute of its own",
+    )
+
+
+# --- one could, but not now ---
+
+
+def _not_yet(job: classad.ClassAd, slots: Sequence[classad.ClassAd], match: Match, pool: Pool) -> Diagnosis:
+    could = [pair for pair in match.pairs if pair.could]
+    free_of = {
+        state: [pair for pair in match.pairs if pair.ever and pair.state == state]
+        for state in ("busy", "draining", "offline")
+    }
+    if could and (busy := [pair for pair in could if pair.state == "busy"]):
+        return _busy(job, slots, busy, len(match.pairs), pool)
+    if draining := free_of["draining"]:
+        hosts = sorted({pair.machine for pair in draining})
+        return Diagnosis(
+            Word.NOT_YET,
+            "draining",
+            f"{_share(draining, match)} could take it and {'is' if len(draining) == 1 else 'are'} draining, that is, "
+            f"take no new jobs: {listed(hosts)}",
+            "It starts when the admin has ended that (condor_drain -cancel)",
+        )
+    if could and all(pair.state == "offline" for pair in could):
+        hosts = sorted({pair.machine for pair in could})
+        return Diagnosis(
+            Word.NOT_YET,
+            "offline",
+            f"{_share(could, match)} could take it and {'is' if len(could) == 1 else 'are'} switched off: {listed(hosts)}",
+            "It starts when the pool has woken one of them; ask the admin whether it does so by itself",
+        )
+    return _not_now(job, slots, match)
+
+
+def _share(pairs: Sequence[Pair], match: Match) -> str:
+    return f"{len(pairs)} of {count(len(match.pairs), 'slot')}"
+
+
+def _busy(
+    job: classad.ClassAd, slots: Sequence[classad.ClassAd], busy: Sequence[Pair], total: int, pool: Pool
+) -> Diagnosis:
+    names = {pair.slot for pair in busy}
+    chosen = [slot for slot in slots if slot.get("Name") in names]
+    running = sum(_jobs_on(slot) for slot in chosen)
+    left = [
+        f"at most {_unit(max((_number(slot, resource) for slot in chosen), default=0), resource, short=resource != 'Memory')} free, "
+        f"it asks for {_unit(_number(job, f'Request{resource}'), resource, short=True)}"
+        for resource in ("Cpus", "Memory", "GPUs")
+        if (asked := _number(job, f"Request{resource}"))
+        and max((_number(slot, resource) for slot in chosen), default=0) < asked
+        and any(slot.get("PartitionableSlot") for slot in chosen)
+    ]
+    reason = f"{len(busy)} of {count(total, 'slot')} could take it, and all are busy with {count(running, 'job')}"
+    reason += f" ({'; '.join(left)})" if left else ""
+    if turn := _turn(job, pool):
+        reason += f"; {turn}"
+    return Diagnosis(
+        Word.NOT_YET, "busy", reason, "It starts when one of them is free; a smaller request may fit sooner"
+    )
+
+
+def _jobs_on(slot: classad.ClassAd) -> int:
+    return int(_number(slot, "NumDynamicSlots")) if slot.get("PartitionableSlot") is True else 1
+
+
+def _turn(job: classad.ClassAd, pool: Pool) -> str:
+    """Say whose turn it is: the user's effective priority, and how many have a better one and idle or running jobs."""
+    user = str(job.get("AccountingGroup") or job.get("User") or "")
+    users = {str(ad.get("Name")): ad for ad in pool.accounting if ad.get("IsAccountingGroup") is not True}
+    if user not in users:
+        return ""
+    own = _number(users[user], "Priority")
+    better = sum(
+        _number(ad, "Priority") < own and (_number(ad, "WeightedResourcesUsed") > 0 or _number(ad, "Requested") > 0)
+        for name, ad in users.items()
+        if name != user
+    )
+    return f"your priority is {own:,.1f} (lower is better), {count(better, 'active user')} {'has' if better == 1 else 'have'} a better one"
+
+
+def _not_now(job: classad.ClassAd, slots: Sequence[classad.ClassAd], match: Match) -> Diagnosis:
+    """What keeps the job from starting is bound to change: load, time, free disk, a node's own condition."""
+    pairs = [pair for pair in match.pairs if pair.ever]
+    wants = _by_text([c for c in pair.job_clauses if c.now in (FALSE, NEITHER)] for pair in pairs)
+    takes = _by_text([c for c in pair.slot_clauses if c.now in (FALSE, NEITHER)] for pair in pairs)
+    lacking = {resource for text in [*wants, *takes] if (resource := _resource(text))}
+    others = [text for text in [*wants, *takes] if not _resource(text)]
+    parts = [_amount(job, slots, resource, what="most that is free is") for resource in sorted(lacking)]
+    for text in others[:3]:
+        hosts = sorted(
+            {pair.machine for pair in pairs if text in {c.text for c in (*pair.job_clauses, *pair.slot_clauses)}}
+        )
+        side = "START of" if text in takes else "not so on"
+        parts.append(f"{shown(text)} ({side} {listed(hosts)})")
+    if others and not lacking:
+        parts[0] = f"{_share(pairs, match)} could take it, but not as things are now: {parts[0]}"
+    todo = (
+        "It starts when there is more free disk on a node; lower disk_mb of the rule where it asks for too much"
+        if lacking and not others
+        else "It starts when that changes; where it never does, ask the pool's admin what these nodes wait for"
+    )
+    return Diagnosis(Word.NOT_YET, "not now: " + ", ".join([*sorted(lacking), *others]), "; ".join(parts), todo)
+
+
+# --- slots that are free would take it ---
+
+
+def _fits(job: classad.ClassAd, match: Match, pool: Pool) -> Diagnosis:
+    fitting = [pair for pair in match.pairs if pair.fits]
+    share = f"{len(fitting)} of {count(len(match.pairs), 'slot')} {'is' if len(fitting) == 1 else 'are'} free and would take it"
+    if pool.negotiator:
+        return Diagnosis(
+            Word.UNKNOWN if "can't be told" in pool.negotiator else Word.NOT_YET,
+            "negotiator",
+            f"{share}, but {pool.negotiator}, so no job is matched",
+            "Tell the pool's admin: condor_negotiator on the central manager has to run and answer (its NegotiatorLog)",
+        )
+    if found := _quota(job, pool):
+        return found
+    if found := _rejection(job, share):
+        return found
+    if found := _access_point_full(pool, share):
+        return found
+    matched, started = _number(job, "NumJobMatches"), _number(job, "NumShadowStarts")
+    if matched >= 3 and matched > started:
+        return Diagnosis(
+            Word.NOT_YET,
+            "matched, not started",
+            f"{share}; it was matched {matched:.0f} times and never started: the slots turned it down, or the access "
+            "point could not reach them",
+            "The access point's SchedLog and ShadowLog, and StartLog on the node, say which",
+        )
+    return Diagnosis(
+        Word.NOT_YET,
+        "next cycle",
+        f"{share}; the negotiator has not come to it yet",
+        "It starts within a few negotiation cycles; where it doesn't, look at: condor_q -better-analyze "
+        f"{job.get('ClusterId', '')}".rstrip(),
+    )
+
+
+def _quota(job: classad.ClassAd, pool: Pool) -> Diagnosis | None:
+    group = str(job.get("AcctGroup") or "")
+    if not group:
+        return None
+    for ad in pool.accounting:
+        if ad.get("IsAccountingGroup") is not True or str(ad.get("Name")).lower() != group.lower():
+            continue
+        quota, used = _number(ad, "EffectiveQuota") or _number(ad, "ConfigQuota"), _number(ad, "WeightedResourcesUsed")
+        if str(ad.get("SurplusPolicy", "no")).lower() == "no" and used + _number(job, "RequestCpus") > quota:
+            return Diagnosis(
+                Word.NOT_YET,
+                f"quota {group}",
+                f"the quota of accounting group {group} is reached: it uses {used:g} of {quota:g} cores, and the job asks "
+                f"for {_number(job, 'RequestCpus'):g}",
+                "It starts when jobs of the group end; ask the pool's admin for a larger quota, or use another group",
+            )
+    return None
+
+
+def _rejection(job: classad.ClassAd, share: str) -> Diagnosis | None:
+    """What the negotiator itself says of its last look at the job, where that is more than that nothing matched."""
+    reason = " ".join(str(job.get("LastRejMatchReason") or "").split())
+    if (
+        not reason
+        or "no match found" in reason.lower()
+        or _number(job, "LastMatchTime") > _number(job, "LastRejMatchTime")
+    ):
+        return None
+    limit = re.search(r"concurrency limit (?:\S+ )?(\S+) reached|concurrency limit (\S+)", reason, re.IGNORECASE)
+    if limit or "concurrency" in reason.lower():
+        return Diagnosis(
+            Word.NOT_YET,
+            f"concurrency: {reason}",
+            f"a concurrency limit that the job names is used up (the negotiator: {reason})",
+            "It starts when jobs under the same limit end; condor_userprio -l and the admin tell its size",
+        )
+    return Diagnosis(
+        Word.NOT_YET,
+        f"rejected: {reason}",
+        f"{share}, but the negotiator passed over the job: {reason}",
+        "Your share of the pool, or your group's, is used up for now; it starts when jobs end",
+    )
+
+
+def _access_point_full(pool: Pool, share: str) -> Diagnosis | None:
+    running, most = pool.schedd.get("TotalRunningJobs"), pool.schedd.get("MaxJobsRunning")
+    if not isinstance(running, int) or not isinstance(most, int) or running < most:
+        return None
+    return Diagnosis(
+        Word.NOT_YET,
+        "access point full",
+        f"{share}, but this access point runs {running:,} jobs, as many as it may (MAX_JOBS_RUNNING)",
+        "It starts when jobs end; ask the pool's admin to raise MAX_JOBS_RUNNING",
+    )
+
+
+def _number(ad: Any, name: str) -> float:
+    if name not in ad:
+        return 0.0
+    value = ad.eval(name) if isinstance(ad, classad.ClassAd) else ad[name]
+    return float(value) if isinstance(value, int | float) and not isinstance(value, classad.Value) else 0.0
+
+
+def shown(text: str) -> str:
+    """Return an expression as it is quoted in a sentence, no longer than a line."""
+    return f"`{text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 1] + '…'}`"
