@@ -98,10 +98,13 @@ class Job:
         The ad as the access point has it.
     changing
         Whether its Requirements look at what changes with time, load or use.
+    disputed
+        Whether there is an ``?:`` without brackets in it: of all operators it binds least in version 23.9, and most in 24.12.
     """
 
     ad: Ad
     changing: bool
+    disputed: bool = False
 
     @property
     def later(self) -> Ad:
@@ -342,7 +345,7 @@ def _job(dice: random.Random, number: int) -> Job:
         ad["Policy"] = wanted
         wanted = dice.choice(("Policy", "MY.Policy", "(Policy)", "Policy ?: false", "(Policy) =?= true"))
     ad["Requirements"] = _with_appended(dice, wanted)
-    return Job(ad, changing=maker.changing or large)
+    return Job(ad, changing=maker.changing or large, disputed=maker.disputed)
 
 
 def _requests(dice: random.Random) -> Ad:
@@ -368,12 +371,13 @@ def _with_appended(dice: random.Random, wanted: str) -> str:
 
 
 class _Maker:
-    """Makes a requirement at random; `changing` tells whether it looks at what changes."""
+    """Makes a requirement at random; `changing` and `disputed` tell the same of it as those of `Job`."""
 
     def __init__(self, dice: random.Random, changes: bool) -> None:
         self.dice = dice
         self.changes = changes
         self.changing = False
+        self.disputed = False
         self.plain = True  # every clause must hold as it stands: none is within a tree
 
     def requirement(self) -> str:
@@ -405,7 +409,10 @@ class _Maker:
         if kind == 8:
             return f"({a()}) ? ({b()}) : ({c()})"
         if kind == 9:
-            return f"({a()}) ?: ({b()})"
+            if self.dice.random() < 0.1:
+                self.disputed = True
+                return f"({a()}) ?: ({b()})"
+            return f"(({a()}) ?: ({b()}))"
         return f"ifThenElse({a()}, {b()}, {c()})"
 
     def _bracket(self, part: str) -> str:
@@ -633,7 +640,17 @@ class Truth:
 
 @dataclass
 class Tally:
-    """Counts the verdicts, and keeps those that are wrong."""
+    """Counts the verdicts, and keeps those that are wrong.
+
+    Attributes
+    ----------
+    words
+        How often which verdict was given on which kind of truth.
+    wrong
+        A job that could run is said never to, or its chance of doing so now is said wrongly.
+    nevers, missed
+        Pairs that can never match, with nothing in them that changes; and those of them where that wasn't said.
+    """
 
     words: dict[tuple[str, str], int] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
@@ -645,9 +662,10 @@ class Tally:
         kind = "free" if truth.free else "could" if truth.could else "never"
         self.words[kind, word] = self.words.get((kind, word), 0) + 1
         known = word in ("FITS", "NOT YET", "NEVER")
-        if not known or (word == "FITS") != truth.free or (word == "NEVER" and truth.could):
+        mistaken = (word == "FITS") != truth.free and not job.disputed
+        if not known or mistaken or (word == "NEVER" and truth.could):
             self.wrong.append(tell(kind, word, pool, job))
-        if kind == "never" and not (pool.changing or job.changing):
+        if kind == "never" and not (pool.changing or job.changing or job.disputed):
             self.nevers += 1
             if word != "NEVER":
                 self.missed.append(tell(kind, word, pool, job))
