@@ -17,8 +17,6 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
 
-from .watch import Options, Watch
-
 __version__ = "0.1.0"
 __all__ = ["LogHandler", "LogHandlerSettings"]
 
@@ -80,6 +78,8 @@ class LogHandler(LogHandlerBase):  # type: ignore[misc]
         self._settings = settings
         self._quiet = bool(self.common_settings.dryrun)
         self._console = None if self._quiet else _console(settings, self.common_settings)
+        from .watch import Options, Watch  # noqa: PLC0415 - each Snakemake imports all plugins, used or not
+
         options = Options(
             idle_after=float(settings.idle_after if settings.idle_after is not None else 60),
             period=float(max(1, settings.period or 10)),

@@ -16,7 +16,11 @@ from typing import Any
 
 import classad2 as classad
 
-from .expressions import OTHER, OWN, All, Choice, Leaf, Node, Not, Reference, conjuncts, parse, unparse
+# With it, ClassAds are evaluated as the negotiator does: a name without a scope that its own ad doesn't have is looked up in
+# the other. Without it, such a name is undefined (seen).
+import htcondor2  # noqa: F401
+
+from .expressions import ELVIS, OTHER, OWN, All, Choice, Leaf, Node, Not, Reference, conjuncts, parse, unparse
 
 
 class Word(StrEnum):
@@ -44,7 +48,7 @@ CHANGING = frozenset(
         *("totalvirtualmemory", "virtualmemory", "offline", "machinelastmatchtime", "jobstatus"),
     )
 )
-CHANGING_FUNCTIONS = frozenset(("time", "random", "formattime", "daytime", "eval", "unresolved"))
+CHANGING_FUNCTIONS = frozenset(("time", "random", "formattime", "daytime", "eval", "unresolved", ELVIS))
 DEPTH = 20  # of attributes that refer to each other
 
 
