@@ -96,20 +96,6 @@ def done_of_all(rules: Iterable[Count]) -> tuple[int, int]:
     return sum(count.done for count in counted), sum(count.total for count in counted)
 
 
-def duration(seconds: float) -> str:
-    """Write a duration in one unit.
-
-    >>> [duration(s) for s in (0.42, 9.96, 42.4, 170, 9000)]
-    ['0.4 s', '10 s', '42 s', '2.8 min', '2.5 h']
-    """
-    for size, unit in ((1, "s"), (60, "min"), (3600, "h")):
-        number = seconds / size
-        text = f"{number:.1f}" if number < 9.95 else f"{number:,.0f}"
-        if number < 90 or unit == "h":
-            return f"{text} {unit}"
-    raise AssertionError("the last unit takes all")
-
-
 def short_host(name: str) -> str:
     """Return a host's name without its slot and domain; an address stays whole.
 

@@ -13,11 +13,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .figures import duration, last_attempts, short_host, shortened, some
+from .figures import last_attempts, short_host, shortened, some
 from .jobs import Job, Run, State
+from .words import count, duration
 
 NOTHING = "-"
 HEADROOM = 1.25
+MEASURED_SECONDS = (
+    60  # HTCondor measures a job's use now and then, by default each minute: of a shorter one it knows little
+)
 TIGHT = 0.9  # of its request: a little more data, and the job is stopped
 WAIT_SECONDS = 60  # shorter waits are HTCondor's own pace
 HOSTS_WIDTH = 16
@@ -49,7 +53,7 @@ def table(run: Run, width: int = 120) -> str:
     -----
     Times are medians of all attempts, with the longest behind them where it differs. Queue: from submission until
     execution. Start-up: from there until the rule's own work began, where that is known; where it isn't, the work's
-    time holds it. Memory: of the job that used most, with its request. Where the width doesn't suffice, columns go.
+    time holds it. Memory: of the job that used most, with its request, and with ≥ where it was too short to be measured. Where the width doesn't suffice, columns go.
     """
     last = _by_rule(run, last_attempts(run))
     rows = [_row(rule, jobs, last[rule]) for rule, jobs in _by_rule(run, run.jobs.values()).items()]
@@ -126,7 +130,15 @@ def _memory(jobs: Sequence[Job]) -> tuple[str, str]:
         return (f"? of {asked:,.0f}" if asked else NOTHING), NOTHING
     most = max(known, key=lambda job: job.used["memory_mb"])
     used, asked = most.used["memory_mb"], most.requested.get("memory_mb", 0.0)
-    return (f"{used:,.0f} of {asked:,.0f}", f"{100 * used / asked:.0f} %") if asked else (f"{used:,.0f}", NOTHING)
+    least = "" if _is_measured(most) else "≥ "
+    if not asked:
+        return f"{least}{used:,.0f}", NOTHING
+    return f"{least}{used:,.0f} of {asked:,.0f}", f"{least}{100 * used / asked:.0f} %"
+
+
+def _is_measured(job: Job) -> bool:
+    """Tell whether a job ran for so long that what HTCondor says of its use is near its peak."""
+    return job.started is not None and job.ended is not None and job.ended - job.started >= MEASURED_SECONDS
 
 
 # --- advice ---
@@ -154,24 +166,20 @@ class Resource:
     worth: float
 
 
-RESOURCES = (
-    Resource("memory_mb", "memory", "mem_mb", 500),
-    Resource("disk_mb", "disk", "disk_mb", 10_000),
-)
+MEMORY = Resource("memory_mb", "memory", "mem_mb", 500)
 
 
 def advice(run: Run) -> list[str]:
     """Return what to ask for instead, rule by rule: less, where much more was asked for than used, or more.
 
-    Rules of which nothing is known get no advice; those with failed or retried jobs are never told to ask for less.
+    Rules of which nothing is known get no advice, nor do those whose jobs were too short to be measured; those with
+    failed or retried jobs are never told to ask for less.
     """
     found: list[str] = []
     ends = [job.ended for job in run.jobs.values() if job.ended is not None]
     for rule, jobs in _by_rule(run, run.jobs.values()).items():
-        for resource in RESOURCES:
-            sentence = _about_request(rule, jobs, resource)
-            if sentence:
-                found.append(sentence)
+        if sentence := _about_request(rule, jobs, MEMORY):
+            found.append(sentence)
         found.extend(_about_waiting(rule, jobs, max(ends) - run.began if ends else 0))
     return found
 
@@ -180,7 +188,10 @@ def _about_request(rule: str, jobs: Sequence[Job], resource: Resource) -> str:
     done = [
         job
         for job in jobs
-        if job.state == State.DONE and job.used.get(resource.name, 0) > 0 and job.requested.get(resource.name, 0) > 0
+        if job.state == State.DONE
+        and job.used.get(resource.name, 0) > 0
+        and job.requested.get(resource.name, 0) > 0
+        and _is_measured(job)
     ]
     if not done:
         return ""
@@ -191,7 +202,7 @@ def _about_request(rule: str, jobs: Sequence[Job], resource: Resource) -> str:
     if again:
         least = min(first[job.jobid] for job in again)
         return (
-            f"{rule}: {_jobs(len(again))} had to be retried, since {least:,.0f} MB of {resource.word} were too little; "
+            f"{rule}: {count(len(again), 'job')} had to be retried, since {least:,.0f} MB of {resource.word} were too little; "
             f"{resource.setting}={enough} would do at once."
         )
     tightest = max(done, key=lambda job: job.used[resource.name] / job.requested[resource.name])
@@ -208,14 +219,10 @@ def _about_request(rule: str, jobs: Sequence[Job], resource: Resource) -> str:
     if min(asked) > 2 * enough and min(asked) - enough >= resource.worth:
         of = f"{min(asked):,.0f}" + (f" to {max(asked):,.0f}" if max(asked) > min(asked) else "")
         return (
-            f"{rule}: {_jobs(len(done))} used at most {used:,.0f} of {of} MB of {resource.word}; "
+            f"{rule}: {count(len(done), 'job')} used at most {used:,.0f} of {of} MB of {resource.word}; "
             f"{resource.setting}={enough} would do."
         )
     return ""
-
-
-def _jobs(number: int) -> str:
-    return f"{number:,} job" + ("s" if number != 1 else "")
 
 
 def _about_waiting(rule: str, jobs: Sequence[Job], whole: float) -> Iterator[str]:
@@ -224,7 +231,7 @@ def _about_waiting(rule: str, jobs: Sequence[Job], whole: float) -> Iterator[str
     wait = median(waits) if waits else 0.0
     if whole > 0 and wait > WAIT_SECONDS and wait > whole / 2:
         yield (
-            f"{rule}: {_jobs(len(waits))} waited {duration(wait)} (median) in the queue, of a run of {duration(whole)}; "
+            f"{rule}: {count(len(waits), 'job')} waited {duration(wait)} (median) in the queue, of a run of {duration(whole)}; "
             "the pool is busy, or few slots have what the rule asks for (cores, memory, disk)."
         )
 
