@@ -357,7 +357,8 @@ class Watch:
                 f"{log} no longer tells what happens: by the schedd, {count(len(late), 'job')} "
                 f"({listed([str(cluster) for cluster in late])}) went on for "
                 f"{duration(SILENT_LOG_CHECKS * self._options.period)} without an event. Snakemake may wait for "
-                "events that never come. Look whether its disk is full or it was moved; if the run doesn't go on, end it with Ctrl-C and run again",
+                "events that never come. Look whether its disk is full or it was moved; if the run doesn't go on, end "
+                "it with Ctrl-C and run again",
             )
         elif not late:
             self._complained.discard("event log")
