@@ -224,7 +224,7 @@ def _about_waiting(rule: str, jobs: Sequence[Job], whole: float) -> Iterator[str
     wait = median(waits) if waits else 0.0
     if whole > 0 and wait > WAIT_SECONDS and wait > whole / 2:
         yield (
-            f"{rule}: {_jobs(len(waits))} waited {duration(wait)} (median) in the queue, of a run of {duration(whole)}; "
+            f"{rule}: {_jobs(len(waits))} waited {duration(wait)} (median) in the queue of a run of {duration(whole)}: "
             "the pool is busy, or few slots have what the rule asks for (cores, memory, disk)."
         )
 
