@@ -8,7 +8,6 @@ from typing import TextIO
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
@@ -146,15 +145,16 @@ def _rows(rules: Sequence[Count], width: int, ascii_only: bool) -> Table:
     signs = PLAIN_SIGNS if ascii_only else SIGNS
     for number, count in enumerate(rules):
         state = _state(count)
+        faint = "dim" if state in ("done", "to come") else ""
         row = [
             Text(signs[state], style=STYLES[state]),
-            Text(shortened(count.rule, name_width, _mark(ascii_only))),
-            Text(done[number]),
+            Text(shortened(count.rule, name_width, _mark(ascii_only)), style=faint),
+            Text(done[number], style=faint),
             *(Text(cells[name][number], style=STYLES[name]) for name in columns),
         ]
         if with_hosts:
             row.append(Text(f"  {some(count.hosts, hosts_width, _mark(ascii_only))}", style="dim"))
-        table.add_row(*row, style="dim" if state in ("done", "to come") else Style.null())
+        table.add_row(*row)
     return table
 
 
@@ -320,7 +320,7 @@ class LiveView:
         self._safely(self._live.start)
 
     def update(self, run: Run) -> None:
-        """Draw a run as it stands now."""
+        """Draw a run as it stands now; it must not change meanwhile."""
         live = self._live
         if live is None:
             return
