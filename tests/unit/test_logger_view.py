@@ -111,7 +111,9 @@ def test_a_run_without_jobs():
 
 def test_done_rules_are_dim_and_colours_have_meaning():
     file = io.StringIO()
-    Console(file=file, width=80, force_terminal=True, color_system="standard").print(view.render(MIXED, BEGAN, 80))
+    Console(file=file, width=80, force_terminal=True, color_system="standard", no_color=False).print(
+        view.render(MIXED, BEGAN, 80)
+    )
     lines = file.getvalue().splitlines()
     (done,) = [line for line in lines if "preprocess" in line]
     (train,) = [line for line in lines if "train" in line]
