@@ -190,7 +190,7 @@ def test_what_a_retry_needed_would_have_done_at_once():
 
 def test_waiting_for_most_of_the_run():
     (found,) = summary.advice(run_of(job(wait=700, run=60), job(jobid="2", wait=650, run=60)))
-    assert found.startswith("train: 2 jobs waited 11 min (median) in the queue, of a run of 13 min;")
+    assert found.startswith("train: 2 jobs waited 11 min (median) in the queue of a run of 13 min:")
     assert summary.advice(run_of(job(wait=50, run=1))) == [], "that is HTCondor's own pace"
     assert summary.advice(run_of(job(wait=700, run=800))) == []
 

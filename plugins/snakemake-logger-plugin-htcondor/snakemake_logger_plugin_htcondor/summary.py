@@ -53,7 +53,8 @@ def table(run: Run, width: int = 120) -> str:
     -----
     Times are medians of all attempts, with the longest behind them where it differs. Queue: from submission until
     execution. Start-up: from there until the rule's own work began, where that is known; where it isn't, the work's
-    time holds it. Memory: of the job that used most, with its request, and with ≥ where it was too short to be measured. Where the width doesn't suffice, columns go.
+    time holds it. Memory: of the job that used most, with its request, and with ≥ where it was too short to be
+    measured. Where the width doesn't suffice, columns go.
     """
     last = _by_rule(run, last_attempts(run))
     rows = [_row(rule, jobs, last[rule]) for rule, jobs in _by_rule(run, run.jobs.values()).items()]
@@ -231,7 +232,8 @@ def _about_waiting(rule: str, jobs: Sequence[Job], whole: float) -> Iterator[str
     wait = median(waits) if waits else 0.0
     if whole > 0 and wait > WAIT_SECONDS and wait > whole / 2:
         yield (
-            f"{rule}: {count(len(waits), 'job')} waited {duration(wait)} (median) in the queue, of a run of {duration(whole)}; "
+            f"{rule}: {count(len(waits), 'job')} waited {duration(wait)} (median) in the queue of a run of "
+            f"{duration(whole)}: "
             "the pool is busy, or few slots have what the rule asks for (cores, memory, disk)."
         )
 
