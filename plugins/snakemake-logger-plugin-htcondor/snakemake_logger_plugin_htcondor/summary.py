@@ -203,8 +203,8 @@ def _about_request(rule: str, jobs: Sequence[Job], resource: Resource) -> str:
     if again:
         least = min(first[job.jobid] for job in again)
         return (
-            f"{rule}: {count(len(again), 'job')} had to be retried, since {least:,.0f} MB of {resource.word} were too little; "
-            f"{resource.setting}={enough} would do at once."
+            f"{rule}: {count(len(again), 'job')} had to be retried, since {least:,.0f} MB of {resource.word} were too "
+            f"little; {resource.setting}={enough} would do at once."
         )
     tightest = max(done, key=lambda job: job.used[resource.name] / job.requested[resource.name])
     share = tightest.used[resource.name] / tightest.requested[resource.name]
