@@ -166,7 +166,7 @@ def make_pool(seed: int) -> Pool:
     dice = random.Random(seed)
     builder = _Builder(dice)
     for number in range(dice.randint(1, 4)):
-        host = _host(dice, f"node{number + 1}")
+        host = random_host(dice, f"node{number + 1}")
         if dice.random() < 0.15:
             host["Start"] = dice.choice(STARTS_THAT_CHANGE)
             builder.changing = True
@@ -179,7 +179,8 @@ def make_pool(seed: int) -> Pool:
     )
 
 
-def _host(dice: random.Random, name: str) -> Ad:
+def random_host(dice: random.Random, name: str) -> Ad:
+    """Return what all slots of a machine tell of it."""
     family = dice.choice((6, 23, 25))
     return {
         "MyType": '"Machine"',
