@@ -153,7 +153,7 @@ class Queue:
             try:
                 jobs = self.look(constraint, ["ClusterId", "JobStatus"])
                 if any(job["JobStatus"] != REMOVED for job in jobs):
-                    htcondor.Schedd().act(htcondor.JobAction.Remove, constraint)
+                    htcondor.Schedd().act(htcondor.JobAction.Remove, constraint, reason="Snakemake removed it")
                 if not jobs or gone_within is None:
                     return
             except Exception as error:

@@ -36,6 +36,15 @@ def count(number: int, thing: str, things: str | None = None) -> str:
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"
 
 
+def form(number: int, one: str, many: str) -> str:
+    """Return the form of a word that goes with a number.
+
+    >>> form(1, "is", "are"), form(2, "is", "are")
+    ('is', 'are')
+    """
+    return one if number == 1 else many
+
+
 def listed(names: Sequence[str], most: int = 3) -> str:
     """Return names in a row, and how many more there are.
 
