@@ -36,7 +36,20 @@ APPENDED = (
     "((TARGET.FileSystemDomain == MY.FileSystemDomain) || (TARGET.HasFileTransfer))",
 )
 ODD_TEXTS = (
-    *("a && b", "x ? y : z", '("', "||", "it's", "[ a ]", '{ "b" }', "!(", "TARGET.Memory > 99999", "", "a, b ,c", "?:"),
+    *(
+        "a && b",
+        "x ? y : z",
+        '("',
+        "||",
+        "it's",
+        "[ a ]",
+        '{ "b" }',
+        "!(",
+        "TARGET.Memory > 99999",
+        "",
+        "a, b ,c",
+        "?:",
+    ),
     *("&& ||", "R,python", "/* not a comment", "// nor this", "tab\tulator", "=?=", "ünï"),
 )
 STARTS = (
@@ -99,7 +112,9 @@ class Job:
     changing
         Whether its Requirements look at what changes with time, load or use.
     disputed
-        Whether there is an ``?:`` without brackets in it: of all operators it binds least in version 23.9, and most in 24.12.
+        Whether HTCondor's own parts differ on it. An ``?:`` without brackets binds least of all operators in version 23.9, and
+        most in 24.12. The negotiator simplifies Requirements before it evaluates them, and ``condor_q`` and the bindings
+        don't, which shows in ads and lists within them.
     """
 
     ad: Ad
@@ -174,9 +189,7 @@ def make_pool(seed: int) -> Pool:
             _partitionable(builder, host)
         else:
             _static(builder, host)
-    return Pool(
-        tuple(builder.now), tuple(builder.free), tuple(tuple(ads) for ads in builder.later), builder.changing
-    )
+    return Pool(tuple(builder.now), tuple(builder.free), tuple(tuple(ads) for ads in builder.later), builder.changing)
 
 
 def random_host(dice: random.Random, name: str) -> Ad:
@@ -201,7 +214,7 @@ def random_host(dice: random.Random, name: str) -> Ad:
         "Label": quoted(dice.choice(ODD_TEXTS)),
         "Software": dice.choice(('"R,python"', '"python, julia"', '""', "undefined")),
         "Racks": dice.choice(('{ "r1","r2" }', '{ "r2" }', "{  }", '{ 1,"R1",undefined }')),
-        "Tags": f'[ level = {dice.randint(0, 4)}; zone = {quoted(dice.choice(ODD_TEXTS))}; deep = [ n = {dice.randint(0, 2)} ] ]',
+        "Tags": f"[ level = {dice.randint(0, 4)}; zone = {quoted(dice.choice(ODD_TEXTS))}; deep = [ n = {dice.randint(0, 2)} ] ]",
         "Speed": dice.choice(("CpuFamily * 10 + 1", "TARGET.MinFamily * 2", "SpeedBase / 2", "real(CpuFamily)")),
         "SpeedBase": dice.choice(("100", "CpuFamily * CpuFamily", '"fast"')),
         "Broken": dice.choice(("error", "1 / 0", '"x" + 1')),
@@ -351,7 +364,9 @@ def _job(dice: random.Random, number: int) -> Job:
 
 def _requests(dice: random.Random) -> Ad:
     ad = {
-        "RequestCpus": dice.choice(("1", "1", "1", "1", "2", "2", "4", "12", "64", "ifThenElse(WantAvx =?= true, 2, 1)")),
+        "RequestCpus": dice.choice(
+            ("1", "1", "1", "1", "2", "2", "4", "12", "64", "ifThenElse(WantAvx =?= true, 2, 1)")
+        ),
         "RequestMemory": dice.choice(
             (*("100",) * 5, "1000", "1024", "3000", "8192", "30000", "900000", "ImageSize / 10", "RequestCpus * 700")
         ),
@@ -563,6 +578,9 @@ class _Maker:
         )
 
     def _nested_clause(self) -> str:
+        if self.dice.random() < 0.1:
+            self.disputed = True
+            return "[ a = CpuFamily; b = a > 5 ].b"
         return self.dice.choice(
             (
                 f"{self._of_slot('Tags')}.level >= {self.dice.randint(0, 4)}",
@@ -570,7 +588,7 @@ class _Maker:
                 f"Tags.zone == {quoted(self.dice.choice(ODD_TEXTS))}",
                 "MY.Profile.least <= TARGET.CpuFamily",
                 f"Profile.of.kind =!= {quoted(self.dice.choice(ODD_TEXTS))}",
-                "[ a = CpuFamily; b = a > 5 ].b",
+                "[ a = TARGET.CpuFamily; b = a > 5 ].b",
                 "{ 1, 2, 30 }[2] > TARGET.CpuFamily",
                 "TARGET.Tags.missing =?= undefined",
             )
@@ -579,6 +597,9 @@ class _Maker:
     # --- leaves that seldom hold, or are no truth values
 
     def _odd(self) -> str:
+        if self.dice.random() < 0.1:
+            self.disputed = True
+            return self.dice.choice(("{ 1 }", "[ a = 1 ]"))
         return self.dice.choice(
             (
                 "undefined",
@@ -590,8 +611,6 @@ class _Maker:
                 self._of_slot("Missing"),
                 self._of_slot("Broken"),
                 "1 / 0 == 1",
-                "{ 1 }",
-                "[ a = 1 ]",
                 f"{self._text()} + 1",
                 f"{self._text()} > {self._number()}",
                 self._of_job("Chain3"),

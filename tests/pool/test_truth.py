@@ -48,7 +48,16 @@ def test_verdicts_on_random_ads_are_those_of_condor_q(pool, say):
 
 
 # The attributes are those of random hosts; what startds set by themselves stays theirs.
-SET_BY_STARTDS = {"MyType", "TargetType", "Machine", "Arch", "OpSys", "OpSysAndVer", "OpSysMajorVer", "FileSystemDomain"}
+SET_BY_STARTDS = {
+    "MyType",
+    "TargetType",
+    "Machine",
+    "Arch",
+    "OpSys",
+    "OpSysAndVer",
+    "OpSysMajorVer",
+    "FileSystemDomain",
+}
 SET_BY_STARTDS |= {"HasFileTransfer", "CpuFamily", "Microarch", "Start", "Mips", "MachineResources"}
 STARTS = {"ep1": "(TARGET.RequestMemory ?: 1) < 5000 && JobUniverse == 5", "ep2": "!(TARGET.WantAvx) || HasAvx"}
 
@@ -71,7 +80,9 @@ def test_verdicts_on_real_jobs_are_what_becomes_of_them(pool, waiting, say):
     certain = [job for seed in range(90, 97) for job in make_jobs(seed, JOBS) if not (job.changing or job.disputed)]
     jobs = dict(enumerate(certain))
     with configured(pool, nodes):
-        wait_until(lambda: all("TruthConfig" in slot for slot in waiting.slots()), 30, "the nodes tell their attributes")
+        wait_until(
+            lambda: all("TruthConfig" in slot for slot in waiting.slots()), 30, "the nodes tell their attributes"
+        )
         waiting.submit({number: job.ad for number, job in jobs.items()})
         ads, slots = waiting.jobs(), waiting.slots()
         assert sorted(ads) == sorted(jobs)
@@ -138,3 +149,68 @@ def test_a_job_that_waits_for_room_starts_once_there_is_some_and_one_that_cannot
     never = {number for number, word in said.items() if word == "NEVER"}
     wait_until(lambda: set(waiting.jobs("JobStatus == 1")) == never, 60, "those that waited for room run")
     assert waiting.idle(3, 60) == never
+
+
+# One job for each way to write a requirement: what it says, and attributes that it names.
+KINDS: list[tuple[str, Ad]] = [
+    ("{ CpuFamily }[0] > 5", {}),
+    ("[ a = TARGET.CpuFamily ].a > 5", {}),
+    ("Missing =?= undefined", {}),
+    ("Missing ?: true", {}),
+    ("Missing > 3 || true", {}),
+    ("MY.CpuFamily is undefined", {}),
+    ("MY.CpuFamily > 5", {}),
+    ("Circle > 1 || true", {"Circle": "Circle + 1"}),
+    ("true || Circle > 1", {"Circle": "Circle + 1"}),
+    ("A > 5", {"A": "CpuFamily"}),
+    ("A > 5", {"A": "MY.CpuFamily"}),
+    ("TARGET.Cpus > 0 && B", {"B": "A > 5", "A": "CpuFamily"}),
+    ("2.5 && 1", {}),
+    ("0.0 || 0", {}),
+    (r'regexp("\d", OpSysAndVer)', {}),
+    ('eval("TARGET.CpuFamily > 5")', {}),
+    ("Memory == 1", {"Memory": "1"}),
+    ("TARGET.Memory > 1", {"Memory": "1"}),
+    ("Inner.x > 5", {"Inner": "[ x = TARGET.CpuFamily ]"}),
+    ("Inner.x", {"Inner": "[ x = y; y = Outer ]", "Outer": "CpuFamily > 5"}),
+    ("List[0] > 5", {"List": "{ CpuFamily }"}),
+    ("ifThenElse(CpuFamily > 5, Cpus > 0, false)", {}),
+    ("TARGET.Start && WithinResourceLimits", {}),
+    ("TARGET.TARGET.RequestMemory is undefined", {}),
+    ('TARGET.State == "unclaimed"', {}),
+    ('Machine == "EP1" || Machine == "EP2"', {}),
+    ('Machine =?= "EP1" || Machine =?= "EP2"', {}),
+    ('size(Machine) == 3 && strcat(Machine, "&& x") == "ep1&& x" || Machine is "ep2"', {}),
+    ('(Missing ?: "(\\"") == "(\\"" && "x ? y : z" != "||"', {}),
+    ("isError(1 / 0) && undefined =!= true", {}),
+    ("sum({ CpuFamily, 1 }) > 5", {}),
+    ("[ a = 1 ].CpuFamily > 5", {}),
+    ("!(TARGET.Memory >= 1) ? true : false", {}),
+    ("error || true", {}),
+    ('"s" || true', {}),
+]
+# Where the negotiator differs from the bindings, no more is asked than that what starts isn't said never to.
+DISPUTED: list[tuple[str, Ad]] = [
+    ("[ a = CpuFamily; b = a > 5 ].b", {}),
+    ("Inner.x > 5", {"Inner": "[ x = CpuFamily ]"}),
+    ("true ?: false && false", {}),
+    ("false ?: true || true", {}),
+    ("{ 1 } || true", {}),
+]
+
+
+def test_the_negotiator_reads_every_kind_of_requirement_as_the_verdict_does(waiting):
+    jobs = {number: asks(text, **attributes) for number, (text, attributes) in enumerate(KINDS + DISPUTED)}
+    waiting.submit(jobs)
+    ads, slots = waiting.jobs(), waiting.slots()
+    words = {number: word_of(judge, ad, slots) for number, ad in ads.items()}
+    waiting.release()
+    idle = waiting.idle(3, 120)
+    differ = [
+        ("stays idle" if number in idle else "starts", words[number], *(KINDS + DISPUTED)[number])
+        for number in jobs
+        if (number not in idle and words[number] == "NEVER")
+        or (number < len(KINDS) and (words[number] == "FITS") == (number in idle))
+    ]
+    assert not differ, "\n".join(map(str, differ))
+    assert min(len(idle), len(jobs) - len(idle)) >= 8

@@ -47,7 +47,9 @@ class Waiting:
         self.folder.mkdir()
         self.ours = f"TruthTest == {literal(self.name)}"
 
-    def submit(self, ads: Mapping[int, Ad], executable: str = "/bin/true", arguments: str = "", hold: bool = True) -> None:
+    def submit(
+        self, ads: Mapping[int, Ad], executable: str = "/bin/true", arguments: str = "", hold: bool = True
+    ) -> None:
         """Submit jobs with these attributes and Requirements."""
         for number, ad in ads.items():
             text = DESCRIPTION.replace("EXECUTABLE", executable).replace("ARGUMENTS", arguments)
