@@ -177,8 +177,10 @@ def expected_ad(submit: Mapping[str, Any], owner: str) -> str:
     owner
         The submitting user.
 
-    HTCondor's own demands are added as condor_submit does: as much of each resource as is asked for. (Source: the manual page of condor_submit, "requirements".)
+    HTCondor's own demands are added as condor_submit does: as much of each resource as is asked for. (Source:
+    the manual page of condor_submit, "requirements".)
     """
+    requests = {f"Request{name}" for name in ("Cpus", "Memory", "Disk")}
     lines = [f"Owner = {string(owner)}", "JobUniverse = 5", "JobStatus = 1", "NumJobStarts = 0", "JobPrio = 0"]
     demands = []
     for key, value in submit.items():
@@ -187,11 +189,13 @@ def expected_ad(submit: Mapping[str, Any], owner: str) -> str:
         elif key.startswith("request_"):
             name = "GPUs" if key == "request_gpus" else key.removeprefix("request_").capitalize()
             lines.append(f"Request{name} = {_amount(name, str(value))}")
+            requests.discard(f"Request{name}")
             demands.append(f"(TARGET.{name} >= Request{name})")
         elif key.startswith("+"):
             lines.append(f"{key[1:]} = {value}")
         elif key == "accounting_group":
             lines.append(f"AcctGroup = {string(str(value))}")
+    lines += [f"{name} = 1" for name in sorted(requests)]  # next to nothing, as it is where HTCondor chooses
     return "\n".join([*lines, f"Requirements = {' && '.join(demands) or 'true'}"])
 
 

@@ -147,11 +147,18 @@ def _resource(text: str) -> str | None:
     return found["have"] if found else None
 
 
+def _asked(job: classad.ClassAd, text: str) -> str | None:
+    """Return the resource of which a job says how much it needs, where a clause is about that."""
+    resource = _resource(text)
+    return resource if resource and _number(job, f"Request{resource}") > 0 else None
+
+
 def _culprits_words(
     job: classad.ClassAd, slots: Sequence[classad.ClassAd], pairs: Sequence[Pair], culprits: Sequence[Clause]
 ) -> Diagnosis:
-    amounts = [(resource, clause) for clause in culprits if (resource := _resource(clause.text))]
-    others = [clause for clause in culprits if not _resource(clause.text)]
+    asked = {clause: _asked(job, clause.text) for clause in culprits}
+    amounts = [(resource, clause) for clause, resource in asked.items() if resource]
+    others = [clause for clause, resource in asked.items() if not resource]
     parts = [_amount(job, slots, resource) for resource, _ in amounts]
     demands = len(pairs[0].job_clauses)
     if others:

@@ -23,7 +23,7 @@ TOKEN = re.compile(
 OPEN, CLOSE = "([{", ")]}"
 WORDS = {"true", "false", "undefined", "error", "is", "isnt"}
 OWN, OTHER = "my", "target"
-# HTCondor's versions don't agree on what it means beside other operators: it binds least in 23.9, and most in 24.12 (seen).
+# HTCondor's versions don't agree on what it means beside other operators: it binds least in 23.9, most in 24.12 (seen).
 # It stands among the functions of a leaf that holds it.
 ELVIS = "?:"
 

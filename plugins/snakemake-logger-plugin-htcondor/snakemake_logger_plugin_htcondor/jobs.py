@@ -45,6 +45,8 @@ class Job:
         How it ended.
     reason
         Why it is held, was removed or has failed, in words.
+    hold
+        HTCondor's attributes of its last hold.
     """
 
     cluster: int
@@ -66,6 +68,7 @@ class Job:
     exit_code: int | None = None
     signal: int | None = None
     reason: str = ""
+    hold: dict[str, str | int] = field(default_factory=dict)
 
     @property
     def title(self) -> str:

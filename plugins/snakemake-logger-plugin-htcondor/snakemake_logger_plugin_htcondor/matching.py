@@ -16,8 +16,8 @@ from typing import Any
 
 import classad2 as classad
 
-# With it, ClassAds are evaluated as the negotiator does: a name without a scope that its own ad doesn't have is looked up in
-# the other. Without it, such a name is undefined (seen).
+# With it, ClassAds are evaluated as the negotiator does: a name without a scope that its own ad doesn't have is looked
+# up in the other. Without it, such a name is undefined (seen).
 import htcondor2  # noqa: F401
 
 from .expressions import ELVIS, OTHER, OWN, All, Choice, Leaf, Node, Not, Reference, conjuncts, parse, unparse

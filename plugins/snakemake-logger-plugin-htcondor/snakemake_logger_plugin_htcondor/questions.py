@@ -12,13 +12,10 @@ from typing import Any
 import classad2 as classad
 import htcondor2 as htcondor
 
+from . import codes
 from .diagnosis import Pool, diagnose
 
 STATUS = ("ClusterId", "JobStatus", "EnteredCurrentStatus", "QDate", "AutoClusterId", "UserLog", "Iwd", "Out", "Err")
-HOLD = (
-    *("HoldReason", "HoldReasonCode", "HoldReasonSubCode", "MemoryUsage", "ResidentSetSize", "ImageSize"),
-    *("RequestMemory", "DiskUsage", "RequestDisk", "Iwd", "Cmd", "LastRemoteHost", "RemoteHost", "JobStatus"),
-)
 NOT_DYNAMIC = "DynamicSlot =!= true"
 ACCOUNTING = (
     *("Name", "Priority", "IsAccountingGroup", "ConfigQuota", "EffectiveQuota", "SurplusPolicy"),
@@ -38,7 +35,9 @@ def queue(constraint: str) -> list[dict[str, Any]]:
 
 def held(cluster: int) -> dict[str, Any]:
     """Return what tells why a job is held; empty where it isn't held any more."""
-    ads = htcondor.Schedd().query(constraint=f"ClusterId == {cluster} && JobStatus == 5", projection=list(HOLD))
+    ads = htcondor.Schedd().query(
+        constraint=f"ClusterId == {cluster} && JobStatus == 5", projection=list(codes.ATTRIBUTES)
+    )
     return _values(ads[0]) if ads else {}
 
 
@@ -132,7 +131,10 @@ def _schedd(collector: Any) -> Mapping[str, Any]:
 
 def remove(cluster: int, reason: str) -> bool:
     """Remove a job that still waits; return whether it did."""
-    done = htcondor.Schedd().act(htcondor.JobAction.Remove, f"ClusterId == {cluster} && JobStatus == 1", reason=reason)
+    # A reason alone is dropped by the bindings (24.12): it has to come with a code.
+    done = htcondor.Schedd().act(
+        htcondor.JobAction.Remove, f"ClusterId == {cluster} && JobStatus == 1", reason=(reason, 0)
+    )
     return bool(done.get("TotalSuccess", 0))
 
 

@@ -128,7 +128,6 @@ class Watch:
             if event_log and event_log not in self._logs:
                 self._logs[event_log] = events.EventLog(event_log)
                 self._open_records(event_log)
-            self._record("submitted", job)
         self._begin()
 
     def finished(self, jobid: str) -> None:
@@ -268,10 +267,11 @@ class Watch:
             self._say("error", self._failure(job))
         elif change.kind == "done" and job.error and job.started:
             with contextlib.suppress(OSError):
-                job.worked = summary.startup(_text(job.error), job.started)
+                job.worked = summary.startup(_text(job.error), job.started, job.ended)
         elif change.kind == "removed":
             self._waiting.forget(job.cluster)
-            if not job.reason.startswith(("Python-initiated", "Snakemake")):
+            # Snakemake's own removals are no news: what was behind each is said elsewhere.
+            if job.reason and not job.reason.startswith(("Python-initiated", "Snakemake")):
                 self._say("error", f"{_name(job)} {change.text}")
         elif change.text:
             self._say("warning" if change.kind != "reconnected" else "info", f"{_name(job)} {change.text}")
@@ -356,8 +356,9 @@ class Watch:
                 "warning",
                 f"{log} no longer tells what happens: by the schedd, {count(len(late), 'job')} "
                 f"({listed([str(cluster) for cluster in late])}) went on for "
-                f"{duration(SILENT_LOG_CHECKS * self._options.period)} without an event. Snakemake may wait for events "
-                "that never come. Look whether its disk is full or it was moved; if the run doesn't go on, end it with Ctrl-C and run again",
+                f"{duration(SILENT_LOG_CHECKS * self._options.period)} without an event. Snakemake may wait for "
+                "events that never come. Look whether its disk is full or it was moved; if the run doesn't go on, end "
+                "it with Ctrl-C and run again",
             )
         elif not late:
             self._complained.discard("event log")
@@ -469,11 +470,12 @@ class Watch:
 
 def _held(job: Job, ad: Mapping[str, Any], does: str) -> str:
     """Say why a job is held, what to do, and what the executor does."""
-    known = {"HoldReason": job.reason, "RequestMemory": job.requested.get("memory_mb")} | dict(ad)
+    asked = job.requested.get("memory_mb")
+    known = {"ClusterId": job.cluster, "RequestMemory": asked} | job.hold | dict(ad)
     why = codes.explain({name: value for name, value in known.items() if value is not None})
     then = does or "Snakemake waits for it as long as its held-timeout says"
     where = f" on {job.host}" if job.host else ""
-    return f"is held{where}: {why.happened}. {why.todo}. {then[0].upper()}{then[1:]}."
+    return f"is held{where}. {why.happened} {why.todo} {then[0].upper()}{then[1:]}."
 
 
 def _name(job: Job) -> str:
