@@ -13,7 +13,9 @@ from tests.pool.truth import ask
 from tests.pool.truth_jobs import Waiting, configured
 from tests.truth_ads import Ad, Tally, long_form, make_jobs, make_pool, random_host, tell, word_of
 
-POOLS = int(os.environ.get("TRUTH_POOLS", "35"))  # more of them for a long run by hand
+# More of them for a long run by hand: pools of ads, and lots of real jobs.
+POOLS = int(os.environ.get("TRUTH_POOLS", "35"))
+LOTS = int(os.environ.get("TRUTH_LOTS", "6"))
 JOBS = 10
 
 
@@ -77,7 +79,7 @@ def test_verdicts_on_real_jobs_are_what_becomes_of_them(pool, waiting, say):
         | {"START": start, "TruthConfig": "1"}
         for name, start in STARTS.items()
     }
-    chosen = [job for seed in range(90, 96) for job in make_jobs(seed, JOBS) if not job.changing]
+    chosen = [job for seed in range(90, 90 + LOTS) for job in make_jobs(seed, JOBS) if not job.changing]
     jobs = dict(enumerate(chosen))
     with configured(pool, nodes):
         wait_until(
@@ -88,7 +90,7 @@ def test_verdicts_on_real_jobs_are_what_becomes_of_them(pool, waiting, say):
         assert sorted(ads) == sorted(jobs)
         words = {number: word_of(judge, ad, slots) for number, ad in ads.items()}
         waiting.release()
-        idle = waiting.idle(3, 120)
+        idle = waiting.idle(3, 60 + 20 * LOTS)
     told = Counter(("stays idle" if number in idle else "starts", word) for number, word in words.items())
     say(", ".join(f"{fate}/{word} {count}" for (fate, word), count in sorted(told.items())) + " of real jobs")
     wrong = [

@@ -46,7 +46,7 @@ class Said:
 
     @property
     def truth(self) -> Truth:
-        """What a verdict must agree with; a part of a partitionable slot is there only for the job that it's made for."""
+        """What a verdict must agree with; a dynamic slot is there for the job that it was made for, and no other."""
         return Truth(self.free > 0, self.whole > 0 or self.later > 0 or not self.unmatchable)
 
 
