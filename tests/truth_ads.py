@@ -367,7 +367,9 @@ def _job(dice: random.Random, number: int) -> Job:
         ad["Policy"] = wanted
         wanted = dice.choice(("Policy", "MY.Policy", "(Policy)", "Policy ?: false", "(Policy) =?= true"))
     ad["Requirements"] = _with_appended(dice, wanted)
-    odd = maker.odd or ad["Chain3"] in ("1 / 0", "Chain1") or ad["MinFamily"] == '"20"'
+    # Errors may also come by way of attributes, the slot's Speed among them.
+    named = any(name in f"{wanted} {ad.get('Policy')}".lower() for name in ("chain", "minfamily", "speed", "names"))
+    odd = maker.odd or (named and (ad["Chain3"] in ("1 / 0", "Chain1") or ad["MinFamily"] == '"20"'))
     return Job(ad, maker.changing or large, maker.disputed, odd)
 
 
