@@ -455,8 +455,8 @@ def _unknown(ad: Mapping[str, Any]) -> Explanation:
     number = _int(ad, "HoldReasonCode")
     which = "no code" if number is None else f"code {number}, subcode {_int(ad, 'HoldReasonSubCode') or 0}"
     reason = _reason(ad)
-    said = f"{_sentence(reason)} ({which})." if reason else f"HTCondor gives no reason ({which})."
-    return Explanation(said.replace(". (", " ("), f"HTCondor's manual has a table of its hold codes: {MANUAL}")
+    said = reason.rstrip(".") or "HTCondor gives no reason"
+    return Explanation(f"{said} ({which}).", f"HTCondor's manual has a table of its hold codes: {MANUAL}")
 
 
 def _reason(ad: Mapping[str, Any]) -> str:

@@ -106,19 +106,20 @@ def short_host(name: str) -> str:
     return host if re.fullmatch(r"[\d.]+|[^.]*:.*", host) else host.partition(".")[0]
 
 
-def some(names: Iterable[str], width: int) -> str:
+def some(names: Iterable[str], width: int, mark: str = "…") -> str:
     """List names, as many as fit, and the number of the others.
 
     >>> some(["ep10", "ep2", "ep1", "ep3", "ep4"], 13)
     'ep1, ep2 +3'
     """
     ordered = sorted(set(names), key=_natural)
-    for shown in range(len(ordered), 0, -1):
+    more = ""
+    for shown in range(min(len(ordered), width), 0, -1):
         more = f" +{len(ordered) - shown}" if shown < len(ordered) else ""
         text = ", ".join(ordered[:shown]) + more
         if cell_len(text) <= width:
             return text
-    return shortened(f"{ordered[0]} +{len(ordered) - 1}" if len(ordered) > 1 else ordered[0], width) if ordered else ""
+    return f"{shortened(ordered[0], width - len(more), mark)}{more}" if ordered else ""
 
 
 def shortened(text: str, width: int, mark: str = "…") -> str:

@@ -53,7 +53,8 @@ def table(run: Run, width: int = 120) -> str:
     -----
     Times are medians of all attempts, with the longest behind them where it differs. Queue: from submission until
     execution. Start-up: from there until the rule's own work began, where that is known; where it isn't, the work's
-    time holds it. Memory: of the job that used most, with its request, and with ≥ where it was too short to be measured. Where the width doesn't suffice, columns go.
+    time holds it. Memory: of the job that used most, with its request, and with ≥ where it was too short to be
+    measured. Where the width doesn't suffice, columns go.
     """
     last = _by_rule(run, last_attempts(run))
     rows = [_row(rule, jobs, last[rule]) for rule, jobs in _by_rule(run, run.jobs.values()).items()]
@@ -202,8 +203,8 @@ def _about_request(rule: str, jobs: Sequence[Job], resource: Resource) -> str:
     if again:
         least = min(first[job.jobid] for job in again)
         return (
-            f"{rule}: {count(len(again), 'job')} had to be retried, since {least:,.0f} MB of {resource.word} were too little; "
-            f"{resource.setting}={enough} would do at once."
+            f"{rule}: {count(len(again), 'job')} had to be retried, since {least:,.0f} MB of {resource.word} were too "
+            f"little; {resource.setting}={enough} would do at once."
         )
     tightest = max(done, key=lambda job: job.used[resource.name] / job.requested[resource.name])
     share = tightest.used[resource.name] / tightest.requested[resource.name]
@@ -231,7 +232,8 @@ def _about_waiting(rule: str, jobs: Sequence[Job], whole: float) -> Iterator[str
     wait = median(waits) if waits else 0.0
     if whole > 0 and wait > WAIT_SECONDS and wait > whole / 2:
         yield (
-            f"{rule}: {count(len(waits), 'job')} waited {duration(wait)} (median) in the queue, of a run of {duration(whole)}; "
+            f"{rule}: {count(len(waits), 'job')} waited {duration(wait)} (median) in the queue of a run of "
+            f"{duration(whole)}: "
             "the pool is busy, or few slots have what the rule asks for (cores, memory, disk)."
         )
 

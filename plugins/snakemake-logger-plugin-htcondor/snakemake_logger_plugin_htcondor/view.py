@@ -8,7 +8,6 @@ from typing import TextIO
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
@@ -19,11 +18,13 @@ ROWS = 20
 SHORTEST_BAR = 8
 LONGEST_BAR = 40
 HOSTS = 12  # the least width that is worth a column of hosts
+NARROW = 60
+SHORT = {"running": "run", "failed": "fail"}  # heads of columns on a narrow terminal
 LISTED = 3  # rules of one state in a plain line
 
 # Each state has a sign, too: not every terminal has colours, nor every eye.
-SIGNS = {"failed": "✗", "held": "!", "running": "●", "idle": "○", "done": "✓", "to come": "·"}
-PLAIN_SIGNS = {"failed": "x", "held": "!", "running": "*", "idle": "o", "done": "+", "to come": "."}
+SIGNS = {"failed": "✗", "held": "!", "running": "●", "idle": "○", "to come": "·", "done": "✓"}
+PLAIN_SIGNS = {"failed": "x", "held": "!", "running": "*", "idle": "o", "to come": ".", "done": "+"}
 STYLES = {"failed": "bold red", "held": "bold yellow", "running": "cyan", "idle": "", "done": "green", "to come": "dim"}
 
 
@@ -121,7 +122,8 @@ def _rows(rules: Sequence[Count], width: int, ascii_only: bool) -> Table:
     done = [f"{count.done:,}/{count.total:,}" for count in rules]
     cells = {name: [f"{number:,}" if (number := getattr(c, name)) else "" for c in rules] for name in columns}
     done_width = max(len("done"), *map(len, done))
-    widths = {name: max(len(name), *map(len, cells[name])) for name in columns}
+    heads = {name: SHORT.get(name, name) if width < NARROW else name for name in columns}
+    widths = {name: max(len(heads[name]), *map(len, cells[name])) for name in columns}
     fixed = 1 + 1 + 2 + done_width + sum(2 + number for number in widths.values())
     longest = max(len("rule"), *(cell_len(count.rule) for count in rules))
     name_width = max(4, min(longest, width - fixed, max(16, width // 3)))
@@ -136,22 +138,23 @@ def _rows(rules: Sequence[Count], width: int, ascii_only: bool) -> Table:
     table.add_column("done", width=done_width + 2, justify="right", no_wrap=True)
     for name in columns:
         table.add_column(
-            name, width=widths[name] + 2, justify="right", no_wrap=True, header_style=STYLES[name] or "dim"
+            heads[name], width=widths[name] + 2, justify="right", no_wrap=True, header_style=STYLES[name] or "dim"
         )
     if with_hosts:
         table.add_column("  on", width=hosts_width + 2, no_wrap=True)
     signs = PLAIN_SIGNS if ascii_only else SIGNS
     for number, count in enumerate(rules):
         state = _state(count)
+        faint = "dim" if state in ("done", "to come") else ""
         row = [
             Text(signs[state], style=STYLES[state]),
-            Text(shortened(count.rule, name_width, _mark(ascii_only))),
-            Text(done[number]),
+            Text(shortened(count.rule, name_width, _mark(ascii_only)), style=faint),
+            Text(done[number], style=faint),
             *(Text(cells[name][number], style=STYLES[name]) for name in columns),
         ]
         if with_hosts:
-            row.append(Text(f"  {some(count.hosts, hosts_width)}", style="dim"))
-        table.add_row(*row, style="dim" if state in ("done", "to come") else Style.null())
+            row.append(Text(f"  {some(count.hosts, hosts_width, _mark(ascii_only))}", style="dim"))
+        table.add_row(*row)
     return table
 
 
@@ -317,7 +320,7 @@ class LiveView:
         self._safely(self._live.start)
 
     def update(self, run: Run) -> None:
-        """Draw a run as it stands now."""
+        """Draw a run as it stands now; it must not change meanwhile."""
         live = self._live
         if live is None:
             return
