@@ -114,7 +114,8 @@ class Job:
         Whether its Requirements look at what changes with time, load or use.
     disputed
         Whether HTCondor's own parts differ on it: an ``?:`` without brackets binds least of all operators in version
-        23.9, and most in 24.12; in an ad or a list within Requirements, the negotiator finds what others don't.
+        23.9, and most in 24.12; of an ad or a list within Requirements, the negotiator, ``condor_q`` and the bindings make
+        three things.
     odd
         Whether errors and other constants that are no truth values stand in it. The negotiator simplifies Requirements
         before it evaluates them, and may get another value than ``condor_q`` and the bindings, as of ``true || error``.
@@ -585,7 +586,7 @@ class _Maker:
     def _nested_clause(self) -> str:
         if self.dice.random() < 0.1:
             self.disputed = True
-            return "[ a = CpuFamily; b = a > 5 ].b"
+            return self.dice.choice(("[ a = CpuFamily; b = a > 5 ].b", "[ a = TARGET.CpuFamily; b = a > 5 ].b"))
         return self.dice.choice(
             (
                 f"{self._of_slot('Tags')}.level >= {self.dice.randint(0, 4)}",
@@ -593,7 +594,6 @@ class _Maker:
                 f"Tags.zone == {_odd_text(self.dice)}",
                 "MY.Profile.least <= TARGET.CpuFamily",
                 f"Profile.of.kind =!= {_odd_text(self.dice)}",
-                "[ a = TARGET.CpuFamily; b = a > 5 ].b",
                 "{ 1, 2, 30 }[2] > TARGET.CpuFamily",
                 "TARGET.Tags.missing =?= undefined",
             )
