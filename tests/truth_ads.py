@@ -114,8 +114,8 @@ class Job:
         Whether its Requirements look at what changes with time, load or use.
     disputed
         Whether HTCondor's own parts differ on it: an ``?:`` without brackets binds least of all operators in version
-        23.9, and most in 24.12; of an ad or a list within Requirements, the negotiator, ``condor_q`` and the bindings make
-        three things.
+        23.9, and most in 24.12; ads and lists within Requirements are read in three ways, by the negotiator, by
+        ``condor_q`` and by the bindings.
     odd
         Whether errors and other constants that are no truth values stand in it. The negotiator simplifies Requirements
         before it evaluates them, and may get another value than ``condor_q`` and the bindings, as of ``true || error``.
