@@ -20,7 +20,7 @@ class NoAnswer(Exception):  # noqa: N818 - it is the answer that is missing
     """There is no answer; the text says why."""
 
 
-def ask(question: str, seconds: float, **about: Any) -> Any:
+def ask(question: str, seconds: float, /, **about: Any) -> Any:
     """Ask a question of `questions.py` and return its answer.
 
     Raises

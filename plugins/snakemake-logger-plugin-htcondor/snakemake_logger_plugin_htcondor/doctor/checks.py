@@ -198,8 +198,8 @@ def run_checks(arguments: Sequence[str], answers: Answers, plan_of: Callable[...
         return
     asked = requests(plan)
     yield from _matches(asked.known, plan, answers)
-    for rule, names in asked.later.items():
-        yield Check("run.match", NOT_RUN, f"{names} not known before its inputs exist", subject=f"rule {rule}")
+    for rule, names in sorted(asked.later.items()):
+        yield Check("run.match", NOT_RUN, f"what it asks for is not known before its inputs exist ({names})", subject=f"rule {rule}")
     for rule in asked.groups:
         yield Check("run.match", NOT_RUN, "its jobs run in groups, whose requests are sums", subject=f"rule {rule}")
     if asked.dropped:
@@ -312,10 +312,19 @@ def node_checks(folder: Path, answers: Answers, seconds: float, names: Sequence[
         except NoAnswer as problem_there:
             remedy = "Look at: condor_q, and the schedd's SchedLog"
             return [Check("node.probe", FAIL, f"small jobs can't be run on the nodes: {problem_there}", remedy)]
+    if any(not row["output"] for row in rows):
+        states |= _states_now()  # a node that was free has its jobs by now, perhaps
     found: dict[str, list[Finding]] = {
         row["node"]: list(findings(row, here, states[row["node"]], seconds)) for row in rows
     }
     return together(found)
+
+
+def _states_now() -> dict[str, str]:
+    try:
+        return states_of(ask("collector", DAEMON_SECONDS)["slots"])
+    except NoAnswer:
+        return {}
 
 
 class _shared_folder:  # noqa: N801 - used as a function

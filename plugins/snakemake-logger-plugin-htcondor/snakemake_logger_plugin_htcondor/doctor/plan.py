@@ -134,10 +134,11 @@ def _told(arguments: Sequence[str]) -> dict[str, Any]:
 
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         _, options = parse_args(list(arguments))
+    group = getattr(options, "htcondor_steady_accounting_group", None)
     return {
         "executor": options.executor or "local",
         "shared": bool(options.shared_fs_usage),
-        "settings": {"accounting_group": getattr(options, "htcondor_steady_accounting_group", None)},
+        "settings": {"accounting_group": group} if isinstance(group, str) else {},  # a marker where nobody said it
     }
 
 
@@ -315,7 +316,8 @@ def requests(plan: Plan, most: int = MOST) -> Requests:
     for (rule, _), descriptions in found.items():
         largest = _largest(descriptions)
         known += [Request(rule, len(descriptions) if not n else 0, one) for n, one in enumerate(largest)]
-    return Requests(tuple(known[:most]), later, tuple(groups), max(0, len(known) - most))
+    known.sort(key=lambda request: request.rule)  # a dry run tells its jobs in no lasting order
+    return Requests(tuple(known[:most]), later, tuple(sorted(groups)), max(0, len(known) - most))
 
 
 AMOUNTS = ("request_cpus", "request_memory", "request_disk", "request_gpus")

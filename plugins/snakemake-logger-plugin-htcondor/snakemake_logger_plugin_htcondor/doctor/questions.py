@@ -30,6 +30,7 @@ LIFE = 900
 NOT_DYNAMIC = "DynamicSlot =!= true"
 USUAL_PLACES = ("/etc/condor/condor_config", "/usr/local/etc/condor_config", "~condor/condor_config")
 LOOK_SECONDS = 0.1
+PROBE_MEMORY = 64
 SHOWN = ("Name", "Machine", "MyAddress", "CondorVersion")
 
 
@@ -63,12 +64,17 @@ def collector() -> dict[str, Any]:
                 "machine": str(ad.get("Machine")),
                 "cores": _number(ad, "TotalSlotCpus") or _number(ad, "Cpus"),
                 "memory": _number(ad, "TotalSlotMemory") or _number(ad, "Memory"),
-                "state": state_of(ad),
+                "state": "busy" if state_of(ad) == "free" and _is_full(ad) else state_of(ad),
                 "version": str(ad.get("CondorVersion", "")),
             }
             for ad in slots
         ],
     }
+
+
+def _is_full(slot: classad.ClassAd) -> bool:
+    """Whether a partitionable slot has less left than a probe asks for."""
+    return _number(slot, "Cpus") < 1 or _number(slot, "Memory") < PROBE_MEMORY
 
 
 def schedd() -> dict[str, Any]:
@@ -214,7 +220,7 @@ def _probe_job(place: str, folder: str, nonce: str, python: str) -> dict[str, st
         "log": f"{place}/events.log",
         "requirements": 'TARGET.Machine == "$(Node)"',
         "request_cpus": "1",
-        "request_memory": "64",
+        "request_memory": str(PROBE_MEMORY),
         "request_disk": "10240",
         "getenv": "false",
         "batch_name": "doctor",
