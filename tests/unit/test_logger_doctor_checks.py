@@ -134,7 +134,7 @@ def test_a_node_is_at_what_its_best_slot_is_at():
 def test_versions_more_than_a_series_apart_are_a_warning():
     found = by_id(checks.pool_checks(with_slots(slot("ep1"), slot("old", version="9.0.1"))))["pool.versions"]
     assert found.result is Result.WARN
-    assert found.sentence == "old is HTCondor 9.0.1 and the bindings is 24.12.24, more than one series apart"
+    assert found.sentence == "more than one series of HTCondor lies between old (9.0.1) and the bindings (24.12.24)"
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,9 @@ def alone(*arguments, cwd, **environment):
     )
 
 
-@pytest.mark.parametrize("arguments", [["--deadline", "0"], ["--deadline", "x"], ["--nonsense"], ["x"], ["--lock", "gone"]])
+@pytest.mark.parametrize(
+    "arguments", [["--deadline", "0"], ["--deadline", "x"], ["--nonsense"], ["x"], ["--lock", "gone"]]
+)
 def test_wrong_usage_ends_with_2_and_no_traceback(arguments, tmp_path):
     done = alone(*arguments, cwd=tmp_path)
     assert done.returncode == 2
@@ -378,7 +380,7 @@ def test_an_error_of_the_process_is_the_answer():
 
 def test_a_signal_ends_it_in_order(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.getsignal(number) for number in cli.SIGNALS}
     undone = []
 
     def runs(*_):

@@ -58,7 +58,8 @@ def test_what_both_plugins_pass_on_is_the_same_list():
     no_match = {"getenv", "stream_output", "stream_error", "input"}
     assert set(steady.PASSED_ON) - no_match == {*plans.PASSED_ON, *plans.STEADY_ONLY}
     assert plans._own({"classad_A": 'x"\\', "htcondor_submit_B__C": 1, "other": 2}) == {
-        name: str(value) for name, value in steady.own_attributes({"classad_A": 'x"\\', "htcondor_submit_B__C": 1}).items()
+        name: str(value)
+        for name, value in steady.own_attributes({"classad_A": 'x"\\', "htcondor_submit_B__C": 1}).items()
     }
 
 
@@ -96,8 +97,16 @@ def test_the_largest_request_of_each_kind_stands_for_the_others():
         job("together", group=True),
     ]
     found = plans.requests(Plan("htcondor-steady", jobs=tuple(jobs)))
-    told = [(one.rule, one.description.get("request_memory"), one.description.get("requirements")) for one in found.known]
-    assert told == [("fit", "50", None), ("fit", "300", None), ("fit", "10", "A"), ("later", "7", None), ("score", "1", None)]
+    told = [
+        (one.rule, one.description.get("request_memory"), one.description.get("requirements")) for one in found.known
+    ]
+    assert told == [
+        ("fit", "50", None),
+        ("fit", "300", None),
+        ("fit", "10", "A"),
+        ("later", "7", None),
+        ("score", "1", None),
+    ]
     assert found.later == {"later": "mem_mb"}
     assert found.groups == ("together",)
     assert found.dropped == 0
@@ -126,7 +135,9 @@ def test_the_writer_writes_once_whole_and_only_jobs(tmp_path, monkeypatch):
     assert found == Plan("htcondor", {}, True, (wanted,))
 
 
-@pytest.mark.parametrize("text", ["", "not JSON", '{"executor": "x", "unknown": 1}', '{"executor": "x"}\n{"rule": "a"}'])
+@pytest.mark.parametrize(
+    "text", ["", "not JSON", '{"executor": "x", "unknown": 1}', '{"executor": "x"}\n{"rule": "a"}']
+)
 def test_half_a_plan_is_refused(text):
     with pytest.raises(PlanError, match="can't be read"):
         plans.read(text)
@@ -197,7 +208,9 @@ def workflow(tmp_path, monkeypatch):
 
 def test_a_dry_run_tells_jobs_and_executor(workflow):
     (workflow / "profile").mkdir()
-    (workflow / "profile" / "config.yaml").write_text("executor: htcondor-steady\nhtcondor-steady-accounting-group: group_x\n")
+    (workflow / "profile" / "config.yaml").write_text(
+        "executor: htcondor-steady\nhtcondor-steady-accounting-group: group_x\n"
+    )
     plan = plans.dry_run(["--profile", "profile", "--jobs", "1"], 60)
     assert (plan.executor, plan.shared, plan.settings) == ("htcondor-steady", True, {"accounting_group": "group_x"})
     told = {one.rule: (one.threads, one.resources.get("mem_mb"), one.group, one.works) for one in plan.jobs}

@@ -76,7 +76,9 @@ def _collector(answers: Answers) -> Check:
     name = answers["bindings"]["collector"]
     told = answers["collector"]
     if isinstance(told, NoAnswer):
-        remedy = "See that condor_collector runs on that host and that port 9618 is open to this one; COLLECTOR_HOST in "
+        remedy = (
+            "See that condor_collector runs on that host and that port 9618 is open to this one; COLLECTOR_HOST in "
+        )
         remedy += "the configuration names it"
         return Check("pool.collector", FAIL, f"the collector {name} does not answer: {told}", remedy)
     return Check("pool.collector", PASS, f"the collector answers: {_place(told['collector'])}")
@@ -115,7 +117,10 @@ def _negotiator(answers: Answers) -> Check:
 def _versions(answers: Answers) -> Check:
     if isinstance(answers["collector"], NoAnswer):
         return Check("pool.versions", NOT_RUN, "the collector does not answer")
-    found = {"the bindings": answers["bindings"]["version"], "the collector": answers["collector"]["collector"]["version"]}
+    found = {
+        "the bindings": answers["bindings"]["version"],
+        "the collector": answers["collector"]["collector"]["version"],
+    }
     if not isinstance(answers["schedd"], NoAnswer):
         found["the schedd"] = answers["schedd"]["schedd"]["version"]
     for daemon in answers["collector"]["negotiators"]:
@@ -124,8 +129,12 @@ def _versions(answers: Answers) -> Check:
         found[slot["machine"]] = slot["version"]
     if pair := apart(found):
         old, new = pair
-        sentence = f"{old} is HTCondor {shown(found[old])} and {new} is {shown(found[new])}, more than one series apart"
-        remedy = "HTCondor vouches for neighbouring series only: update the older one, or install bindings of the schedd's "
+        sentence = (
+            f"more than one series of HTCondor lies between {old} ({shown(found[old])}) and {new} ({shown(found[new])})"
+        )
+        remedy = (
+            "HTCondor vouches for neighbouring series only: update the older one, or install bindings of the schedd's "
+        )
         return Check("pool.versions", WARN, sentence, f"{remedy}series")
     numbers = sorted({shown(version) for version in found.values()} - {"unknown"})
     return Check("pool.versions", PASS, f"bindings and daemons are of versions that go together: {', '.join(numbers)}")
@@ -135,8 +144,10 @@ def _authentication(answers: Answers) -> Check:
     told = answers["schedd"]
     if isinstance(told, NoAnswer):
         return Check("pool.authentication", NOT_RUN, "the schedd does not answer")
-    remedy = "You need credentials for this pool, such as a token in ~/.condor/tokens.d (condor_token_list shows yours), and "
-    remedy += "the schedd's ALLOW_WRITE has to name you"
+    remedy = (
+        "You need credentials for this pool, such as a token in ~/.condor/tokens.d (condor_token_list shows yours), "
+    )
+    remedy += "and the schedd's ALLOW_WRITE has to name you"
     if not told.get("may_write"):
         who = f" as {told['user']}" if told.get("user") else ""
         why = f": {told['refused']}" if told.get("refused") else ""
@@ -151,8 +162,10 @@ def _nodes(answers: Answers) -> Iterator[Check]:
         return
     slots = answers["collector"]["slots"]
     if not slots:
-        remedy = "Nodes may be starting, switched off, or unable to reach the collector: look at condor_status, and on a node "
-        remedy += "at condor_who and its StartLog"
+        remedy = (
+            "Nodes may be starting, switched off, or unable to reach the collector: look at condor_status, and on a "
+        )
+        remedy += "node at condor_who and its StartLog"
         yield Check("pool.nodes", FAIL, "the collector knows of no execute node, so no job can start", remedy)
         return
     states = states_of(slots)
@@ -199,7 +212,12 @@ def run_checks(arguments: Sequence[str], answers: Answers, plan_of: Callable[...
     asked = requests(plan)
     yield from _matches(asked.known, plan, answers)
     for rule, names in sorted(asked.later.items()):
-        yield Check("run.match", NOT_RUN, f"what it asks for is not known before its inputs exist ({names})", subject=f"rule {rule}")
+        yield Check(
+            "run.match",
+            NOT_RUN,
+            f"what it asks for is not known before its inputs exist ({names})",
+            subject=f"rule {rule}",
+        )
     for rule in asked.groups:
         yield Check("run.match", NOT_RUN, "its jobs run in groups, whose requests are sums", subject=f"rule {rule}")
     if asked.dropped:
@@ -272,7 +290,9 @@ def place_checks(folder: Path) -> Iterator[Check]:
         yield Check("folder.space", FAIL, f"{folder} can't be looked at on this host: {problem}", remedy)
         return
     mb = 1 << 20
-    spaces = [(str(path), told[key][0] / mb, told[key][1] / mb) for path, key in ((folder, "folder"), (scratch, "scratch"))]
+    spaces = [
+        (str(path), told[key][0] / mb, told[key][1] / mb) for path, key in ((folder, "folder"), (scratch, "scratch"))
+    ]
     for finding in (
         space_finding("folder.space", spaces),
         mount_finding("folder.mount", str(folder), told["mountinfo"]),
@@ -295,9 +315,7 @@ def node_checks(folder: Path, answers: Answers, seconds: float, names: Sequence[
         if problem:
             remedy = "Start the run in a folder where you may write, with space left"
             return [Check("node.folder", FAIL, f"{folder} can't be written on this host: {problem}", remedy)]
-        here = Here(
-            str(folder), nonce, os.getuid(), sys.executable, sys.version.split()[0], dict(versions(names))
-        )
+        here = Here(str(folder), nonce, os.getuid(), sys.executable, sys.version.split()[0], dict(versions(names)))
         try:
             rows = ask(
                 "probe",

@@ -10,6 +10,7 @@ from . import checks
 from .report import Check, Result, as_json, exit_code, write
 
 LOCK = "requirements.lock"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -17,13 +18,17 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="htcondor-doctor",
         usage="htcondor-doctor [--json] [--deadline SECONDS] [--no-probe] [--lock FILE] [-- SNAKEMAKE ARGUMENTS]",
-        description="Finds out, before the first job, what would stop a Snakemake run on this HTCondor pool. Run it on the "
-        "access point, in the workflow's folder, with the arguments that the run is to get. Exit code: 0 nothing failed, "
-        "1 something failed, 2 wrong usage.",
+        description="Finds out, before the first job, what would stop a Snakemake run on this HTCondor pool. Run it on "
+        "the access point, in the workflow's folder, with the arguments that the run is to get. Exit code: 0 nothing "
+        "failed, 1 something failed, 2 wrong usage.",
     )
     made.add_argument("--json", action="store_true", help="print one JSON document, for machines")
     made.add_argument(
-        "--deadline", type=_seconds, default=60.0, metavar="SECONDS", help="how long the nodes' small jobs may take (60)"
+        "--deadline",
+        type=_seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="how long the nodes' small jobs may take (60)",
     )
     made.add_argument("--no-probe", action="store_true", help="run no small job on each node")
     made.add_argument(
@@ -49,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         names = checks.lock_names(lock)
     except (OSError, UnicodeDecodeError) as error:
         parser().error(f"{lock} can't be read: {error}")
-    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: what was made is removed first
+    for number in SIGNALS:  # what was made is removed first
         signal.signal(number, _interrupt)
     try:
         found = run(snakemake, options.deadline, not options.no_probe, names)
@@ -64,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _interrupt(*_: object) -> None:
+    for number in SIGNALS:  # people press it again, and the removing takes a moment
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -1,7 +1,8 @@
 """Versions: of HTCondor's daemons beside each other, and of the packages that a lock file names. Pure functions.
 
-HTCondor (its manual, "Introduction to HTCondor Versions") guarantees protocol compatibility between the feature releases
-and the LTS release of a series, and upgrades from one LTS series to the next. So neighbours in `SERIES` go together.
+HTCondor (its manual, "Introduction to HTCondor Versions") guarantees protocol compatibility between the feature
+releases and the LTS release of a series, and upgrades go from one LTS series to the next. So neighbours in `SERIES` go
+together.
 """
 
 import re

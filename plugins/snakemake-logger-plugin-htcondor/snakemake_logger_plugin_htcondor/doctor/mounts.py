@@ -73,7 +73,9 @@ def trouble(mount: Mount) -> list[tuple[str, str]]:
         return found
     if "soft" in options or "softerr" in options:
         name = "soft" if "soft" in options else "softerr"
-        found.append((name, "a server that is slow for a moment gives jobs an I/O error, or cuts what they write; use hard"))
+        found.append(
+            (name, "a server that is slow for a moment gives jobs an I/O error, or cuts what they write; use hard")
+        )
     for name, what in (("acregmax", "files"), ("acdirmax", "folders"), ("actimeo", "files and folders")):
         seconds = options.get(name, "")
         if seconds.isdigit() and int(seconds) > LONGEST_CACHE:

@@ -12,7 +12,7 @@ from .report import Check, Result
 SKEW_SECONDS = 2.0
 SLACK = 1.0  # a job may have begun this long before HTCondor's event log says so
 LEAST_MB, LEAST_SHARE = 1024, 0.05
-ASK_STORAGE = "Ask the pool's admin"
+ASK_ADMIN = "Ask the pool's admin"
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def findings(row: Mapping[str, Any], here: Here, state: str, seconds: float) -> 
     if "end" not in said:
         yield _unfinished(row, state, seconds)
         return
-    yield Finding("node.probe", Result.PASS, "runs a job at once")
+    yield Finding("node.probe", Result.PASS, "a small job ran")
     yield from _folder(row, said, here)
     yield _user(row, said, here)
     yield _clock(row, said)
@@ -98,15 +98,15 @@ def _unfinished(row: Mapping[str, Any], state: str, seconds: float) -> Finding:
             "node.probe",
             Result.FAIL,
             f"HTCondor can't run a job there: {row['held'].strip().rstrip('.')}",
-            f"{ASK_STORAGE}, with this reason; the node's StarterLog tells more",
+            f"{ASK_ADMIN}, with this reason; the node's StarterLog tells more",
         )
     if row["started"]:
         return Finding(
             "node.probe",
             Result.FAIL,
-            f"a small job started there, and did not end within {seconds:.0f} s: the working folder, or the disk of the "
-            f"Python environment, may hang",
-            f"{ASK_STORAGE} to look at the node's mounts and its network",
+            f"a small job started there, and did not end within {seconds:.0f} s: the working folder, or the disk of "
+            "the Python environment, may hang",
+            f"{ASK_ADMIN} to look at the node's mounts and its network",
         )
     why = {"busy": "it is busy", "draining": "it is draining", "offline": "it is switched off"}.get(
         state, "it gives no answer, though it counts as free"
@@ -122,7 +122,7 @@ def _unfinished(row: Mapping[str, Any], state: str, seconds: float) -> Finding:
 
 
 def _folder(row: Mapping[str, Any], said: Mapping[str, Any], here: Here) -> Iterator[Finding]:
-    share = f"{ASK_STORAGE} to mount the same file system there, under the same path, or start the run in a folder that "
+    share = f"{ASK_ADMIN} to mount the same file system there, under the same path, or start the run in a folder that "
     share += "all nodes have"
     rights = "Give the user that jobs run as the right to write there; see node.user"
     if "folder_error" in said:
@@ -151,27 +151,27 @@ def _user(row: Mapping[str, Any], said: Mapping[str, Any], here: Here) -> Findin
             "node.user",
             Result.FAIL,
             f"jobs run there with uid {said.get('uid')}, here you have uid {here.uid}",
-            f"{ASK_STORAGE} to give you the same uid on all hosts, and to set UID_DOMAIN alike: else files belong to others",
+            f"{ASK_ADMIN} to give you the same uid on all hosts, and to set UID_DOMAIN alike, or files belong to others",
         )
     if row["owner"] is not None and row["owner"] != here.uid:
         return Finding(
             "node.user",
             Result.FAIL,
             f"what the node writes belongs to uid {row['owner']} here, not to {here.uid}: the file server maps users",
-            f"{ASK_STORAGE} to export the folder without all_squash, or to correct the map of NFS users (idmapd)",
+            f"{ASK_ADMIN} to export the folder without all_squash, or to correct the map of NFS users (idmapd)",
         )
     if int(said.get("umask", "0"), 8) & 0o700:
         return Finding(
             "node.user",
             Result.FAIL,
             f"the umask {said['umask']} of jobs there takes rights from yourself",
-            f"{ASK_STORAGE} to correct the umask of HTCondor's daemons",
+            f"{ASK_ADMIN} to correct the umask of HTCondor's daemons",
         )
     return Finding("node.user", Result.PASS, f"jobs run with uid {here.uid}, as here, and umask {said.get('umask')}")
 
 
 def skew(told: float, began: float | None, seen: float | None) -> float:
-    """Return by how many seconds a clock is certainly ahead of this host's, negative where it is behind; 0 if it may agree.
+    """Return by how many seconds a clock is surely ahead of this host's, negative where it is behind; 0 if it may agree.
 
     Parameters
     ----------
@@ -201,10 +201,10 @@ def _clock(row: Mapping[str, Any], said: Mapping[str, Any]) -> Finding:
         return Finding(
             "node.clock",
             Result.WARN,
-            f"its clock is at least {abs(ahead):.0f} s {side} this host's, so new files may look older than their inputs",
-            f"{ASK_STORAGE} to set the clocks by NTP",
+            f"the clock is at least {abs(ahead):.0f} s {side} this host's, so new files may look older than their inputs",
+            f"{ASK_ADMIN} to set the clocks by NTP",
         )
-    return Finding("node.clock", Result.PASS, f"its clock agrees within {SKEW_SECONDS:.0f} s, as far as can be told")
+    return Finding("node.clock", Result.PASS, f"the clock agrees within {SKEW_SECONDS:.0f} s, as far as can be told")
 
 
 def mount_finding(check: str, path: str, mountinfo: Sequence[str]) -> Finding:
@@ -219,7 +219,7 @@ def mount_finding(check: str, path: str, mountinfo: Sequence[str]) -> Finding:
         check,
         Result.FAIL if "ro" in mount.options else Result.WARN,
         f"{mount.point} ({mount.kind}) is mounted with " + "; ".join(f"{option}: {why}" for option, why in found),
-        f"{ASK_STORAGE} to mount it without: {', '.join(option for option, _ in found)}",
+        f"{ASK_ADMIN} to mount it without: {', '.join(option for option, _ in found)}",
     )
 
 
@@ -278,7 +278,9 @@ def _python(said: Mapping[str, Any], here: Here) -> Iterator[Finding]:
     ]
     if different:
         remedy = "Have all hosts use one environment, or build it anew from the lock file"
-        yield Finding("node.packages", Result.FAIL, f"{count(len(different), 'package')} differ: {listed(different)}", remedy)
+        yield Finding(
+            "node.packages", Result.FAIL, f"{count(len(different), 'package')} differ: {listed(different)}", remedy
+        )
     elif here.packages:
         yield Finding("node.packages", Result.PASS, f"{count(len(here.packages), 'locked package')} as here")
 

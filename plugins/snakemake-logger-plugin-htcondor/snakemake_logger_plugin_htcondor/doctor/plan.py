@@ -130,7 +130,7 @@ def _plain(value: Any) -> Any:
 
 def _told(arguments: Sequence[str]) -> dict[str, Any]:
     """Return what Snakemake's own reading of arguments and profile says of the executor."""
-    from snakemake.cli import parse_args  # only there where a Snakemake runs
+    from snakemake.cli import parse_args  # type: ignore[import-untyped]  # noqa: PLC0415 - where a Snakemake runs
 
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         _, options = parse_args(list(arguments))
@@ -216,7 +216,9 @@ def describe(job: PlannedJob, plan: Plan) -> dict[str, str]:
     read_here |= {"mem_mb", "disk_mb"} if _steady(plan) else set()
     own = ("classad_", "htcondor_submit_")
     missing = [
-        name for name, value in job.resources.items() if value == UNKNOWN and (name in read_here or name.startswith(own))
+        name
+        for name, value in job.resources.items()
+        if value == UNKNOWN and (name in read_here or name.startswith(own))
     ]
     missing += ["threads"] if not isinstance(job.threads, int) else []
     if missing:
@@ -335,7 +337,5 @@ def _largest(descriptions: Iterable[dict[str, str]]) -> list[dict[str, str]]:
     return [
         one
         for own, one in sorted(amounts.items(), reverse=True)
-        if not any(
-            other != own and all(a >= b for a, b in zip(other, own, strict=True)) for other in amounts
-        )
+        if not any(other != own and all(a >= b for a, b in zip(other, own, strict=True)) for other in amounts)
     ]

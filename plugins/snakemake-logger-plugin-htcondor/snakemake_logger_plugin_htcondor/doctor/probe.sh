@@ -3,6 +3,7 @@
 # can tell when the working folder is missing. Its findings, a KEY=VALUE each, go to its standard output, which HTCondor
 # brings back; the only file that it makes is NODE.seen in the doctor's own folder.
 folder=$1 nonce=$2 node=$3 python=$4
+export LC_ALL=C
 own=$folder/.snakemake/htcondor-doctor/$nonce
 
 tell() { printf '%s=%s\n' "$1" "$2"; }
@@ -19,9 +20,10 @@ tell umask "$(umask)"
 tell scratch "$PWD"
 tell scratch_space "$(space "$PWD")"
 
-if ! (cd "$folder") 2>error.txt; then
+# ls says why a folder can't be opened; a shell's cd need not.
+if ! ls -d "$folder/." >/dev/null 2>error.txt; then
     tell folder_error "$(why error.txt)"
-elif ! (cd "$own") 2>error.txt; then
+elif ! ls "$own" >/dev/null 2>error.txt; then
     tell own_error "$(why error.txt)"
 else
     tell real "$(cd "$folder" && pwd -P)"

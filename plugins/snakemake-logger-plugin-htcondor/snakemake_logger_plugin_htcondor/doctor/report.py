@@ -127,9 +127,10 @@ def write(checks: Sequence[Check], file: TextIO) -> None:
 
 
 def _write_rich(checks: Sequence[Check], file: TextIO) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    # For a terminal alone: its import takes a while, and each run loads this module.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
     colours = {Result.PASS: "green", Result.WARN: "yellow", Result.FAIL: "bold red", Result.NOT_RUN: "dim"}
     marks = {Result.PASS: "✓", Result.WARN: "!", Result.FAIL: "✗", Result.NOT_RUN: "–"}

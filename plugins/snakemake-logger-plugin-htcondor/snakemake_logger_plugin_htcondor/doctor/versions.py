@@ -6,9 +6,9 @@ import sys
 from importlib import metadata
 
 
-def versions(names):  # type: ignore[no-untyped-def]  # an old Python on a node must read this, too
+def versions(names: "list[str]") -> "dict[str, str | None]":  # quoted: an old Python on a node must read this, too
     """Return the version of each package, None where it isn't there."""
-    found = {}
+    found: "dict[str, str | None]" = {}  # noqa: UP037
     for name in names:
         try:
             found[name] = metadata.version(name)
