@@ -265,7 +265,7 @@ def test_a_busy_node_is_a_warning_and_ctrl_c_leaves_nothing(pool, project):
     try:
         assert project.shell("condor_submit sleeper.sub").returncode == 0
         running = ["condor_q", "-all", "-constraint", "JobStatus == 2", "-af", "ClusterId"]
-        wait_until(lambda: pool.execute("ap", *running, user="submit").stdout.split(), 60, "the sleeper runs")
+        wait_until(lambda: bool(pool.execute("ap", *running, user="submit").stdout.split()), 60, "the sleeper runs")
         time.sleep(6)  # the node tells the collector every 5 s
         report = doctor(project, "--deadline 6")
         assert report.code == 0

@@ -66,7 +66,7 @@ def test_what_both_plugins_pass_on_is_the_same_list():
 @pytest.mark.parametrize(
     ("plan", "resources", "missing"),
     [
-        (STEADY, {"mem_mb": "<TBD>", "disk_mb": "<TBD>", "mem": "<TBD>"}, "mem_mb, disk_mb"),
+        (STEADY, {"mem_mb": "<TBD>", "disk_mb": "<TBD>", "mem": "<TBD>"}, "disk_mb, mem_mb"),
         (UPSTREAM, {"mem_mb": "<TBD>", "request_memory": "<TBD>"}, "request_memory"),
         (UPSTREAM, {"classad_X": "<TBD>"}, "classad_X"),
     ],

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-END_SECONDS = 15.0  # for a process that is told to end: it may have jobs to remove
+END_SECONDS = 15.0  # for a process that is told to end and has jobs to remove
+WITH_JOBS = ("match", "probe")
 
 
 class NoAnswer(Exception):  # noqa: N818 - it is the answer that is missing
@@ -43,7 +44,7 @@ def ask(question: str, seconds: float, /, **about: Any) -> Any:
     except subprocess.TimeoutExpired:
         raise NoAnswer(f"no answer within {seconds:.0f} s") from None
     finally:
-        _end(child)
+        _end(child, END_SECONDS if question in WITH_JOBS else 0.0)
     try:
         answer = json.loads(said.splitlines()[-1])
     except (ValueError, IndexError):
@@ -53,11 +54,13 @@ def ask(question: str, seconds: float, /, **about: Any) -> Any:
     return answer["answer"]
 
 
-def _end(child: "subprocess.Popen[str]") -> None:
-    """End a process: in order where it can, else by force; one that hangs in a file system is left to the kernel."""
-    for number, seconds in ((signal.SIGTERM, END_SECONDS), (signal.SIGKILL, 2.0)):
+def _end(child: "subprocess.Popen[str]", patience: float) -> None:
+    """End a process: in order where it needs that, else by force; one that hangs in a file system is left to the kernel."""
+    for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 2.0)):
         if child.poll() is not None:
             break
+        if not seconds:
+            continue
         child.send_signal(number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(seconds)

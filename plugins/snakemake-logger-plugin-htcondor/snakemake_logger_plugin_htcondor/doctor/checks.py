@@ -144,9 +144,7 @@ def _authentication(answers: Answers) -> Check:
     told = answers["schedd"]
     if isinstance(told, NoAnswer):
         return Check("pool.authentication", NOT_RUN, "the schedd does not answer")
-    remedy = (
-        "You need credentials for this pool, such as a token in ~/.condor/tokens.d (condor_token_list shows yours), "
-    )
+    remedy = "You need credentials for this pool, such as a token in ~/.condor/tokens.d (condor_token_list tells), "
     remedy += "and the schedd's ALLOW_WRITE has to name you"
     if not told.get("may_write"):
         who = f" as {told['user']}" if told.get("user") else ""
@@ -162,10 +160,8 @@ def _nodes(answers: Answers) -> Iterator[Check]:
         return
     slots = answers["collector"]["slots"]
     if not slots:
-        remedy = (
-            "Nodes may be starting, switched off, or unable to reach the collector: look at condor_status, and on a "
-        )
-        remedy += "node at condor_who and its StartLog"
+        remedy = "Nodes may be starting, switched off, or unable to reach the collector: look at condor_status, and on "
+        remedy += "a node at condor_who and its StartLog"
         yield Check("pool.nodes", FAIL, "the collector knows of no execute node, so no job can start", remedy)
         return
     states = states_of(slots)
@@ -315,7 +311,9 @@ def node_checks(folder: Path, answers: Answers, seconds: float, names: Sequence[
         if problem:
             remedy = "Start the run in a folder where you may write, with space left"
             return [Check("node.folder", FAIL, f"{folder} can't be written on this host: {problem}", remedy)]
-        here = Here(str(folder), nonce, os.getuid(), sys.executable, sys.version.split()[0], dict(versions(names)))
+        here = Here(
+            str(folder), nonce, os.getuid(), sys.executable, sys.version.split()[0], dict(versions(list(names)))
+        )
         try:
             rows = ask(
                 "probe",

@@ -151,7 +151,7 @@ def _user(row: Mapping[str, Any], said: Mapping[str, Any], here: Here) -> Findin
             "node.user",
             Result.FAIL,
             f"jobs run there with uid {said.get('uid')}, here you have uid {here.uid}",
-            f"{ASK_ADMIN} to give you the same uid on all hosts, and to set UID_DOMAIN alike, or files belong to others",
+            f"{ASK_ADMIN} to give you one uid on all hosts, and to set UID_DOMAIN alike, or files belong to others",
         )
     if row["owner"] is not None and row["owner"] != here.uid:
         return Finding(
@@ -171,7 +171,7 @@ def _user(row: Mapping[str, Any], said: Mapping[str, Any], here: Here) -> Findin
 
 
 def skew(told: float, began: float | None, seen: float | None) -> float:
-    """Return by how many seconds a clock is surely ahead of this host's, negative where it is behind; 0 if it may agree.
+    """Return by how many seconds a clock is surely ahead of this host's, negative if it is behind; 0 if it may agree.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ def _clock(row: Mapping[str, Any], said: Mapping[str, Any]) -> Finding:
         return Finding(
             "node.clock",
             Result.WARN,
-            f"the clock is at least {abs(ahead):.0f} s {side} this host's, so new files may look older than their inputs",
+            f"the clock is at least {abs(ahead):.0f} s {side} this host's, so files may look older than their inputs",
             f"{ASK_ADMIN} to set the clocks by NTP",
         )
     return Finding("node.clock", Result.PASS, f"the clock agrees within {SKEW_SECONDS:.0f} s, as far as can be told")

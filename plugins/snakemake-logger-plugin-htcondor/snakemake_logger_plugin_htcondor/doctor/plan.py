@@ -222,7 +222,7 @@ def describe(job: PlannedJob, plan: Plan) -> dict[str, str]:
     ]
     missing += ["threads"] if not isinstance(job.threads, int) else []
     if missing:
-        raise NotKnownYet(", ".join(missing))
+        raise NotKnownYet(", ".join(sorted(missing)))
     submit = {"request_cpus": str(job.threads)}
     if _steady(plan) and (group := plan.settings.get("accounting_group")):
         submit["accounting_group"] = str(group)

@@ -1,8 +1,8 @@
 """What is asked of HTCondor: a process of its own for each question (`asking.py` says why).
 
 A question comes as JSON on standard input, and the answer, or the error, leaves as the last line of standard output.
-All jobs that are submitted here carry `ATTRIBUTE` and the doctor's nonce, and leave the queue by themselves after `LIFE`
-seconds where nobody could remove them.
+All jobs that are submitted here carry `ATTRIBUTE` and the doctor's nonce, and leave the queue by themselves after
+`LIFE` seconds where nobody could remove them.
 """
 
 import contextlib

@@ -8,7 +8,7 @@ from importlib import metadata
 
 def versions(names: "list[str]") -> "dict[str, str | None]":  # quoted: an old Python on a node must read this, too
     """Return the version of each package, None where it isn't there."""
-    found: "dict[str, str | None]" = {}  # noqa: UP037
+    found: dict[str, str | None] = {}
     for name in names:
         try:
             found[name] = metadata.version(name)
