@@ -55,7 +55,7 @@ def ask(question: str, seconds: float, /, **about: Any) -> Any:
 
 
 def _end(child: "subprocess.Popen[str]", patience: float) -> None:
-    """End a process: in order where it needs that, else by force; one that hangs in a file system is left to the kernel."""
+    """End a process: in order where it needs that, else by force; one that hangs in the kernel is left to it."""
     for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 2.0)):
         if child.poll() is not None:
             break
