@@ -23,7 +23,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -47,6 +47,7 @@ GONE_SECONDS = 300.0  # for how long a new run waits until the jobs of a killed 
 START_SECONDS = 60.0  # for how long a run waits for a schedd before its first job: there may be none on this host
 KEPT_EVENT_LOGS = 10
 PROBE_BYTES = 8192
+NEVER_STARTS = "as it can never start"  # in the reason of a removal
 
 
 @dataclass
@@ -115,7 +116,27 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         if self.workflow.execution_settings.lock:
             # Snakemake's lock on the folder is ours, so whoever submitted these jobs is gone.
             self._remove_orphans()
+        self._listeners = [
+            h for h in self.workflow.logger_manager.get_log_handlers() if hasattr(h, "before_submission")
+        ]
+        self._tell_what_comes()
         self._ready.set()
+
+    def _tell_what_comes(self) -> None:
+        """Show logger plugins that care what the run's jobs will ask for, before the first is submitted."""
+        if not self._listeners:
+            return
+        described: dict[str, str] = {}  # from ClassAd to what it is called
+        for job in sorted(self.workflow.dag.needrun_jobs(), key=lambda job: (job.rule.name, job.jobid)):
+            if self.workflow.is_local(job.rule):
+                continue
+            try:
+                ad = description.expected_ad(self._ask_for(job), getpass.getuser())
+            except ValueError:  # it can't be told yet, or never: said when it is submitted
+                continue
+            described.setdefault(ad, _title(job))
+        for listener in self._listeners:
+            listener.before_submission({title: ad for ad, title in described.items()})
 
     def _join_own_job(self) -> int | None:
         """Where Snakemake is a job itself: have its jobs removed together with it, and return its number."""
@@ -168,10 +189,13 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             job.attempt = job.restart_times + 1
             self.report_job_error(SubmittedJobInfo(job=job), msg=f"{sentence}. ")
             return
-        self.logger.info(f"Job {job.jobid} ({_title(job)}) is HTCondor job {cluster}.0.")
-        self.report_job_submission(
-            SubmittedJobInfo(job=job, external_jobid=cluster, aux={"error": self._files(job)[1]})
+        output, error = self._files(job)
+        told = {"jobid": str(job.jobid), "cluster": cluster, "event_log": self._unified_log_file, "title": _title(job)}
+        self.logger.info(
+            f"Job {job.jobid} ({_title(job)}) is HTCondor job {cluster}.0.",
+            extra={"htcondor_job": told | {"output": str(output), "error": str(error)}},  # for logger plugins
         )
+        self.report_job_submission(SubmittedJobInfo(job=job, external_jobid=cluster, aux={"error": error}))
 
     def get_job_args(self, job: JobExecutorInterface, **kwargs: Any) -> str:
         """Return what Snakemake is told within the job."""
@@ -209,7 +233,6 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             "log": self._unified_log_file,
             "output": description.verbatim(str(output)),
             "error": description.verbatim(str(error)),
-            "request_cpus": str(job.threads),
             "getenv": False,
             "batch_name": f"{self._settings.batch_name}/{job.name}",
             "description": description.verbatim(_title(job)),
@@ -221,6 +244,20 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         }
         if self._driver is not None:
             submit["+SnakemakeDriverId"] = str(self._driver)
+        submit |= self._ask_for(job)
+        if environment := description.environment(self.envvars(), job.resources.get("environment")):
+            submit["environment"] = environment
+        return description.own_attributes(job.resources) | submit
+
+    def _ask_for(self, job: JobExecutorInterface) -> dict[str, Any]:
+        """Return the submit commands that decide where a job can run.
+
+        Raises
+        ------
+        ValueError
+            Where memory or disk can't be told.
+        """
+        submit: dict[str, Any] = {"request_cpus": str(job.threads)}
         if self._settings.accounting_group:
             submit["accounting_group"] = self._settings.accounting_group
         for name in description.PASSED_ON:
@@ -228,14 +265,12 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         if "accounting_group" in submit:
             # The bindings leave the user's part empty where condor_submit takes the user's name.
             submit.setdefault("accounting_group_user", getpass.getuser())
-        if environment := description.environment(self.envvars(), job.resources.get("environment")):
-            submit["environment"] = environment
         self._handle_explicit_unit_resources(job, submit)
         if not job.is_group():  # a group makes some of its inputs itself
             description.check_requests(job.resources)
         for name, value in description.requests(job.resources).items():
             submit.setdefault(name, value)
-        return description.own_attributes(job.resources) | submit
+        return submit
 
     def _files(self, job: JobExecutorInterface) -> tuple[Path, Path]:
         """Return where HTCondor's output and error of a job go."""
@@ -370,6 +405,12 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             self._said_to_wait.discard(cluster)
             if job_state.status == JobStatus.COMPLETED and job_state.exit_code and not job_state.exit_by_signal:
                 self._say_if_killed(current_job)
+            if job_state.status == JobStatus.REMOVED and (never := self._can_never_start(cluster)):
+                current_job.job.attempt = current_job.job.restart_times + 1  # nor could another attempt
+                self.report_job_error(current_job, msg=f"{never} ")
+                self._cleanup_job_tracking(cluster)
+                self._settled.add(cluster)
+                return None
             goes_on = super()._report_and_resolve_job_state(current_job, job_state) is not None
         if goes_on:
             return current_job
@@ -389,6 +430,15 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             name = f"Job {info.job.jobid} ({_title(info.job)}), HTCondor job {info.external_jobid}.0"
             self.logger.error(f"{name}: its step was ended by {found}{why}; {more}. See {error}.")
 
+    def _can_never_start(self, cluster: int) -> str:
+        """Return why a job was removed, where that is because it can never start; a logger plugin does so if it may."""
+        try:
+            found = self._queue.history(f"ClusterId == {cluster} && {self._constraint}", ["RemoveReason"], match=1)
+        except QueueError:
+            return ""
+        reason = str(found[0].get("RemoveReason", "")) if found else ""
+        return reason if NEVER_STARTS in reason else ""
+
     @staticmethod
     def _is_retried(job: JobExecutorInterface) -> bool:
         return bool(job.restart_times > job.attempt - 1)
@@ -403,24 +453,37 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             return True  # released in the meantime
         hold = holds.judge(ads[0] if ads else {"HoldReason": state.hold_reason})
         name = f"Job {info.job.jobid} ({_title(info.job)}), HTCondor job {info.external_jobid}.0"
+        ad = ads[0] if ads else {}
         if hold.action == "wait" and time.time() - (state.held_since or time.time()) < (
             self._settings.held_timeout or 0
         ):
             if info.external_jobid not in self._said_to_wait:
                 self._said_to_wait.add(info.external_jobid)
-                self.logger.warning(f"{name}: {hold.sentence}.")
+                self._say_hold(info, ad, self.logger.warning, f"{name}: {hold.sentence}", "Snakemake waits for that")
             return True
         if hold.action == "retry":
-            more = "retried with more" if self._is_retried(info.job) else "no retry is left"
-            hold = holds.Hold("retry", f"{hold.sentence}; {more}")
+            does = "retried with more" if self._is_retried(info.job) else "no retry is left"
+            hold = holds.Hold("retry", f"{hold.sentence}; {does}")
         else:
-            # Another attempt would be held for the same reason.
+            does = "not retried, as it would be held again"
             info.job.attempt = info.job.restart_times + 1
         self._remove_jobs(f"ClusterId == {info.external_jobid}")
-        self.logger.error(f"{name}: {hold.sentence}.")
+        self._say_hold(
+            info, ad, self.logger.error, f"{name}: {hold.sentence}", f"it is {does}".replace("it is no", "no")
+        )
         self.report_job_error(info, msg=f"{hold.sentence}. ")
         self._cleanup_job_tracking(info.external_jobid)
         return False
+
+    def _say_hold(
+        self, info: SubmittedJobInfo, ad: Mapping[str, Any], say: Callable[[str], None], sentence: str, does: str
+    ) -> None:
+        """Say why a job is held; a logger plugin that explains holds does so in our place."""
+        explaining = [listener for listener in self._listeners if hasattr(listener, "hold")]
+        for listener in explaining:
+            listener.hold(info.external_jobid, ad, does)
+        if not explaining:
+            say(f"{sentence}.")
 
     # --- the end ---
 
@@ -491,6 +554,7 @@ def _new_event_log(folder: Path, run: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for old in sorted(folder.glob("*.log"))[: -(KEPT_EVENT_LOGS - 1)]:
         old.unlink(missing_ok=True)
+        old.with_suffix(".jsonl").unlink(missing_ok=True)  # a logger plugin's records of that run
     return folder / f"{run}.log"
 
 

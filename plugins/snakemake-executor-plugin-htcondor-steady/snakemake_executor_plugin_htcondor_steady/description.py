@@ -5,6 +5,7 @@ strips single quotes from a shell line and hands over the rest, so a file name w
 """
 
 import ast
+import math
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -164,6 +165,51 @@ def requests(resources: Mapping[str, Any]) -> dict[str, str]:
     if isinstance(disk := resources.get("disk_mb"), int):
         found["request_disk"] = str(disk * 1024)
     return found
+
+
+def expected_ad(submit: Mapping[str, Any], owner: str) -> str:
+    """Return the ClassAd that a job will have, as far as it decides where it can run, in text.
+
+    Parameters
+    ----------
+    submit
+        Submit commands: requests and requirements.
+    owner
+        The submitting user.
+
+    HTCondor's own demands are added as condor_submit does: as much of each resource as is asked for. (Source:
+    the manual page of condor_submit, "requirements".)
+    """
+    requests = {f"Request{name}" for name in ("Cpus", "Memory", "Disk")}
+    lines = [f"Owner = {string(owner)}", "JobUniverse = 5", "JobStatus = 1", "NumJobStarts = 0", "JobPrio = 0"]
+    demands = []
+    for key, value in submit.items():
+        if key.lower() == "requirements":
+            demands.append(f"({value})")
+        elif key.startswith("request_"):
+            name = "GPUs" if key == "request_gpus" else key.removeprefix("request_").capitalize()
+            lines.append(f"Request{name} = {_amount(name, str(value))}")
+            requests.discard(f"Request{name}")
+            demands.append(f"(TARGET.{name} >= Request{name})")
+        elif key.startswith("+"):
+            lines.append(f"{key[1:]} = {value}")
+        elif key == "accounting_group":
+            lines.append(f"AcctGroup = {string(str(value))}")
+    lines += [f"{name} = 1" for name in sorted(requests)]  # next to nothing, as it is where HTCondor chooses
+    return "\n".join([*lines, f"Requirements = {' && '.join(demands) or 'true'}"])
+
+
+def _amount(name: str, text: str) -> str:
+    """Return an amount with a unit in HTCondor's own, MB of memory and KB of disk; an expression as it is.
+
+    >>> _amount("Memory", "2GB"), _amount("Disk", "1M"), _amount("Memory", "500"), _amount("Cpus", "4")
+    ('2048', '1024', '500', '4')
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT])B?\s*", text, re.IGNORECASE)
+    if not found or name not in ("Memory", "Disk"):
+        return text
+    kilobytes = float(found[1]) * 1024 ** "KMGT".index(found[2].upper())
+    return str(math.ceil(kilobytes / 1024 if name == "Memory" else kilobytes))
 
 
 def check_requests(resources: Mapping[str, Any]) -> None:

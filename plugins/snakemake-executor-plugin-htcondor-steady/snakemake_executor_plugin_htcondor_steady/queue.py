@@ -21,6 +21,8 @@ STATUS = ("ClusterId", "JobStatus", "ExitCode", "ExitBySignal", "ExitSignal", "E
 
 IDLE, RUNNING, REMOVED, COMPLETED, HELD = 1, 2, 3, 4, 5
 
+REMOVED_BY = ("Snakemake removed it", 0)  # a reason without a code is dropped by the bindings (24.12)
+
 Say = Callable[[str], None]
 
 
@@ -153,7 +155,7 @@ class Queue:
             try:
                 jobs = self.look(constraint, ["ClusterId", "JobStatus"])
                 if any(job["JobStatus"] != REMOVED for job in jobs):
-                    htcondor.Schedd().act(htcondor.JobAction.Remove, constraint)
+                    htcondor.Schedd().act(htcondor.JobAction.Remove, constraint, reason=REMOVED_BY)
                 if not jobs or gone_within is None:
                     return
             except Exception as error:

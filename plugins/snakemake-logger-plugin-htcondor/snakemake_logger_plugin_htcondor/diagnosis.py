@@ -10,7 +10,7 @@ import classad2 as classad
 
 from .expressions import OTHER, OWN, Leaf, parse
 from .matching import FALSE, NEITHER, Clause, Match, Pair, Word, drained, judge
-from .words import count, listed, megabytes
+from .words import count, form, listed, megabytes
 
 # What a job asks for, from either side: `TARGET.Memory >= RequestMemory`, `TARGET.RequestMemory <= MY.Memory`.
 ASKS = re.compile(r"(?:TARGET\.)?(?P<have>\w+)\s*>=\s*(?:MY\.)?Request(?P=have)$", re.IGNORECASE)
@@ -94,7 +94,7 @@ def diagnose(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pool: Pool)
             return Diagnosis(
                 Word.UNKNOWN,
                 f"gone, {found.key}",
-                f"{count(len(pool.gone), 'slot')} that the pool had before {'is' if len(pool.gone) == 1 else 'are'} "
+                f"{count(len(pool.gone), 'slot')} that the pool had before {form(len(pool.gone), 'is', 'are')} "
                 f"gone ({listed(list(pool.gone))}), and no other can take it: it {found.reason}",
                 found.remedy,
             )
@@ -147,11 +147,18 @@ def _resource(text: str) -> str | None:
     return found["have"] if found else None
 
 
+def _asked(job: classad.ClassAd, text: str) -> str | None:
+    """Return the resource of which a job says how much it needs, where a clause is about that."""
+    resource = _resource(text)
+    return resource if resource and _number(job, f"Request{resource}") > 0 else None
+
+
 def _culprits_words(
     job: classad.ClassAd, slots: Sequence[classad.ClassAd], pairs: Sequence[Pair], culprits: Sequence[Clause]
 ) -> Diagnosis:
-    amounts = [(resource, clause) for clause in culprits if (resource := _resource(clause.text))]
-    others = [clause for clause in culprits if not _resource(clause.text)]
+    asked = {clause: _asked(job, clause.text) for clause in culprits}
+    amounts = [(resource, clause) for clause, resource in asked.items() if resource]
+    others = [clause for clause, resource in asked.items() if not resource]
     parts = [_amount(job, slots, resource) for resource, _ in amounts]
     demands = len(pairs[0].job_clauses)
     if others:
@@ -165,7 +172,7 @@ def _culprits_words(
         parts.append(f"{lead} {said}" if demands > 1 else f"{lead} {said} matches no slot")
     reason = "; ".join(parts) + f"; 0 of {count(len(pairs), 'slot')} {'matches' if len(pairs) == 1 else 'match'}"
     key = "never: " + ", ".join(
-        [*(f"{resource}={job.eval(f'Request{resource}')}" for resource, _ in amounts), *(c.text for c in others)]
+        [*(f"{resource}={_number(job, f'Request{resource}'):g}" for resource, _ in amounts), *(c.text for c in others)]
     )
     return Diagnosis(Word.NEVER, key, reason, _remedy(job, slots, amounts, others))
 
@@ -196,8 +203,7 @@ def _figure(value: float, resource: str, name: str) -> str:
 def _amount(
     job: classad.ClassAd, slots: Sequence[classad.ClassAd], resource: str, what: str = "largest slot has"
 ) -> str:
-    asked, (most, slot) = job.eval(f"Request{resource}"), _largest(slots, resource)
-    asked = asked if isinstance(asked, int | float) and not isinstance(asked, bool) else 0
+    asked, (most, slot) = _number(job, f"Request{resource}"), _largest(slots, resource)
     machine = f" ({slot.get('Machine', '?')})" if slot is not None and most else ""
     return f"asks for {_unit(asked, resource)}, the {what} {_unit(most, resource, short=True)}{machine}"
 
@@ -217,9 +223,9 @@ def _largest(slots: Sequence[classad.ClassAd], resource: str) -> tuple[float, cl
     """Return the most that an empty slot has of a resource, and the slot."""
     best: tuple[float, classad.ClassAd | None] = (0.0, None)
     for slot in slots:
-        value = drained(slot).get(resource)
-        if isinstance(value, int | float) and value > best[0]:
-            best = (float(value), slot)
+        value = _number(drained(slot), resource)
+        if value > best[0]:
+            best = (value, slot)
     return best
 
 
@@ -290,8 +296,8 @@ def _refused(job: classad.ClassAd, agreeing: Sequence[Pair], total: int) -> Diag
     return Diagnosis(
         Word.NEVER,
         "never refused: " + ", ".join(texts),
-        f"{len(agreeing)} of {count(total, 'slot')} match its requirements, but refuse the job (user {owner}) by their "
-        f"START expression: {', '.join(said)}",
+        f"{len(agreeing)} of {count(total, 'slot')} would suit its requirements, but by START "
+        f"{form(len(agreeing), 'refuses', 'refuse')} the job (user {owner}): {', '.join(said)}",
         "Ask the pool's admin whether you may use these nodes, or what a job must carry to be let in, such as an "
         "accounting group or an attribute of its own",
     )
@@ -313,7 +319,7 @@ def _not_yet(job: classad.ClassAd, slots: Sequence[classad.ClassAd], match: Matc
         return Diagnosis(
             Word.NOT_YET,
             "draining",
-            f"{_share(draining, match)} could take it and {'is' if len(draining) == 1 else 'are'} draining, that is, "
+            f"{_share(draining, match)} could take it and {form(len(draining), 'is', 'are')} draining, that is, "
             f"take no new jobs: {listed(hosts)}",
             "It starts when the admin has ended that (condor_drain -cancel)",
         )
@@ -322,7 +328,7 @@ def _not_yet(job: classad.ClassAd, slots: Sequence[classad.ClassAd], match: Matc
         return Diagnosis(
             Word.NOT_YET,
             "offline",
-            f"{_share(could, match)} could take it and {'is' if len(could) == 1 else 'are'} switched off: {listed(hosts)}",
+            f"{_share(could, match)} could take it and {form(len(could), 'is', 'are')} switched off: {listed(hosts)}",
             "It starts when the pool has woken one of them; ask the admin whether it does so by itself",
         )
     return _not_now(job, slots, match)
@@ -338,14 +344,8 @@ def _busy(
     names = {pair.slot for pair in busy}
     chosen = [slot for slot in slots if slot.get("Name") in names]
     running = sum(_jobs_on(slot) for slot in chosen)
-    left = [
-        f"at most {_unit(max((_number(slot, resource) for slot in chosen), default=0), resource, short=resource != 'Memory')} free, "
-        f"it asks for {_unit(_number(job, f'Request{resource}'), resource, short=True)}"
-        for resource in ("Cpus", "Memory", "GPUs")
-        if (asked := _number(job, f"Request{resource}"))
-        and max((_number(slot, resource) for slot in chosen), default=0) < asked
-        and any(slot.get("PartitionableSlot") for slot in chosen)
-    ]
+    parts = [slot for slot in chosen if slot.get("PartitionableSlot") is True]
+    left = [words for resource in ("Cpus", "Memory", "GPUs") if parts and (words := _left(job, parts, resource))]
     reason = f"{len(busy)} of {count(total, 'slot')} could take it, and all are busy with {count(running, 'job')}"
     reason += f" ({'; '.join(left)})" if left else ""
     if turn := _turn(job, pool):
@@ -353,6 +353,14 @@ def _busy(
     return Diagnosis(
         Word.NOT_YET, "busy", reason, "It starts when one of them is free; a smaller request may fit sooner"
     )
+
+
+def _left(job: classad.ClassAd, slots: Sequence[classad.ClassAd], resource: str) -> str:
+    """Say how much of a resource is left, where that is less than the job asks for."""
+    asked, most = _number(job, f"Request{resource}"), max(_number(slot, resource) for slot in slots)
+    if most >= asked:
+        return ""
+    return f"at most {_unit(most, resource)} free, it asks for {_unit(asked, resource, short=True)}"
 
 
 def _jobs_on(slot: classad.ClassAd) -> int:
@@ -371,7 +379,8 @@ def _turn(job: classad.ClassAd, pool: Pool) -> str:
         for name, ad in users.items()
         if name != user
     )
-    return f"your priority is {own:,.1f} (lower is better), {count(better, 'active user')} {'has' if better == 1 else 'have'} a better one"
+    others = f"{count(better, 'active user')} {form(better, 'has', 'have')} a better one"
+    return f"your priority is {own:,.1f} (lower is better), {others}"
 
 
 def _not_now(job: classad.ClassAd, slots: Sequence[classad.ClassAd], match: Match) -> Diagnosis:
@@ -403,7 +412,8 @@ def _not_now(job: classad.ClassAd, slots: Sequence[classad.ClassAd], match: Matc
 
 def _fits(job: classad.ClassAd, match: Match, pool: Pool) -> Diagnosis:
     fitting = [pair for pair in match.pairs if pair.fits]
-    share = f"{len(fitting)} of {count(len(match.pairs), 'slot')} {'is' if len(fitting) == 1 else 'are'} free and would take it"
+    verb = form(len(fitting), "is", "are")
+    share = f"{len(fitting)} of {count(len(match.pairs), 'slot')} {verb} free and would take it"
     if pool.negotiator:
         return Diagnosis(
             Word.UNKNOWN if "can't be told" in pool.negotiator else Word.NOT_YET,
@@ -447,8 +457,8 @@ def _quota(job: classad.ClassAd, pool: Pool) -> Diagnosis | None:
             return Diagnosis(
                 Word.NOT_YET,
                 f"quota {group}",
-                f"the quota of accounting group {group} is reached: it uses {used:g} of {quota:g} cores, and the job asks "
-                f"for {_number(job, 'RequestCpus'):g}",
+                f"the quota of accounting group {group} is reached: it uses {used:g} of {quota:g} cores, and the job "
+                f"asks for {_number(job, 'RequestCpus'):g}",
                 "It starts when jobs of the group end; ask the pool's admin for a larger quota, or use another group",
             )
     return None
@@ -494,7 +504,10 @@ def _access_point_full(pool: Pool, share: str) -> Diagnosis | None:
 def _number(ad: Any, name: str) -> float:
     if name not in ad:
         return 0.0
-    value = ad.eval(name) if isinstance(ad, classad.ClassAd) else ad[name]
+    try:
+        value = ad.eval(name) if isinstance(ad, classad.ClassAd) else ad[name]
+    except classad.ClassAdException:  # attributes that refer to each other in a circle
+        return 0.0
     return float(value) if isinstance(value, int | float) and not isinstance(value, classad.Value) else 0.0
 
 

@@ -173,6 +173,8 @@ def _unsuspended(job: Job, event: Event) -> Change:
 def _held(job: Job, event: Event) -> Change:
     job.state, job.started = State.HELD, None
     job.reason = str(event.attributes.get("HoldReason", ""))
+    names = ("HoldReason", "HoldReasonCode", "HoldReasonSubCode")
+    job.hold = {name: event.attributes[name] for name in names if name in event.attributes}
     return Change("held", job)  # told by whoever knows more of it than the event
 
 
@@ -202,8 +204,8 @@ def _ended(job: Job, event: Event) -> Change:
 
 def _removed(job: Job, event: Event) -> Change:
     job.ended, job.state = event.time, State.FAILED
-    job.reason = str(event.attributes.get("Reason") or "no reason is given")
-    return Change("removed", job, f"was removed: {job.reason}")
+    job.reason = str(event.attributes.get("Reason") or "")
+    return Change("removed", job, f"was removed: {job.reason or 'no reason is given'}")
 
 
 def _not_executable(job: Job, event: Event) -> Change:

@@ -1,7 +1,7 @@
 """ClassAd expressions in parts: the bindings evaluate them, and don't show what they are made of.
 
-Only what decides a match is taken apart: ``&&``, ``||``, ``!`` and ``?:``. All else is a leaf, which the bindings evaluate
-as a whole. Grammar: HTCondor's manual, "ClassAd syntax"; precedence from low to high is ``?:``, ``||``, ``&&``.
+Only what decides a match is taken apart: ``&&``, ``||``, ``!`` and ``?:``. All else is a leaf, which the bindings
+evaluate as a whole. Grammar: HTCondor's manual, "ClassAd syntax"; from low to high, ``?:``, ``||``, ``&&`` bind.
 """
 
 import re
@@ -23,6 +23,9 @@ TOKEN = re.compile(
 OPEN, CLOSE = "([{", ")]}"
 WORDS = {"true", "false", "undefined", "error", "is", "isnt"}
 OWN, OTHER = "my", "target"
+# HTCondor's versions don't agree on what it means beside other operators: it binds least in 23.9, most in 24.12 (seen).
+# It stands among the functions of a leaf that holds it.
+ELVIS = "?:"
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class Not:
 
 @dataclass(frozen=True)
 class Choice:
-    """``condition ? yes : no``; of ``yes ?: no``, the condition is that the first is defined, and `condition` is None."""
+    """``condition ? yes : no``; `condition` is None in ``yes ?: no``."""
 
     condition: "Node | None"
     yes: "Node"
@@ -113,6 +116,8 @@ def _tokens(text: str) -> Iterator[Token]:
 
 
 def _parse(text: str, tokens: Sequence[Token]) -> Node:
+    if _is_ambiguous(tokens):
+        return _leaf(text, tokens)
     if (choice := _choice(text, tokens)) is not None:
         return choice
     for sign, kind in (("||", Some), ("&&", All)):
@@ -126,6 +131,16 @@ def _parse(text: str, tokens: Sequence[Token]) -> Node:
     return _leaf(text, tokens)
 
 
+def _is_ambiguous(tokens: Sequence[Token]) -> bool:
+    """Tell whether ``?:`` stands beside another operator with no bracket between them."""
+    depth, signs = 0, set()
+    for token in tokens:
+        depth += _step(token)
+        if depth == 0 and (token.kind == "sign" or token.text.lower() in ("is", "isnt")):
+            signs.add(token.text)
+    return ELVIS in signs and bool(signs - {ELVIS, ".", *CLOSE})
+
+
 def _choice(text: str, tokens: Sequence[Token]) -> Choice | None:
     """Return the choice that the tokens are, if they are one: ``?:`` binds least, and from right to left."""
     depth, waiting, first = 0, 0, -1
@@ -133,7 +148,7 @@ def _choice(text: str, tokens: Sequence[Token]) -> Choice | None:
         depth += _step(token)
         if depth or token.kind != "sign":
             continue
-        if token.text == "?:" and first < 0:
+        if token.text == ELVIS and first < 0:
             return Choice(None, _parse(text, tokens[:number]), _parse(text, tokens[number + 1 :]))
         if token.text == "?":
             first = number if first < 0 else first
@@ -205,6 +220,8 @@ def _name(token: Token) -> str:
 def _leaf(text: str, tokens: Sequence[Token]) -> Leaf:
     references, functions = set(), set()
     for number, token in enumerate(tokens):
+        if token.text == ELVIS and token.kind == "sign":
+            functions.add(ELVIS)
         if not _names(token):
             continue
         before = tokens[number - 1].text if number else ""

@@ -34,17 +34,19 @@ class Job:
     output, error
         Where HTCondor puts its standard output and error; empty where that isn't known.
     submitted, started, worked, ended
-        Seconds since the epoch: into the queue; on a node, the last time; where it can be told, when the rule's own work
-        began there; out of the queue.
+        Seconds since the epoch: into the queue; on a node, the last time; where it can be told, when the rule's own
+        work began there; out of the queue.
     hosts
         Each host that it ran on, in that order.
     requested, used
-        Memory in MB, disk in MB and cores, by the names "memory_mb", "disk_mb" and "cpus", as far as they are known. `used`
-        holds peaks.
+        Memory in MB, disk in MB and cores, by the names "memory_mb", "disk_mb" and "cpus", as far as they are known.
+        `used` holds peaks.
     exit_code, signal
         How it ended.
     reason
         Why it is held, was removed or has failed, in words.
+    hold
+        HTCondor's attributes of its last hold.
     """
 
     cluster: int
@@ -66,6 +68,7 @@ class Job:
     exit_code: int | None = None
     signal: int | None = None
     reason: str = ""
+    hold: dict[str, str | int] = field(default_factory=dict)
 
     @property
     def title(self) -> str:

@@ -1,8 +1,8 @@
 """Can a job match a slot, now or ever? Pure functions on ClassAds; how HTCondor's negotiator decides, told in parts.
 
-A match needs both sides: the job's Requirements, and the slot's, into which its startd puts START and what is left of its
-resources. A partitionable slot is judged as it is when no job runs on it, too. What can change while nobody touches the
-pool's configuration (time, load, state, free disk, a node's own health) never makes a NEVER.
+A match needs both sides: the job's Requirements, and the slot's, into which its startd puts START and what is left of
+its resources. A partitionable slot is judged as it is when no job runs on it, too. What can change while nobody
+touches the pool's configuration (time, load, state, free disk, a node's own health) never makes a NEVER.
 
 Truth values are sets of what an expression can be: true, false, or neither (undefined, an error, not a truth value).
 A set with more than one member belongs to what can change.
@@ -16,7 +16,11 @@ from typing import Any
 
 import classad2 as classad
 
-from .expressions import OTHER, OWN, All, Choice, Leaf, Node, Not, Reference, Some, conjuncts, parse, unparse
+# With it, ClassAds are evaluated as the negotiator does: a name without a scope that its own ad doesn't have is looked
+# up in the other. Without it, such a name is undefined (seen).
+import htcondor2  # noqa: F401
+
+from .expressions import ELVIS, OTHER, OWN, All, Choice, Leaf, Node, Not, Reference, conjuncts, parse, unparse
 
 
 class Word(StrEnum):
@@ -44,7 +48,7 @@ CHANGING = frozenset(
         *("totalvirtualmemory", "virtualmemory", "offline", "machinelastmatchtime", "jobstatus"),
     )
 )
-CHANGING_FUNCTIONS = frozenset(("time", "random", "formattime", "daytime", "eval", "unresolved"))
+CHANGING_FUNCTIONS = frozenset(("time", "random", "formattime", "daytime", "eval", "unresolved", ELVIS))
 DEPTH = 20  # of attributes that refer to each other
 
 
@@ -136,7 +140,7 @@ def judge(job: classad.ClassAd, slots: Sequence[classad.ClassAd]) -> Match:
     job
         The job's whole ad.
     slots
-        The collector's whole ads of type Machine. Dynamic slots are left out: they are parts of their partitionable one.
+        The collector's whole ads of type Machine. Dynamic slots are left out, as parts of another.
     """
     pairs = tuple(_pair(job, slot) for slot in slots if not _is(slot, "DynamicSlot"))
     if not pairs:
@@ -149,10 +153,10 @@ def judge(job: classad.ClassAd, slots: Sequence[classad.ClassAd]) -> Match:
 def _pair(job: classad.ClassAd, slot: classad.ClassAd) -> Pair:
     name, machine, state = str(slot.get("Name", "?")), str(slot.get("Machine", "?")), state_of(slot)
     empty = drained(slot)
-    matches = bool(job.symmetricMatch(slot))
+    matches = _match(job, slot)
     if state == "free" and matches:
         return Pair(name, machine, fits=True, could=True, ever=True, state=state)
-    if matches or bool(job.symmetricMatch(empty)):
+    if matches or _match(job, empty):
         if state == "free":
             state = "busy"  # it has less left than the job asks for
         return Pair(name, machine, fits=False, could=True, ever=True, state=state)
@@ -175,7 +179,7 @@ def state_of(slot: classad.ClassAd) -> str:
 
 
 def drained(slot: classad.ClassAd) -> classad.ClassAd:
-    """Return a slot as it is when no job runs on it: a partitionable slot's ad tells what is left, and what there is."""
+    """Return a slot as it is when no job runs on it: a partitionable one's ad tells what is left, and what there is."""
     if not _is(slot, "PartitionableSlot"):
         return slot
     empty = classad.ClassAd()
@@ -292,13 +296,23 @@ def _leaves(node: Node) -> Iterator[Leaf]:
             yield from _leaves(part)
 
 
+def _match(job: classad.ClassAd, slot: classad.ClassAd) -> bool:
+    try:
+        return bool(job.symmetricMatch(slot))
+    except classad.ClassAdException:  # attributes that refer to each other in a circle; no match to HTCondor
+        return False
+
+
 @lru_cache(maxsize=4096)
 def _tree(text: str) -> classad.ExprTree:
     return classad.ExprTree(text)
 
 
 def _now(text: str, ad: classad.ClassAd, other: classad.ClassAd) -> str:
-    value = _tree(text).eval(ad, other) if text else None
+    try:
+        value = _tree(text).eval(ad, other) if text else None
+    except classad.ClassAdException:
+        return NEITHER
     if isinstance(value, classad.Value) or not isinstance(value, bool | int | float):
         return NEITHER
     return TRUE if value else FALSE
@@ -312,7 +326,10 @@ def _value(ad: classad.ClassAd, name: str) -> Any:
     """Return an attribute's value, or None where it is missing or undefined."""
     if name not in ad:
         return None
-    value = ad.eval(name)
+    try:
+        value = ad.eval(name)
+    except classad.ClassAdException:
+        return None
     return None if isinstance(value, classad.Value) else value
 
 

@@ -17,14 +17,17 @@ def megabytes(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time span.
+    """Write a duration in one unit.
 
-    >>> duration(0.4), duration(75), duration(3700), duration(200_000)
-    ('0 s', '75 s', '61 min', '55 h')
+    >>> [duration(s) for s in (0.42, 9.96, 42.4, 170, 9000)]
+    ['0.4 s', '10 s', '42 s', '2.8 min', '2.5 h']
     """
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds // 60:.0f} min" if seconds < 7200 else f"{seconds // 3600:.0f} h"
+    for size, unit in ((1, "s"), (60, "min"), (3600, "h")):
+        number = seconds / size
+        text = f"{number:.1f}" if number < 9.95 else f"{number:,.0f}"
+        if number < 90 or unit == "h":
+            return f"{text} {unit}"
+    raise AssertionError("the last unit takes all")
 
 
 def count(number: int, thing: str, things: str | None = None) -> str:
@@ -34,6 +37,15 @@ def count(number: int, thing: str, things: str | None = None) -> str:
     ('1 slot', '2 slots', '0 matches')
     """
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"
+
+
+def form(number: int, one: str, many: str) -> str:
+    """Return the form of a word that goes with a number.
+
+    >>> form(1, "is", "are"), form(2, "is", "are")
+    ('is', 'are')
+    """
+    return one if number == 1 else many
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:

@@ -1,0 +1,102 @@
+"""Asks the pool, in a process of its own: the bindings keep all of Python waiting while a daemon is silent.
+
+A collector that hangs would stop Snakemake for a minute and more, whatever thread asks (seen with bindings 24.12). So a
+child process asks and judges, and the run goes on; a question that takes too long ends the child, and the next one
+starts another. One question is one line of JSON to the child, and one line back.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from typing import Any
+
+DEADLINE = 25.0  # HTCondor's own timeout of most questions is 20 s
+
+
+class NoAnswer(Exception):  # noqa: N818 - it is the answer that is missing
+    """The pool did not answer; the text says what was asked, and what went wrong."""
+
+
+class Asker:
+    """The child process, started when it is first asked.
+
+    Parameters
+    ----------
+    deadline
+        Seconds that an answer may take.
+    """
+
+    def __init__(self, deadline: float = DEADLINE) -> None:
+        self._deadline = deadline
+        self._child: subprocess.Popen[str] | None = None
+        self._answers: queue.Queue[str] = queue.Queue()
+        self._closed = False
+
+    def ask(self, question: str, deadline: float | None = None, **about: Any) -> Any:
+        """Ask a question of `questions.py`, and return the answer.
+
+        Raises
+        ------
+        NoAnswer
+            Where it doesn't come in time, or is an error.
+        """
+        seconds = deadline or self._deadline
+        child = self._running()
+        try:
+            child.stdin.write(json.dumps({"question": question, "about": about}) + "\n")
+            child.stdin.flush()
+            answer = json.loads(self._answers.get(timeout=seconds))
+        except queue.Empty:
+            self._end()
+            raise NoAnswer(f"no answer within {seconds:.0f} s") from None
+        except (OSError, ValueError) as error:
+            self._end()
+            raise NoAnswer(f"the process that asks ended: {error}") from None
+        if "error" in answer:
+            raise NoAnswer(answer["error"])
+        return answer["answer"]
+
+    def close(self) -> None:
+        """End the child."""
+        self._closed = True
+        self._end()
+
+    def _running(self) -> subprocess.Popen[str]:
+        if self._closed:
+            raise NoAnswer("the run is over")
+        if self._child is None or self._child.poll() is not None:
+            self._answers = queue.Queue()
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", f"{__package__}.questions"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                encoding="utf-8",
+                start_new_session=True,  # Ctrl-C is for Snakemake
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            )
+            threading.Thread(target=self._listen, args=(self._child, self._answers), daemon=True).start()
+        return self._child
+
+    @staticmethod
+    def _listen(child: subprocess.Popen[str], answers: "queue.Queue[str]") -> None:
+        with contextlib.suppress(ValueError):  # closed
+            for line in child.stdout:
+                answers.put(line)
+        answers.put("")  # not JSON: whoever waits is told at once
+
+    def _end(self) -> None:
+        child, self._child = self._child, None
+        if child is None:
+            return
+        child.kill()
+        child.wait()
+        for pipe in (child.stdin, child.stdout):
+            with contextlib.suppress(OSError):
+                if pipe:
+                    pipe.close()

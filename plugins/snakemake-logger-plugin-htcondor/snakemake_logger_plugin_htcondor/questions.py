@@ -1,0 +1,172 @@
+"""The process that asks the pool: reads a question a line, answers a line (`asker.py` says why).
+
+Each question is one query, or a few, with no more attributes than are needed.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import classad2 as classad
+import htcondor2 as htcondor
+
+from . import codes
+from .diagnosis import Pool, diagnose
+
+STATUS = ("ClusterId", "JobStatus", "EnteredCurrentStatus", "QDate", "AutoClusterId", "UserLog", "Iwd", "Out", "Err")
+NOT_DYNAMIC = "DynamicSlot =!= true"
+ACCOUNTING = (
+    *("Name", "Priority", "IsAccountingGroup", "ConfigQuota", "EffectiveQuota", "SurplusPolicy"),
+    *("WeightedResourcesUsed", "Requested", "LastHeardFrom", "AccountingGroup"),
+)
+
+
+def hello() -> str:
+    """Answer, to show that the process runs."""
+    return "hello"
+
+
+def queue(constraint: str) -> list[dict[str, Any]]:
+    """Return the status of jobs: the one question of each period."""
+    return [_values(ad) for ad in htcondor.Schedd().query(constraint=constraint, projection=list(STATUS))]
+
+
+def held(cluster: int) -> dict[str, Any]:
+    """Return what tells why a job is held; empty where it isn't held any more."""
+    ads = htcondor.Schedd().query(
+        constraint=f"ClusterId == {cluster} && JobStatus == 5", projection=list(codes.ATTRIBUTES)
+    )
+    return _values(ads[0]) if ads else {}
+
+
+def history(cluster: int) -> dict[str, Any]:
+    """Return what tells where a job that has left the queue put its output."""
+    found = list(htcondor.Schedd().history(constraint=f"ClusterId == {cluster}", projection=list(STATUS), match=1))
+    return _values(found[0]) if found else {}
+
+
+def slots() -> dict[str, int]:
+    """Return the names of the slots that the pool has, and how many of each word: a quick look."""
+    ads = htcondor.Collector().query(
+        htcondor.AdType.Startd,
+        constraint=NOT_DYNAMIC,
+        projection=["Name", "Machine", "TotalSlotCpus", "TotalSlotMemory"],
+    )
+    return {str(ad.get("Name")): int(ad.get("TotalSlotCpus", 0)) for ad in ads}
+
+
+def negotiator() -> str:
+    """Say what is wrong with the negotiator; empty where it answers."""
+    ads = htcondor.Collector().query(htcondor.AdType.Negotiator)
+    if not ads:
+        told = htcondor.Collector().query(htcondor.AdType.Accounting, projection=["LastHeardFrom", "Name"])
+        now = max((int(ad.get("LastHeardFrom", 0)) for ad in told), default=0)
+        fresh = (
+            now and int(htcondor.Collector().query(htcondor.AdType.Collector)[0].get("LastHeardFrom", 0)) - now < 120
+        )
+        return "" if fresh else "no negotiator is known to the collector"
+    try:
+        htcondor.ping(ads[0], "READ")
+    except Exception as error:
+        return f"the negotiator doesn't answer ({_words(error)})"
+    return ""
+
+
+def diagnoses(clusters: list[int], described: list[dict[str, str]], seen: list[str], negotiator: str) -> dict[str, Any]:
+    """Say why jobs wait.
+
+    Parameters
+    ----------
+    clusters
+        Jobs in the queue; of those that HTCondor counts as alike, one is enough.
+    described
+        Jobs that are not yet in the queue, as ClassAds in text.
+    seen
+        Names of slots that were in the pool before.
+    negotiator
+        What is wrong with it.
+
+    Returns
+    -------
+    dict
+        "jobs" and "described" (a list of diagnoses each), and "slots", the names of the slots now.
+    """
+    collector = htcondor.Collector()
+    ads = collector.query(htcondor.AdType.Startd, constraint=NOT_DYNAMIC)
+    names = sorted(str(ad.get("Name")) for ad in ads)
+    pool = Pool(
+        collector.query(htcondor.AdType.Accounting, projection=list(ACCOUNTING)),
+        _schedd(collector),
+        negotiator,
+        sorted(set(seen) - set(names)),
+    )
+    jobs = []
+    if clusters:
+        constraint = " || ".join(f"ClusterId == {cluster}" for cluster in clusters)
+        jobs = [
+            (int(ad["ClusterId"]), ad) for ad in htcondor.Schedd().query(constraint=f"({constraint}) && JobStatus == 1")
+        ]
+    return {
+        "jobs": {cluster: asdict(diagnose(ad, ads, pool)) for cluster, ad in jobs},
+        "described": [asdict(diagnose(classad.parseOne(text), ads, pool)) for text in described],
+        "slots": names,
+    }
+
+
+def _schedd(collector: Any) -> Mapping[str, Any]:
+    try:
+        located = collector.locate(htcondor.DaemonType.Schedd)
+    except Exception:  # none on this host: whoever submits will say so
+        return {}
+    name = str(located.get("Name")).replace('"', '\\"')
+    found = collector.query(
+        htcondor.AdType.Schedd,
+        constraint=f'Name == "{name}"',
+        projection=["Name", "TotalRunningJobs", "MaxJobsRunning"],
+    )
+    return _values(found[0]) if found else {}
+
+
+def remove(cluster: int, reason: str) -> bool:
+    """Remove a job that still waits; return whether it did."""
+    # A reason alone is dropped by the bindings (24.12): it has to come with a code.
+    done = htcondor.Schedd().act(
+        htcondor.JobAction.Remove, f"ClusterId == {cluster} && JobStatus == 1", reason=(reason, 0)
+    )
+    return bool(done.get("TotalSuccess", 0))
+
+
+QUESTIONS: dict[str, Callable[..., Any]] = {
+    question.__name__: question for question in (hello, queue, held, history, slots, negotiator, diagnoses, remove)
+}
+
+
+def _values(ad: Any) -> dict[str, Any]:
+    values = {name: ad.eval(name) for name in ad}
+    return {name: value for name, value in values.items() if not isinstance(value, classad.Value)}
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def answer(lines: Iterable[str], say: Callable[[str], object]) -> None:
+    """Answer each question; an error is an answer, too."""
+    for line in lines:
+        asked = json.loads(line)
+        try:
+            found = {"answer": QUESTIONS[asked["question"]](**asked["about"])}
+        except Exception as error:
+            found = {"error": _words(error)}
+        say(json.dumps(found, default=str) + "\n")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    answer(sys.stdin, _say)

@@ -1,0 +1,497 @@
+"""Watches the jobs of a run beside Snakemake: reads the event log, asks the pool, says what is news.
+
+A thread of its own; whatever fails in it is counted, told once at the end, and harms nothing.
+"""
+
+import contextlib
+import getpass
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import codes, events, summary
+from .asker import Asker, NoAnswer
+from .jobs import Job, Run, State
+from .records import Recorder
+from .waiting import Idle, Waiting, found_of, line, sentence
+from .words import count, duration, listed
+
+LOOK_SECONDS = 1.0  # between two looks at the event log
+RETRY_WORDS_SECONDS = 3.0  # for how long a held job's line waits for the executor to say what it does
+LOG_LINES, ERROR_LINES = 10, 6
+NEGOTIATOR_SECONDS = 60.0  # between two questions whether it answers, while it does
+SILENT_LOG_CHECKS = 3
+IDLE, RUNNING, HELD = 1, 2, 5
+
+Say = Callable[[str, str], None]  # level and text
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the settings say, checked: seconds each, but for `records`.
+
+    Attributes
+    ----------
+    idle_after
+        A job that waits longer is explained.
+    period
+        Between two questions to the schedd.
+    never_after
+        A job that can never start is removed after so long; None leaves it.
+    unnoticed_after
+        A job that has ended for so long, and of which Snakemake has said nothing, is told.
+    records
+        File for the records, "" for one beside the event log, None for none.
+    """
+
+    idle_after: float = 60.0
+    period: float = 10.0
+    never_after: float | None = None
+    unnoticed_after: float = 180.0
+    records: str | None = ""
+
+
+class Watch:
+    """The jobs of one run, watched.
+
+    Parameters
+    ----------
+    options
+        See `Options`.
+    say
+        Prints a line; never called with the lock held.
+    draw
+        Called once a second with the run, to draw it; may be None.
+    """
+
+    def __init__(self, options: Options, say: Say, draw: Callable[[Run], None] | None = None) -> None:
+        self.run = Run(time.time())
+        self.lock = threading.RLock()
+        self.failures: dict[str, int] = {}
+        self._options, self._say, self._draw = options, say, draw
+        self._asker = Asker()
+        self._waiting = Waiting(options.idle_after, options.period)
+        self._logs: dict[str, events.EventLog] = {}
+        self._recorder: Recorder | None = None
+        self._known: dict[str, Job] = {}  # by jobid: rule, wildcards and logs, before there is a cluster
+        self._reported: set[int] = set()  # clusters of which Snakemake has told the end
+        self._unnoticed: set[str] = set()
+        self._evicted: list[events.Change] = []
+        self._holds: dict[int, tuple[float, Mapping[str, Any], str]] = {}  # since when, ad, what the executor does
+        self._seen: dict[str, float] = {}
+        self._disagree: dict[int, int] = {}
+        self._complained: set[str] = set()
+        self._silent: dict[str, int] = {}
+        self._negotiator = ("", 0.0)
+        self._asked = 0.0
+        self._idle: list[Idle] = []
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    # --- what Snakemake tells ---
+
+    def plan(self, counts: Mapping[str, int]) -> None:
+        """Note how many jobs each rule is to have."""
+        with self.lock:
+            self.run.planned = {rule: int(number) for rule, number in counts.items() if rule != "total"}
+
+    def know(
+        self, jobid: str, rule: str, wildcards: Mapping[str, str], logs: Iterable[str], asked: Mapping[str, float]
+    ) -> None:
+        """Note what a job is, before it is submitted; `asked` as `Job.requested`."""
+        with self.lock:
+            self._known[jobid] = Job(0, jobid, rule, dict(wildcards), logs=tuple(logs), requested=dict(asked))
+
+    def submitted(
+        self, jobid: str, cluster: int, event_log: str, title: str = "", output: str = "", error: str = ""
+    ) -> None:
+        """Note that a job is in the queue, and begin to watch."""
+        with self.lock:
+            known = self._known.get(jobid) or Job(0, jobid, title or f"job {jobid}")
+            attempt = 1 + sum(job.jobid == jobid for job in self.run.jobs.values())
+            job = Job(
+                cluster,
+                jobid,
+                known.rule,
+                known.wildcards,
+                attempt,
+                known.logs,
+                output,
+                error,
+                submitted=time.time(),
+                requested=dict(known.requested),
+            )
+            self.run.jobs[cluster] = job
+            if event_log and event_log not in self._logs:
+                self._logs[event_log] = events.EventLog(event_log)
+                self._open_records(event_log)
+        self._begin()
+
+    def finished(self, jobid: str) -> None:
+        """Note that Snakemake counts a job as done."""
+        with self.lock:
+            known = self._known.get(jobid)
+            if known:
+                self.run.finished[known.rule] = self.run.finished.get(known.rule, 0) + 1
+            self._told(jobid)
+
+    def failed(self, jobid: str) -> None:
+        """Note that Snakemake counts a job, or an attempt of it, as failed."""
+        with self.lock:
+            self._told(jobid)
+
+    def _told(self, jobid: str) -> None:
+        self._reported.update(cluster for cluster, job in self.run.jobs.items() if job.jobid == jobid)
+
+    def hold(self, cluster: int, ad: Mapping[str, Any], does: str) -> None:
+        """Take what the executor knows of a held job, and what it does about it."""
+        with self.lock:
+            since = self._holds.get(cluster, (time.time(), {}, ""))[0]
+            self._holds[cluster] = (since, dict(ad), does)
+
+    def before_submission(self, described: Mapping[str, str], deadline: float = 5.0) -> None:
+        """Look whether jobs that are about to be submitted could ever start, and say where they can't.
+
+        Parameters
+        ----------
+        described
+            Their ClassAds as text, by what they are called.
+        deadline
+            Seconds that it may take.
+        """
+        with self._counted("the look before the first submission"):
+            try:
+                told = self._asker.ask(
+                    "diagnoses", deadline, clusters=[], described=list(described.values()), seen=[], negotiator=""
+                )
+            except NoAnswer as error:
+                self._say("warning", f"the pool can't be looked at before the first submission: {error}")
+                return
+            found = [(title, found_of(one)) for title, one in zip(described, told["described"], strict=True)]
+            if not told["slots"]:
+                self._say("warning", sentence(found[0][1]) if found else "the pool has no slots")
+                return
+            for title, one in found:
+                if one.word == "NEVER":
+                    self._say("warning", f"{title} can't start on this pool as it is. {sentence(one)}")
+
+    # --- the thread ---
+
+    def warm_up(self) -> None:
+        """Start the process that asks, as its first answer takes a second."""
+        with self._counted("starting the process that asks"):
+            threading.Thread(target=self._warm, daemon=True).start()
+
+    def _warm(self) -> None:
+        with contextlib.suppress(NoAnswer):
+            self._asker.ask("hello", 10.0)
+
+    def _begin(self) -> None:
+        with self.lock:
+            if self._thread is None and not self._stop.is_set():
+                self._thread = threading.Thread(target=self._watch, name="htcondor-watch", daemon=True)
+                self._thread.start()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(LOOK_SECONDS):
+            self._look()
+            if time.monotonic() - self._asked >= self._options.period:
+                self._asked = time.monotonic()
+                with self._counted("asking the pool"):
+                    self._ask()
+            self._redraw()
+
+    def _look(self) -> None:
+        with self._counted("reading the event log"):
+            for change in self._read():
+                self._tell(change)
+        with self._counted("telling of held jobs"):
+            self._tell_holds()
+
+    def _redraw(self) -> None:
+        if self._draw:
+            with self._counted("drawing"), self.lock:
+                self._draw(self.run)
+
+    def close(self) -> None:
+        """Stop watching, read what is left, and end the process that asks."""
+        self._stop.set()
+        if self._thread:
+            self._thread.join(timeout=2)
+            self._look()
+            self._redraw()
+        self._asker.close()
+        if self._recorder:
+            self._recorder.close()
+
+    @contextlib.contextmanager
+    def _counted(self, what: str) -> Any:
+        try:
+            yield
+        except Exception as error:
+            with self.lock:
+                key = f"{what}: {type(error).__name__}: {error}"
+                self.failures[key] = self.failures.get(key, 0) + 1
+
+    # --- events ---
+
+    def _read(self) -> list[events.Change]:
+        with self.lock:
+            logs = list(self._logs.values())
+        changes = []
+        for log in logs:
+            for event in log.new():
+                with self.lock:
+                    change = events.apply(self.run, event)
+                if change:
+                    changes.append(change)
+                    self._record(change.kind, change.job, event.time)
+        # An eviction is no news where a hold or a removal follows at once: that one tells more.
+        followed = {change.job.cluster for change in changes if change.kind in ("held", "removed")}
+        told = [change for change in self._evicted if change.job.cluster not in followed]
+        self._evicted = [c for c in changes if c.kind == "evicted" and c.job.cluster not in followed]
+        return told + [change for change in changes if change.kind != "evicted"]
+
+    def _tell(self, change: events.Change) -> None:
+        job = change.job
+        if change.kind == "running" and self._waiting.forget(job.cluster) and not change.text:
+            waited = duration((job.started or 0) - (job.submitted or job.started or 0))
+            self._say("info", f"{_name(job)} runs on {job.host} now, after {waited}")
+        elif change.kind == "held":
+            with self.lock:
+                self._holds.setdefault(job.cluster, (time.time(), {}, ""))
+        elif change.kind == "failed":
+            self._say("error", self._failure(job))
+        elif change.kind == "done" and job.error and job.started:
+            with contextlib.suppress(OSError):
+                job.worked = summary.startup(_text(job.error), job.started, job.ended)
+        elif change.kind == "removed":
+            self._waiting.forget(job.cluster)
+            # Snakemake's own removals are no news: what was behind each is said elsewhere.
+            if job.reason and not job.reason.startswith(("Python-initiated", "Snakemake")):
+                self._say("error", f"{_name(job)} {change.text}")
+        elif change.text:
+            self._say("warning" if change.kind != "reconnected" else "info", f"{_name(job)} {change.text}")
+
+    def _failure(self, job: Job) -> str:
+        parts = [f"{_name(job)} {events.failure(job)}"]
+        for path, most in [*((log, LOG_LINES) for log in job.logs), (job.error, ERROR_LINES)]:
+            if path:
+                parts += tail(path, most)
+        return "\n".join(parts)
+
+    def _tell_holds(self) -> None:
+        with self.lock:
+            due = [
+                (self.run.jobs[cluster], ad, does)
+                for cluster, (since, ad, does) in self._holds.items()
+                if cluster in self.run.jobs and (does or time.time() - since > RETRY_WORDS_SECONDS)
+            ]
+            for job, _, _ in due:
+                del self._holds[job.cluster]
+        for job, ad, does in due:
+            told: Mapping[str, Any] = ad
+            if not ad:
+                with contextlib.suppress(NoAnswer):
+                    told = self._asker.ask("held", 10.0, cluster=job.cluster)
+            self._say("error", f"{_name(job)} {_held(job, told, does)}")
+
+    # --- questions ---
+
+    def _ask(self) -> None:
+        with self.lock:
+            active = {
+                c: job for c, job in self.run.jobs.items() if job.state in (State.IDLE, State.RUNNING, State.HELD)
+            }
+        self._check_unnoticed()
+        if not active:
+            return
+        low, high = min(active), max(active)
+        constraint = f'ClusterId >= {low} && ClusterId <= {high} && Owner == "{getpass.getuser()}"'
+        try:
+            told = {int(ad["ClusterId"]): ad for ad in self._asker.ask("queue", constraint=constraint)}
+        except NoAnswer as error:
+            self._complain("the access point's schedd", error)
+            return
+        self._heal("the access point's schedd")
+        self._note_files(active, told)
+        self._compare(active, told)
+        self._explain(active, told)
+
+    def _note_files(self, active: Mapping[int, Job], told: Mapping[int, Mapping[str, Any]]) -> None:
+        """Learn from the queue what an executor hasn't told: the event log, and where a job's output goes."""
+        with self.lock:
+            for cluster, job in active.items():
+                ad = told.get(cluster)
+                if ad is None:
+                    continue
+                folder = Path(str(ad.get("Iwd", ".")))
+                job.error = job.error or str(folder / str(ad.get("Err", "")))
+                job.output = job.output or str(folder / str(ad.get("Out", "")))
+                if not self._logs and ad.get("UserLog"):
+                    path = str(folder / str(ad["UserLog"]))
+                    self._logs[path] = events.EventLog(path)
+                    self._open_records(path)
+
+    def _compare(self, active: Mapping[int, Job], told: Mapping[int, Mapping[str, Any]]) -> None:
+        """Notice an event log that no longer tells what the schedd does."""
+        states = {IDLE: State.IDLE, RUNNING: State.RUNNING, HELD: State.HELD}
+        for cluster, job in active.items():
+            ad = told.get(cluster)
+            says = states.get(int(ad["JobStatus"])) if ad else None
+            if (ad is None or (says and says != job.state)) and job.state in (State.IDLE, State.RUNNING, State.HELD):
+                self._disagree[cluster] = self._disagree.get(cluster, 0) + 1
+            else:
+                self._disagree.pop(cluster, None)
+        late = [
+            cluster for cluster, checks in self._disagree.items() if checks >= SILENT_LOG_CHECKS and cluster in active
+        ]
+        if late and "event log" not in self._complained:
+            self._complained.add("event log")
+            log = next(iter(self._logs), "the event log")
+            self._say(
+                "warning",
+                f"{log} no longer tells what happens: by the schedd, {count(len(late), 'job')} "
+                f"({listed([str(cluster) for cluster in late])}) went on for "
+                f"{duration(SILENT_LOG_CHECKS * self._options.period)} without an event. Snakemake may wait for "
+                "events that never come. Look whether its disk is full or it was moved; if the run doesn't go on, end "
+                "it with Ctrl-C and run again",
+            )
+        elif not late:
+            self._complained.discard("event log")
+
+    def _check_unnoticed(self) -> None:
+        """Notice an executor that no longer notices: its thread may be dead."""
+        now = time.time()
+        with self.lock:
+            late = [
+                job
+                for job in self.run.in_state(State.DONE, State.FAILED)
+                if job.cluster not in self._reported
+                and job.jobid not in self._unnoticed
+                and now - (job.ended or now) > self._options.unnoticed_after
+            ]
+            self._unnoticed.update(job.jobid for job in late)
+        if late:
+            self._say(
+                "error",
+                f"Snakemake has not noticed for {duration(self._options.unnoticed_after)} that "
+                f"{listed([_name(job) for job in late])} ended. The executor's thread that watches the jobs may be "
+                "dead. If the run doesn't go on, end it with Ctrl-C and run again: what is done is not done again",
+            )
+
+    def _explain(self, active: Mapping[int, Job], told: Mapping[int, Mapping[str, Any]]) -> None:
+        now = time.time()
+        self._idle = [
+            Idle(job, float(ad["EnteredCurrentStatus"]), f"{ad.get('AutoClusterId', f'job {cluster}')}, {job.rule}")
+            for cluster, job in active.items()
+            if (ad := told.get(cluster)) and ad["JobStatus"] == IDLE
+        ]
+        waiting = {one.job.cluster for one in self._idle}
+        for cluster in [cluster for cluster in active if cluster not in waiting]:
+            if cluster in told and told[cluster]["JobStatus"] != RUNNING:  # a start is told by its event
+                self._waiting.forget(cluster)
+        groups = self._waiting.to_ask(self._idle, now)
+        if not groups:
+            return
+        try:
+            answer = self._asker.ask(
+                "diagnoses",
+                clusters=list(groups),
+                described=[],
+                seen=sorted(self._seen),
+                negotiator=self._ask_negotiator(),
+            )
+        except NoAnswer as error:
+            self._waiting.unsure()
+            self._complain("the pool's collector", error, "Why jobs wait can't be told until it does")
+            return
+        self._heal("the pool's collector")
+        self._remember(answer["slots"], now)
+        for cluster, found in answer["jobs"].items():
+            for alike in groups[int(cluster)]:
+                self._waiting.note(alike, found_of(found), now)
+        for found, jobs in self._waiting.news(self._idle, now):
+            self._say("warning", line(found, jobs, now))
+            for one in jobs:
+                self._record("diagnosis", one.job, now, word=found.word, reason=sentence(found))
+        if self._options.never_after is not None:
+            self._remove(now, self._options.never_after)
+
+    def _remember(self, slots: Iterable[str], now: float) -> None:
+        """Remember the slots that the pool has had in the last quarter of an hour."""
+        self._seen.update(dict.fromkeys(slots, now))
+        self._seen = {name: at for name, at in self._seen.items() if now - at < 900}
+
+    def _ask_negotiator(self) -> str:
+        problem, at = self._negotiator
+        if problem or time.monotonic() - at > NEGOTIATOR_SECONDS or not at:
+            try:
+                problem = self._asker.ask("negotiator")
+            except NoAnswer as error:
+                problem = f"the negotiator doesn't answer ({error})"
+            self._negotiator = (problem, time.monotonic())
+        return problem
+
+    def _remove(self, now: float, seconds: float) -> None:
+        with self.lock:
+            jobs = dict(self.run.jobs)
+        for cluster, found in list(self._waiting.hopeless(now, seconds)):
+            reason = f"Snakemake removed it, as it can never start. {sentence(found)}"
+            if self._asker.ask("remove", cluster=cluster, reason=reason):
+                self._say("error", f"{_name(jobs[cluster])} is removed, as it can never start. {sentence(found)}")
+            self._waiting.forget(cluster)
+
+    def _complain(self, who: str, error: NoAnswer, then: str = "") -> None:
+        """Say once that someone doesn't answer, when that isn't for a moment only."""
+        self._silent[who] = self._silent.get(who, 0) + 1
+        if self._silent[who] == 2:
+            self._say("warning", f"{who} doesn't answer ({error})" + (f". {then}" if then else ""))
+
+    def _heal(self, who: str) -> None:
+        if self._silent.pop(who, 0) >= 2:
+            self._say("info", f"{who} answers again")
+
+    # --- records ---
+
+    def _open_records(self, event_log: str) -> None:
+        if self._recorder is None and self._options.records is not None:
+            path = self._options.records or str(Path(event_log).with_suffix(".jsonl"))
+            self._recorder = Recorder(Path(path))
+
+    def _record(self, kind: str, job: Job, at: float | None = None, **more: Any) -> None:
+        if self._recorder:
+            with self._counted("writing the records"), self.lock:
+                self._recorder.write(job, kind, at or time.time(), **more)
+
+
+def _held(job: Job, ad: Mapping[str, Any], does: str) -> str:
+    """Say why a job is held, what to do, and what the executor does."""
+    asked = job.requested.get("memory_mb")
+    known = {"ClusterId": job.cluster, "RequestMemory": asked} | job.hold | dict(ad)
+    why = codes.explain({name: value for name, value in known.items() if value is not None})
+    then = does or "Snakemake waits for it as long as its held-timeout says"
+    where = f" on {job.host}" if job.host else ""
+    return f"is held{where}. {why.happened} {why.todo} {then[0].upper()}{then[1:]}."
+
+
+def _name(job: Job) -> str:
+    return f"{job.title} (job {job.cluster}.0)"
+
+
+def _text(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8", errors="replace")
+
+
+def tail(path: str, most: int) -> list[str]:
+    """Return the last lines of a file that say something, indented, under its name."""
+    try:
+        lines = [found.rstrip() for found in _text(path).splitlines() if found.strip()]
+    except OSError as error:
+        return [f"  {path}: {error.strerror}"]
+    if not lines:
+        return [f"  {path} is empty"]
+    return [f"  the end of {path}:", *(f"    {found}" for found in lines[-most:])]

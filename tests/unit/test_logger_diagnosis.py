@@ -1,0 +1,175 @@
+"""Why a job waits: the word and the sentence, from ads as a real pool has them."""
+
+import classad2 as classad
+import pytest
+from snakemake_logger_plugin_htcondor.diagnosis import Pool, diagnose
+from snakemake_logger_plugin_htcondor.matching import Word, judge
+
+LIMITS = (
+    "MY.Cpus > 0 && TARGET.RequestCpus <= MY.Cpus && MY.Memory > 0 && TARGET.RequestMemory <= MY.Memory"
+    " && MY.Disk > 0 && TARGET.RequestDisk <= MY.Disk"
+    " && (TARGET.RequestGPUs =?= undefined || MY.GPUs >= TARGET.RequestGPUs)"
+)
+EXPRESSIONS = {"Requirements": "START && (WithinResourceLimits)", "WithinResourceLimits": LIMITS}
+DEFAULT = '(TARGET.OpSys == "LINUX") && (TARGET.Disk >= RequestDisk) && (TARGET.Memory >= RequestMemory)'
+
+
+def ad(values, **expressions):
+    made = classad.ClassAd(values)
+    for name, text in expressions.items():
+        made[name] = classad.ExprTree(text)
+    return made
+
+
+def slot(machine="ep1", start="true", **values):
+    """A partitionable slot of 2 cores, 8 GB and 70 GB of disk."""
+    given = {"Cpus": 2, "Memory": 8192, "Disk": 70 << 20, "GPUs": 0}
+    totals = {f"TotalSlot{name}": value for name, value in given.items()}
+    about = {
+        "Name": f"slot1@{machine}",
+        "Machine": machine,
+        "OpSys": "LINUX",
+        "Arch": "X86_64",
+        "State": "Unclaimed",
+        "PartitionableSlot": True,
+        "MachineResources": "Cpus Memory Disk Swap GPUs",
+        "LoadAvg": 0.5,
+    }
+    return ad(about | given | totals | values, Start=start, **EXPRESSIONS)
+
+
+def job(requirements=DEFAULT, **values):
+    given = {"ClusterId": 7, "Owner": "ann", "User": "ann@pool", "RequestCpus": 1, "RequestMemory": 500}
+    return ad(given | {"RequestDisk": 1024} | values, Requirements=requirements)
+
+
+def said(job, *slots, **pool):
+    return diagnose(job, list(slots), Pool(**pool)).sentence
+
+
+def test_too_much_memory_names_request_and_largest_slot():
+    found = diagnose(job(RequestMemory=102400), [slot("ep1"), slot("ep2", TotalSlotMemory=16384)], Pool())
+    assert found.word is Word.NEVER
+    assert found.reason == "asks for 100 GB of memory, the largest slot has 16 GB (ep2); 0 of 2 slots match"
+    assert found.remedy == "Lower mem_mb of the rule to at most 16384, or ask the pool's admin for a larger slot"
+
+
+def test_a_drained_slot_counts_not_what_is_left_of_it():
+    assert judge(job(), [slot(Cpus=0, Memory=0, NumDynamicSlots=2)]).word is Word.NOT_YET
+    assert judge(job(RequestCpus=3), [slot(Cpus=0, NumDynamicSlots=2)]).word is Word.NEVER
+
+
+def test_too_many_cores_are_refused_by_the_slot_and_told_as_cores():
+    assert "asks for 10 cores, the largest slot has 2 cores (ep1); 0 of 1 slot matches" in said(
+        job(RequestCpus=10), slot()
+    )
+
+
+def test_the_culprit_is_named_with_what_the_slots_have():
+    sentence = said(job(f'(TARGET.Arch == "ppc64le") && {DEFAULT}'), slot("ep1"), slot("ep2"))
+    assert '1 of its 4 requirements matches no slot, the culprit is `TARGET.Arch == "ppc64le"`' in sentence
+    assert 'Arch is "X86_64" on all 2' in sentence
+
+
+def test_undefined_is_not_false():
+    assert "(no slot defines HasGreenPaint)" in said(job(f"TARGET.HasGreenPaint && {DEFAULT}"), slot(), slot("ep2"))
+    some = said(job(f"TARGET.Paint == 3 && {DEFAULT}"), slot(Paint=1), slot("ep2"))
+    assert "(Paint is 1 on 1, undefined on 1)" in some
+
+
+def test_requirements_that_no_slot_meets_together():
+    sentence = said(job(f'Machine == "ep1" && Paint == 2 && {DEFAULT}'), slot("ep1", Paint=1), slot("ep2", Paint=2))
+    assert 'no slot matches all of them: `Machine == "ep1"` 1 of 2, `Paint == 2` 1 of 2' in sentence
+
+
+def test_a_start_expression_that_refuses_the_user():
+    found = diagnose(job(), [slot(start='TARGET.Owner == "bob"'), slot("ep2", start='TARGET.Owner == "bob"')], Pool())
+    assert found.word is Word.NEVER
+    assert 'by START refuse the job (user ann): `START = TARGET.Owner == "bob"` on ep1 and ep2' in found.reason
+
+
+@pytest.mark.parametrize("start", ["LoadAvg < 0.3", "time() < 5", "ClockMin > 9999", "NodeIsHealthy =?= true", "false"])
+def test_what_changes_is_no_never(start):
+    found = diagnose(job(), [slot(start=start, ClockMin=1, NodeIsHealthy=False)], Pool())
+    assert found.word is Word.NOT_YET
+    assert "1 of 1 slot could take it, but not as things are now" in found.reason
+
+
+def test_free_disk_changes():
+    found = diagnose(job(RequestDisk=1 << 40), [slot()], Pool())
+    assert found.word is Word.NOT_YET
+    assert "asks for 1,024 TB of disk, the most that is free is 70 GB (ep1)" in found.reason
+
+
+def test_no_slots_is_unknown_and_so_is_a_pool_that_shrinks():
+    assert diagnose(job(), [], Pool()).word is Word.UNKNOWN
+    found = diagnose(job(RequestMemory=102400), [slot()], Pool(gone=["slot1@big"]))
+    assert found.word is Word.UNKNOWN
+    assert "1 slot that the pool had before is gone (slot1@big)" in found.reason
+    assert diagnose(job(), [slot()], Pool(gone=["slot1@big"])).word is Word.NOT_YET
+
+
+def test_busy_slots_tell_what_is_left_and_whose_turn_it_is():
+    users = [
+        classad.ClassAd({"Name": "ann@pool", "Priority": 900.0, "WeightedResourcesUsed": 1.0}),
+        classad.ClassAd({"Name": "bob@pool", "Priority": 500.0, "WeightedResourcesUsed": 2.0}),
+    ]
+    sentence = said(job(RequestCpus=2), slot(Cpus=1, Memory=4096, NumDynamicSlots=1), accounting=users)
+    assert "all are busy with 1 job (at most 1 core free, it asks for 2 cores)" in sentence
+    assert "your priority is 900.0 (lower is better), 1 active user has a better one" in sentence
+
+
+def test_draining_and_offline_nodes():
+    assert "draining, that is, take no new jobs: ep1" in said(job(), slot(Draining=True, start="false"))
+    assert "switched off: ep1" in said(job(), slot(Offline=True))
+
+
+def test_free_slots_and_a_silent_negotiator():
+    problem = "the negotiator doesn't answer (no answer within 25 s)"
+    assert f"1 of 1 slot is free and would take it, but {problem}" in said(job(), slot(), negotiator=problem)
+    assert "the negotiator has not come to it yet" in said(job(), slot())
+
+
+def test_a_group_whose_quota_is_reached():
+    group = {"Name": "group_credit", "IsAccountingGroup": True, "EffectiveQuota": 1.0, "WeightedResourcesUsed": 1.0}
+    sentence = said(
+        job(AcctGroup="group_credit"), slot(), accounting=[classad.ClassAd(group | {"SurplusPolicy": "no"})]
+    )
+    assert (
+        "the quota of accounting group group_credit is reached: it uses 1 of 1 cores, and the job asks for 1"
+        in sentence
+    )
+
+
+def test_a_concurrency_limit_as_the_negotiator_says_it():
+    rejected = job(LastRejMatchReason="concurrency limit license reached", LastRejMatchTime=10)
+    assert "concurrency limit that the job names is used up" in said(rejected, slot())
+
+
+def test_a_full_access_point():
+    assert "this access point runs 200 jobs" in said(
+        job(), slot(), schedd={"TotalRunningJobs": 200, "MaxJobsRunning": 200}
+    )
+
+
+def test_slots_that_turn_the_job_down_again_and_again():
+    assert "it was matched 5 times and never started" in said(job(NumJobMatches=5), slot())
+
+
+def test_attributes_that_refer_to_each_other_in_a_circle_match_nothing():
+    circle = ad({"RequestCpus": 1}, Loop="Loop + 1", Requirements="Loop > 1")
+    assert judge(circle, [slot()]).word is Word.NEVER
+    assert diagnose(circle, [slot()], Pool()).word is Word.NEVER
+
+
+def test_a_condition_that_cant_hold_whatever_changes_is_a_never():
+    assert judge(job('LoadAvg < 0.3 && Arch == "ppc64le"'), [slot()]).word is Word.NEVER
+    assert (
+        judge(job('TARGET.LoadAvg < 0.3 ? TARGET.Arch == "ppc64le" : TARGET.OpSys == "WINDOWS"'), [slot()]).word
+        is Word.NEVER
+    )
+    assert (
+        judge(job('TARGET.LoadAvg < 0.3 ? TARGET.Arch == "ppc64le" : TARGET.OpSys == "LINUX"'), [slot()]).word
+        is Word.FITS
+    )
+    assert judge(job('LoadAvg > 0.6 || Arch == "ppc64le"'), [slot()]).word is Word.NOT_YET
