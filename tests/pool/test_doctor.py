@@ -108,6 +108,27 @@ def test_a_healthy_pool_passes(project):
     assert left_behind(project) == []
 
 
+QUICK = """
+import json, time
+from snakemake_logger_plugin_htcondor.doctor import quick
+began = time.monotonic()
+found = quick()
+print(json.dumps([time.monotonic() - began, [[check.id, check.result] for check in found]]))
+"""
+
+
+def test_the_quick_check_submits_nothing_and_takes_a_moment(pool, project):
+    submitted = ["condor_status", "-schedd", "-af", "JobsSubmitted"]
+    before = pool.execute("ap", *submitted, user="submit").stdout
+    (project.path / "quick.py").write_text(QUICK)
+    done = project.shell("PYTHONPATH=plugins/snakemake-logger-plugin-htcondor /shared/environment/bin/python quick.py")
+    took, found = json.loads(done.stdout)
+    assert {result for _, result in found} == {"pass"} and len(found) == 8
+    assert took < 3  # half a second on an idle machine
+    time.sleep(6)  # the schedd tells of itself every 5 s
+    assert pool.execute("ap", *submitted, user="submit").stdout == before
+
+
 def test_on_no_terminal_it_writes_plain_text(project):
     done = project.shell(f"{DOCTOR} --no-probe {PROFILE}")
     assert done.returncode == 0

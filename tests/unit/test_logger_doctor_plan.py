@@ -143,39 +143,6 @@ def test_half_a_plan_is_refused(text):
         plans.read(text)
 
 
-HANDLER = """
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Optional
-
-from snakemake_interface_logger_plugins.base import LogHandlerBase
-from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
-
-__path__.append({real!r})
-
-
-@dataclass
-class LogHandlerSettings(LogHandlerSettingsBase):
-    plan: Optional[str] = field(default=None, metadata={{"help": "the plan"}})
-
-
-class LogHandler(LogHandlerBase):
-    def __post_init__(self):
-        from snakemake_logger_plugin_htcondor.doctor.plan import PlanWriter
-        self.writer = PlanWriter(self.settings.plan) if self.settings.plan else None
-
-    def emit(self, record):
-        if self.writer:
-            self.writer.add(record)
-
-    def close(self):
-        if self.writer:
-            self.writer.close()
-        super().close()
-
-    writes_to_stream = writes_to_file = needs_rulegraph = property(lambda self: False)
-    has_filter = has_formatter = property(lambda self: True)
-"""
 SNAKEFILE = """
 rule all:
     input: "b.txt"
@@ -195,11 +162,7 @@ rule b:
 
 @pytest.fixture
 def workflow(tmp_path, monkeypatch):
-    """A workflow, and a logger plugin that does nothing but write the plan."""
-    package = tmp_path / "path" / "snakemake_logger_plugin_htcondor"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text(HANDLER.format(real=str(Path(plans.__file__).parents[1])))
-    monkeypatch.syspath_prepend(str(package.parent))
+    """A small workflow, in the current folder."""
     monkeypatch.setenv("PYTHONWARNINGS", "ignore")
     (tmp_path / "Snakefile").write_text(SNAKEFILE)
     monkeypatch.chdir(tmp_path)
