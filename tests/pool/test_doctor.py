@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import shlex
 import time
 
@@ -215,6 +216,35 @@ def test_a_node_without_python(pool, project):
     )
     assert report.one("node.python", "pass") == "ep1: /shared/environment/bin/python runs there, Python 3.13.5"
     assert report.one("node.folder", "pass").startswith("ep1 and ep2: ")
+
+
+@pytest.mark.parametrize(
+    ("change", "back"),
+    [
+        ("sed -i s/^submit:/nobody-knows:/ /etc/passwd", "sed -i s/^nobody-knows:/submit:/ /etc/passwd"),
+        ("mount -t tmpfs -o ro none /var/lib/condor/execute", "umount /var/lib/condor/execute"),
+    ],
+    ids=["unknown user", "scratch folder is read-only"],
+)
+def test_a_node_that_cannot_start_jobs(pool, project, change, back):
+    with changed(pool, "ep2", change, back):
+        report = doctor(project)
+    assert report.code == 1
+    found = report.one("node.probe", "fail")
+    assert re.match(
+        r"ep2: a small job was sent there and came back [3-5] times \(.+\): the node can't start jobs", found
+    )
+    assert report.one("node.folder", "pass").startswith("ep1: ")
+    assert left_behind(project) == []
+
+
+def test_a_node_that_is_silent(pool, project):
+    process = "$(pgrep -f ^condor_startd)"
+    with changed(pool, "ep2", f"kill -STOP {process}", f"kill -CONT {process}"):
+        report = doctor(project, "--deadline 8")
+    assert report.code == 0
+    found = report.one("node.probe", "warn")
+    assert found.startswith("ep2: a small job did not start there within 8 s: it gives no answer")
 
 
 def test_a_clock_that_is_wrong_on_one_node(pool, project):

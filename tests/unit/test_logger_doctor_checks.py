@@ -180,6 +180,11 @@ def test_an_executor_that_submits_nothing():
     assert last.sentence == "executor local submits no HTCondor jobs"
 
 
+def test_an_executor_that_is_not_told():
+    last = run_checks(Plan("", jobs=(planned("a"),)))[-1]
+    assert (last.id, last.result) == ("run.match", Result.NOT_RUN)
+
+
 def test_no_match_is_looked_for_without_a_schedd():
     found = run_checks(Plan("htcondor", jobs=(planned("a"),)), answers(schedd=SILENT))
     assert found[-1].sentence == "the schedd does not answer"

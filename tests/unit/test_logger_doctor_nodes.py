@@ -162,6 +162,7 @@ def probe(place, python=sys.executable, **changes):
     )
     seen = own / "node-0.seen"
     row = {"node": "ep1", "output": done.stdout, "began": began, "seen": time.time(), "held": "", "started": True}
+    row |= {"given_back": []}
     row |= {"content": "", "owner": None}
     if seen.exists():
         row |= {"content": seen.read_text().strip(), "owner": seen.stat().st_uid}
@@ -265,6 +266,8 @@ def test_a_wrong_clock(place):
         ({"started": False}, "busy", Result.WARN, "did not start there within 60 s: it is busy"),
         ({"started": False}, "draining", Result.WARN, "it is draining"),
         ({"started": False}, "free", Result.WARN, "it gives no answer, though it counts as free"),
+        ({"given_back": ["Gone."] * 3}, "free", Result.FAIL, "was sent there and came back 3 times (Gone): "),
+        ({"given_back": ["Gone."]}, "free", Result.WARN, "was sent there and came back 1 time (Gone): "),
         ({"started": True}, "busy", Result.FAIL, "started there, and did not end"),
         (
             {"held": "Error from slot1: no space."},
@@ -275,7 +278,15 @@ def test_a_wrong_clock(place):
     ],
 )
 def test_a_probe_that_did_not_end(changes, state, result, words):
-    row = {"node": "ep1", "output": "", "began": None, "seen": None, "held": "", "started": False} | changes
+    row = {
+        "node": "ep1",
+        "output": "",
+        "began": None,
+        "seen": None,
+        "held": "",
+        "started": False,
+        "given_back": [],
+    } | changes
     (found,) = nodes.findings(row, here("/x"), state, 60)
     assert (found.id, found.result) == ("node.probe", result)
     assert words in found.sentence and found.remedy
@@ -283,6 +294,7 @@ def test_a_probe_that_did_not_end(changes, state, result, words):
 
 def test_half_an_answer_is_none():
     row = {"node": "ep1", "output": "uid=0\ntime=1", "began": 1.0, "seen": 1.0, "held": "", "started": True}
+    row |= {"given_back": []}
     (found,) = nodes.findings(row, here("/x"), "free", 60)
     assert found.result is Result.FAIL
 

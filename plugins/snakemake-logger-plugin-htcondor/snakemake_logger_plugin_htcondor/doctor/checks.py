@@ -201,7 +201,10 @@ def run_checks(arguments: Sequence[str], answers: Answers, plan_of: Callable[...
         yield Check("run.match", NOT_RUN, "the run can't be planned")
         return
     jobs = [job for job in plan.jobs if job.works]
-    yield Check("run.plan", PASS, f"{count(len(jobs), 'job')} to run by executor {plan.executor}")
+    yield Check("run.plan", PASS, f"{count(len(jobs), 'job')} to run by executor {plan.executor or '(unknown)'}")
+    if not plan.executor:
+        yield Check("run.match", NOT_RUN, "this Snakemake doesn't tell which executor the run would use")
+        return
     if plan.executor not in EXECUTORS:
         yield Check("run.match", NOT_RUN, f"executor {plan.executor} submits no HTCondor jobs")
         return

@@ -10,6 +10,7 @@ from .mounts import mount_of, trouble
 from .report import Check, Result
 
 SKEW_SECONDS = 2.0
+MOST_STARTS = 3  # of a probe that a node gives back each time
 SLACK = 1.0  # a job may have begun this long before HTCondor's event log says so
 LEAST_MB, LEAST_SHARE = 1024, 0.05
 ASK_ADMIN = "Ask the pool's admin"
@@ -99,6 +100,16 @@ def _unfinished(row: Mapping[str, Any], state: str, seconds: float) -> Finding:
             Result.FAIL,
             f"HTCondor can't run a job there: {row['held'].strip().rstrip('.')}",
             f"{ASK_ADMIN}, with this reason; the node's StarterLog tells more",
+        )
+    if row["given_back"]:
+        times, why = count(len(row["given_back"]), "time"), row["given_back"][-1].strip().rstrip(".")
+        return Finding(
+            "node.probe",
+            Result.FAIL if len(row["given_back"]) >= MOST_STARTS else Result.WARN,
+            f"a small job was sent there and came back {times} ({why}): the node can't start jobs, and swallows those of "
+            "a run",
+            f"{ASK_ADMIN}, who finds the reason in the node's StarterLog: the user may be unknown there, or its scratch "
+            "folder not writable",
         )
     if row["started"]:
         return Finding(

@@ -62,7 +62,7 @@ class Plan:
     Attributes
     ----------
     executor
-        The executor that arguments and profile name.
+        The executor that arguments and profile name; empty where that can't be told.
     settings
         Its settings that go into submit descriptions.
     shared
@@ -132,8 +132,11 @@ def _told(arguments: Sequence[str]) -> dict[str, Any]:
     """Return what Snakemake's own reading of arguments and profile says of the executor."""
     from snakemake.cli import parse_args  # type: ignore[import-untyped]  # noqa: PLC0415 - where a Snakemake runs
 
-    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-        _, options = parse_args(list(arguments))
+    try:
+        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+            _, options = parse_args(list(arguments))
+    except (Exception, SystemExit):  # Snakemake itself has read them; how it does so is its own affair, and may change
+        return {"executor": ""}
     group = getattr(options, "htcondor_steady_accounting_group", None)
     return {
         "executor": options.executor or "local",

@@ -23,6 +23,7 @@ import htcondor2 as htcondor
 from ..diagnosis import Pool, diagnose
 from ..matching import Word, judge, state_of
 from ..words import count
+from .nodes import MOST_STARTS
 
 ATTRIBUTE = "SnakemakeDoctor"
 NONCE = "SnakemakeDoctorNonce"
@@ -185,7 +186,7 @@ def probe(nodes: Sequence[str], folder: str, nonce: str, python: str, names: Seq
     -------
     list
         For each node: "node"; "output", what it said, empty where it didn't end; "began" and "seen", between which its
-        clock was read; "held", why HTCondor holds the job; "started".
+        clock was read; "held", why HTCondor holds the job; "started"; "given_back", why it came back, each time.
     """
     own = Path(folder) / ".snakemake" / "htcondor-doctor" / nonce
     with tempfile.TemporaryDirectory(prefix="htcondor-doctor-") as place:
@@ -237,14 +238,19 @@ class _Watch:
         self._began: dict[int, float] = {}
         self._seen: dict[int, float] = {}
         self._held: dict[int, str] = {}
+        self._given_back: dict[int, list[str]] = {}
         self._done: set[int] = set()
 
     def until_done(self, seconds: float) -> None:
-        """Wait until each probe has ended or is held, at most so many seconds."""
+        """Wait until each probe has ended, is held, or came back too often; at most so many seconds."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end and len(self._done | set(self._held)) < len(self._nodes):
+        while time.monotonic() < end and len(self._settled()) < len(self._nodes):
             self._look()
             time.sleep(LOOK_SECONDS)
+
+    def _settled(self) -> set[int]:
+        hopeless = {number for number, reasons in self._given_back.items() if len(reasons) >= MOST_STARTS}
+        return self._done | set(self._held) | hopeless
 
     def _look(self) -> None:
         before, self._looked = self._looked, time.time()
@@ -253,6 +259,9 @@ class _Watch:
                 self._began.setdefault(event.proc, before)
             elif event.type is htcondor.JobEventType.JOB_HELD:
                 self._held[event.proc] = str(event.get("HoldReason", "held"))
+            elif event.type in (htcondor.JobEventType.JOB_EVICTED, htcondor.JobEventType.SHADOW_EXCEPTION):
+                reason = str(event.get("Reason") or event.get("Message") or "no reason is told")
+                self._given_back.setdefault(event.proc, []).append(reason)
             elif event.type in (htcondor.JobEventType.JOB_TERMINATED, htcondor.JobEventType.JOB_ABORTED):
                 self._done.add(event.proc)
                 self._seen.setdefault(event.proc, time.time())
@@ -279,6 +288,7 @@ class _Watch:
                 "seen": self._seen.get(number),
                 "held": self._held.get(number, ""),
                 "started": number in self._began,
+                "given_back": self._given_back.get(number, []),
                 "content": "",
                 "owner": None,
             }
