@@ -135,6 +135,12 @@ def test_the_writer_writes_once_whole_and_only_jobs(tmp_path, monkeypatch):
     assert found == Plan("htcondor", {}, True, (wanted,))
 
 
+def test_arguments_that_cannot_be_read_again_leave_the_executor_open(tmp_path):
+    writer = PlanWriter(tmp_path / "plan", ["--no-such-option"])
+    writer.close()
+    assert plans.read((tmp_path / "plan").read_text()).executor == ""
+
+
 @pytest.mark.parametrize(
     "text", ["", "not JSON", '{"executor": "x", "unknown": 1}', '{"executor": "x"}\n{"rule": "a"}']
 )

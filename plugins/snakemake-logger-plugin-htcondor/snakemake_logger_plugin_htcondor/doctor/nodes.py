@@ -102,13 +102,14 @@ def _unfinished(row: Mapping[str, Any], state: str, seconds: float) -> Finding:
             f"{ASK_ADMIN}, with this reason; the node's StarterLog tells more",
         )
     if row["given_back"]:
+        sure = len(row["given_back"]) >= MOST_STARTS
+        what = "can't start jobs, and swallows those of a run" if sure else "may not be able to start jobs"
         times, why = count(len(row["given_back"]), "time"), row["given_back"][-1].strip().rstrip(".")
         return Finding(
             "node.probe",
-            Result.FAIL if len(row["given_back"]) >= MOST_STARTS else Result.WARN,
-            f"a small job was sent there and came back {times} ({why}): the node can't start jobs, and swallows those of "
-            "a run",
-            f"{ASK_ADMIN}, who finds the reason in the node's StarterLog: the user may be unknown there, or its scratch "
+            Result.FAIL if sure else Result.WARN,
+            f"a small job was sent there and came back {times} ({why}): the node {what}",
+            f"{ASK_ADMIN}, who finds the reason in the node's StarterLog: you may be unknown there, or the scratch "
             "folder not writable",
         )
     if row["started"]:
