@@ -20,7 +20,7 @@ NONCE = "0123abcd"
 # --- mounts ---
 
 MOUNTINFO = [
-    "21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/root rw,errors=remount-ro",
+    "21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw,errors=remount-ro",
     "30 21 0:40 / /data rw,relatime - nfs4 server:/data rw,vers=4.2,hard,acregmin=3,acregmax=60,local_lock=none",
     "31 21 0:41 / /data/with\\040space ro,relatime - nfs server:/s rw,soft,nolock,acdirmax=600,local_lock=all",
     "32 21 0:42 / /hidden rw - ext4 /dev/a rw",
