@@ -134,13 +134,15 @@ def _is_disputed(tokens: Sequence[Token]) -> bool:
     """Tell whether a text holds what HTCondor's parts and versions read differently.
 
     That is ``?:`` beside another operator with no bracket between them (it binds least in 23.9, most in the bindings'
-    24.12), and an ad literal, in which the negotiator looks up names elsewhere than the bindings do (both seen).
+    24.12), and a name without a scope in an ad literal, which the negotiator looks up elsewhere than the bindings do
+    (both seen).
     """
     groups: list[set[str]] = [set()]
     before = Token("sign", "", 0, 0)
-    for token in tokens:
+    for number, token in enumerate(tokens):
         sign = token.kind == "sign"
-        if sign and token.text == "[" and before.kind == "sign" and before.text not in tuple(CLOSE):
+        literal = sign and token.text == "[" and before.kind == "sign" and before.text not in tuple(CLOSE)
+        if literal and _looks_up(tokens[number:]):
             return True
         if sign and token.text in OPEN:
             groups.append(set())
@@ -154,6 +156,20 @@ def _is_disputed(tokens: Sequence[Token]) -> bool:
             groups[-1].add(token.text)
         before = token
     return _disputes(groups[-1])
+
+
+def _looks_up(tokens: Sequence[Token]) -> bool:
+    """Tell whether an ad literal, with which the tokens begin, names an attribute without a scope."""
+    depth = 0
+    for number, token in enumerate(tokens):
+        depth += _step(token)
+        if depth == 0:
+            return False
+        around = tokens[number - 1].text, tokens[number + 1].text if number + 1 < len(tokens) else ""
+        is_own = around[1] == "=" or around[0] == "." or _name(token) in (OWN, OTHER)
+        if _names(token) and not is_own and around[1] != "(":
+            return True
+    return False
 
 
 def _signs_outside(tokens: Sequence[Token]) -> set[str]:
