@@ -60,16 +60,16 @@ class Waiting:
     _jobs: dict[int, _Memory] = field(default_factory=dict)
 
     def to_ask(self, idle: Iterable[Idle], now: float) -> dict[int, list[int]]:
-        """Return the jobs to ask about, each with those that are alike.
+        """Return the jobs to ask about, each with those that are alike, however long these have waited.
 
         The checks begin so early that a verdict is sure when the threshold is reached.
         """
         lead = self.period * (CHECKS[Word.NEVER] - 1)
-        late = sorted((one for one in idle if now - one.since >= self.threshold - lead), key=lambda one: one.since)
-        groups: dict[str, list[int]] = {}
-        for one in late:
-            groups.setdefault(one.kind, []).append(one.job.cluster)
-        return {clusters[0]: clusters for clusters in list(groups.values())[:MOST_ASKED]}
+        groups: dict[str, list[Idle]] = {}
+        for one in sorted(idle, key=lambda one: one.since):
+            groups.setdefault(one.kind, []).append(one)
+        late = [jobs for jobs in groups.values() if now - jobs[0].since >= self.threshold - lead]
+        return {jobs[0].job.cluster: [one.job.cluster for one in jobs] for jobs in late[:MOST_ASKED]}
 
     def note(self, cluster: int, found: Found, now: float) -> None:
         """Note what a check found of a job."""
@@ -93,13 +93,15 @@ class Waiting:
             memory.checks = 0
 
     def news(self, idle: Iterable[Idle], now: float) -> Iterator[tuple[Found, list[Idle]]]:
-        """Yield what is to be said, with the jobs of one rule that it is said of."""
+        """Yield what is to be said, with the jobs of one rule that it is said of: one has waited for the threshold."""
         groups: dict[tuple[str, str, str], list[Idle]] = {}
         for one in idle:
             memory = self._jobs.get(one.job.cluster)
-            if memory and now - one.since >= self.threshold and self._is_news(memory, now):
+            if memory and self._is_news(memory, now):
                 groups.setdefault((one.job.rule, memory.found.word, memory.found.key), []).append(one)
         for jobs in groups.values():
+            if now - min(one.since for one in jobs) < self.threshold:
+                continue
             for one in jobs:
                 memory = self._jobs[one.job.cluster]
                 memory.said, memory.said_at = memory.found.key, now
