@@ -17,8 +17,10 @@ TEXTS = {
     "\t\tUsr 0 00:00:00, Sys 0 00:00:00  -  Total Local Usage\n"
     "\t0  -  Run Bytes Sent By Job\n\t0  -  Run Bytes Received By Job\n"
     "\t0  -  Total Bytes Sent By Job\n\t0  -  Total Bytes Received By Job\n"
-    "\tPartitionable Resources :    Usage  Request Allocated \n\t   Cpus                 :     0.25        1         1 \n"
-    "\t   Disk (KB)            :     2048     1024      4096 \n\t   Memory (MB)          :      150      200       256 ",
+    "\tPartitionable Resources :    Usage  Request Allocated \n"
+    "\t   Cpus                 :     0.25        1         1 \n"
+    "\t   Disk (KB)            :     2048     1024      4096 \n"
+    "\t   Memory (MB)          :      150      200       256 ",
     6: "Image size of job updated: 307200\n\t300  -  MemoryUsage of job (MB)\n\t307200  -  ResidentSetSize of job (KB)",
     7: "Shadow exception!\n\tError from slot1_1@ep1: FileTransfer failed\n"
     "\t0  -  Run Bytes Sent By Job\n\t0  -  Run Bytes Received By Job",
@@ -42,7 +44,8 @@ FAILED = TEXTS[5].replace("(return value 0)", "(return value 3)")
 def text(number, seconds=0.0, cluster=7, words=None):
     """Return an event as it stands in an event log, so many seconds after BEGIN."""
     minute, second = divmod(seconds, 60)
-    return f"{number:03} ({cluster:03}.000.000) 2026-11-25 08:{minute:02.0f}:{second:06.3f}Z {words or TEXTS[number]}\n...\n"
+    head = f"{number:03} ({cluster:03}.000.000) 2026-11-25 08:{minute:02.0f}:{second:06.3f}Z"
+    return f"{head} {words or TEXTS[number]}\n...\n"
 
 
 def execute(host, at=0.0):

@@ -49,7 +49,7 @@ def test_a_second_start_is_news_and_says_whether_it_moved(told):
         "running",
         "starts again, on ep2 (it was on ep1); this is start 2",
     )
-    kind, words, job = last(told(execute("ep2", 20)))
+    _, words, job = last(told(execute("ep2", 20)))
     assert words == "starts again, on ep2; this is start 3"
     assert (job.host, job.started, job.hosts) == ("ep2", BEGIN + 20, ["ep1", "ep2", "ep2"])
 
@@ -97,7 +97,7 @@ def test_disconnected_reconnected_and_not(told):
 
 
 def test_suspended_and_not_any_more(told):
-    kind, words, job = last(told(execute("ep1"), text(10)))
+    kind, words, _ = last(told(execute("ep1"), text(10)))
     assert kind == "suspended"
     assert words.startswith("is suspended on ep1")
     assert last(told(text(11)))[:2] == ("unsuspended", "goes on, on ep1")
