@@ -7,6 +7,7 @@ An executor may tell it more by `LogHandler.before_submission` and `LogHandler.h
 """
 
 import logging
+import logging.handlers
 import re
 import sys
 from collections.abc import Mapping
