@@ -96,6 +96,10 @@ def test_disconnected_reconnected_and_not(told):
     )
 
 
+def test_who_reconnects_runs_whatever_was_thought_before(told):
+    assert last(told(text(23)))[2].state is State.RUNNING
+
+
 def test_suspended_and_not_any_more(told):
     kind, words, _ = last(told(execute("ep1"), text(10)))
     assert kind == "suspended"

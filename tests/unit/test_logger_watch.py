@@ -174,6 +174,30 @@ def test_a_job_that_was_explained_is_told_to_run(watched):
     assert run.happens(text(0, cluster=8), execute("ep1").replace("(007.", "(008.")) == [], "a start like any other"
 
 
+def test_a_job_that_was_explained_and_starts_a_second_time_is_told_that(watched):
+    run = watched()
+    run.submit(7)
+    run.queue(7)
+    run.diagnosis(NOT_YET)
+    run.happens(execute("ep1"), text(4))
+    assert len(run.look() + run.check() + run.check()) == 2
+    ((_, words),) = run.happens(execute("ep1", 9))
+    assert words == "predict, file=f7 (job 7.0) starts again, on ep1; this is start 2"
+
+
+def test_a_job_that_was_held_in_the_meantime_is_explained_anew(watched):
+    run = watched()
+    run.submit(7)
+    run.diagnosis(NOT_YET)
+    run.queue(7)
+    assert len(run.check() + run.check()) == 1
+    run.queue(7, status=5)
+    assert run.check() == []
+    run.queue(7)
+    assert run.check() == []
+    assert len(run.check()) == 1
+
+
 def test_slots_that_the_pool_had_are_told_to_the_next_diagnosis(watched):
     run = watched()
     run.submit(7)
@@ -212,6 +236,16 @@ def test_where_output_and_event_log_are_is_learnt_from_the_queue(watched, tmp_pa
     job = run.watch.run.jobs[7]
     assert (job.output, job.error) == (str(tmp_path / "a.out"), str(tmp_path / "a.err"))
     assert (job.state, job.host) == (State.RUNNING, "ep1")
+
+
+def test_what_the_executor_told_is_kept(watched, tmp_path):
+    run = watched()
+    run.submit(7, error="logs/mine.err")
+    run.queue(7, since=1.0, UserLog="other.log", Iwd=str(tmp_path), Out="a.out", Err="a.err")
+    run.check()
+    job = run.watch.run.jobs[7]
+    assert (job.output, job.error) == (str(tmp_path / "a.out"), "logs/mine.err")
+    assert list(run.watch._logs) == [str(run.log)]
 
 
 # --- before the first submission ---
