@@ -174,6 +174,17 @@ def test_a_job_that_was_explained_is_told_to_run(watched):
     assert run.happens(text(0, cluster=8), execute("ep1").replace("(007.", "(008.")) == [], "a start like any other"
 
 
+def test_a_start_is_told_also_where_the_schedd_knew_it_before_the_event_log(watched):
+    run = watched()
+    run.submit(7)
+    run.queue(7)
+    run.diagnosis(NOT_YET)
+    assert len(run.check() + run.check()) == 1
+    run.queue(7, status=2)
+    assert run.check() == []
+    assert [level for level, _ in run.happens(execute("ep1"))] == ["info"]
+
+
 def test_a_job_that_was_explained_and_starts_a_second_time_is_told_that(watched):
     run = watched()
     run.submit(7)
