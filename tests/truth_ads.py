@@ -3,8 +3,8 @@
 A seed makes one pool, its slots as they are now, the same slots as they could be later with nobody at work on them, and
 jobs for it. Nothing in here evaluates an expression: whoever asks does, HTCondor's tools or its bindings.
 
-The slots' attributes and their WithinResourceLimits, Requirements and Child lists are those that startds of version 23.9
-publish; `LIMITS_OF_OLD` is how those before 10.0 wrote the same.
+The slots' attributes, and their WithinResourceLimits, Requirements and Child lists, are those that startds of version
+23.9 publish; `LIMITS_OF_OLD` is how older ones wrote the same.
 """
 
 import random
@@ -22,7 +22,8 @@ LIMITS = (
     " && (TARGET.RequestGPUs =?= undefined || MY.GPUs >= TARGET.RequestGPUs))"
 )
 LIMITS_OF_OLD = " && ".join(
-    f"ifThenElse(TARGET._condor_Request{name} =!= undefined, MY.{name} > 0 && TARGET._condor_Request{name} <= MY.{name},"
+    f"ifThenElse(TARGET._condor_Request{name} =!= undefined,"
+    f" MY.{name} > 0 && TARGET._condor_Request{name} <= MY.{name},"
     f" ifThenElse(TARGET.Request{name} =!= undefined, MY.{name} > 0 && TARGET.Request{name} <= MY.{name}, {default}))"
     for name, default in (("Cpus", "1 <= MY.Cpus"), ("Memory", "false"), ("Disk", "false"))
 )
@@ -36,7 +37,20 @@ APPENDED = (
     "((TARGET.FileSystemDomain == MY.FileSystemDomain) || (TARGET.HasFileTransfer))",
 )
 ODD_TEXTS = (
-    *("a && b", "x ? y : z", '("', "||", "it's", "[ a ]", '{ "b" }', "!(", "TARGET.Memory > 99999", "", "a, b ,c", "?:"),
+    *(
+        "a && b",
+        "x ? y : z",
+        '("',
+        "||",
+        "it's",
+        "[ a ]",
+        '{ "b" }',
+        "!(",
+        "TARGET.Memory > 99999",
+        "",
+        "a, b ,c",
+        "?:",
+    ),
     *("&& ||", "R,python", "/* not a comment", "// nor this", "tab\tulator", "=?=", "ünï"),
 )
 STARTS = (
@@ -77,7 +91,7 @@ class Pool:
     free
         Those of them that no job is on, which take part in matching, by their position.
     later
-        The slots as they could be when no job runs, in several moments: with much load and with none, at day and at night.
+        The slots as they could be when no job runs, at several moments: with more load and less, by day and by night.
     changing
         Whether a START looks at what changes with time and load.
     """
@@ -99,12 +113,18 @@ class Job:
     changing
         Whether its Requirements look at what changes with time, load or use.
     disputed
-        Whether there is an ``?:`` without brackets in it: of all operators it binds least in version 23.9, and most in 24.12.
+        Whether HTCondor's own parts differ on it: an ``?:`` without brackets binds least of all operators in version
+        23.9, and most in 24.12; ads and lists within Requirements are read in three ways, by the negotiator, by
+        ``condor_q`` and by the bindings.
+    odd
+        Whether errors and other constants that are no truth values stand in it. The negotiator simplifies Requirements
+        before it evaluates them, and may get another value than ``condor_q`` and the bindings, as of ``true || error``.
     """
 
     ad: Ad
     changing: bool
     disputed: bool = False
+    odd: bool = False
 
     @property
     def later(self) -> Ad:
@@ -166,7 +186,7 @@ def make_pool(seed: int) -> Pool:
     dice = random.Random(seed)
     builder = _Builder(dice)
     for number in range(dice.randint(1, 4)):
-        host = _host(dice, f"node{number + 1}")
+        host = random_host(dice, f"node{number + 1}")
         if dice.random() < 0.15:
             host["Start"] = dice.choice(STARTS_THAT_CHANGE)
             builder.changing = True
@@ -174,12 +194,11 @@ def make_pool(seed: int) -> Pool:
             _partitionable(builder, host)
         else:
             _static(builder, host)
-    return Pool(
-        tuple(builder.now), tuple(builder.free), tuple(tuple(ads) for ads in builder.later), builder.changing
-    )
+    return Pool(tuple(builder.now), tuple(builder.free), tuple(tuple(ads) for ads in builder.later), builder.changing)
 
 
-def _host(dice: random.Random, name: str) -> Ad:
+def random_host(dice: random.Random, name: str) -> Ad:
+    """Return what all slots of a machine tell of it."""
     family = dice.choice((6, 23, 25))
     return {
         "MyType": '"Machine"',
@@ -200,7 +219,7 @@ def _host(dice: random.Random, name: str) -> Ad:
         "Label": quoted(dice.choice(ODD_TEXTS)),
         "Software": dice.choice(('"R,python"', '"python, julia"', '""', "undefined")),
         "Racks": dice.choice(('{ "r1","r2" }', '{ "r2" }', "{  }", '{ 1,"R1",undefined }')),
-        "Tags": f'[ level = {dice.randint(0, 4)}; zone = {quoted(dice.choice(ODD_TEXTS))}; deep = [ n = {dice.randint(0, 2)} ] ]',
+        "Tags": f"[ level = {dice.randint(0, 4)}; zone = {_odd_text(dice)}; deep = [ n = {dice.randint(0, 2)} ] ]",
         "Speed": dice.choice(("CpuFamily * 10 + 1", "TARGET.MinFamily * 2", "SpeedBase / 2", "real(CpuFamily)")),
         "SpeedBase": dice.choice(("100", "CpuFamily * CpuFamily", '"fast"')),
         "Broken": dice.choice(("error", "1 / 0", '"x" + 1')),
@@ -208,6 +227,10 @@ def _host(dice: random.Random, name: str) -> Ad:
         "Mips": str(dice.choice((1000, 20000, 35572))),
         "MachineResources": '"Cpus Memory Disk Swap GPUs"',
     }
+
+
+def _odd_text(dice: random.Random) -> str:
+    return quoted(dice.choice(ODD_TEXTS))
 
 
 def _resources(cpus: int, memory: int, disk: int, gpus: int) -> Ad:
@@ -279,7 +302,7 @@ def _parts(dice: random.Random, cpus: int, memory: int, gpus: int) -> list[tuple
     """Return what jobs have taken of a partitionable slot: nothing, something or all."""
     if dice.random() < 0.35:
         return []
-    taken = []
+    taken: list[tuple[int, int, int]] = []
     while cpus > 0 and memory > 127 and len(taken) < 4:
         part = (dice.randint(1, cpus), dice.randint(1, memory // 128) * 128, dice.randint(0, gpus))
         taken.append(part)
@@ -329,7 +352,7 @@ def _job(dice: random.Random, number: int) -> Job:
         "Kind": dice.choice(('"K1"', '"k2"', '"K3"')),
         "Sites": dice.choice(('"K1,K2"', '"r1, r2"', '"a && b,x ? y : z"', '""')),
         "Names": dice.choice(('{ "K1","x" }', '{ "k2",1,2.0 }', "{  }", "{ MinFamily,25 }")),
-        "Profile": f"[ least = {dice.choice((2, 20, 24, 90))}; of = [ kind = {quoted(dice.choice(ODD_TEXTS))} ] ]",
+        "Profile": f"[ least = {dice.choice((2, 20, 24, 90))}; of = [ kind = {_odd_text(dice)} ] ]",
         "MinFamily": dice.choice(("2", "20", "24", "Chain1", '"20"')),
         "Chain1": dice.choice(("Chain2 + 1", "Chain2 * 2", "MY.Chain2 ?: 3", "Missing ?: 6")),
         "Chain2": dice.choice(("5", "12", "RequestCpus", "Chain3", "undefined")),
@@ -345,12 +368,17 @@ def _job(dice: random.Random, number: int) -> Job:
         ad["Policy"] = wanted
         wanted = dice.choice(("Policy", "MY.Policy", "(Policy)", "Policy ?: false", "(Policy) =?= true"))
     ad["Requirements"] = _with_appended(dice, wanted)
-    return Job(ad, changing=maker.changing or large, disputed=maker.disputed)
+    # Errors may also come by way of attributes, the slot's Speed among them.
+    named = any(name in f"{wanted} {ad.get('Policy')}".lower() for name in ("chain", "minfamily", "speed", "names"))
+    odd = maker.odd or (named and (ad["Chain3"] in ("1 / 0", "Chain1") or ad["MinFamily"] == '"20"'))
+    return Job(ad, maker.changing or large, maker.disputed, odd)
 
 
 def _requests(dice: random.Random) -> Ad:
     ad = {
-        "RequestCpus": dice.choice(("1", "1", "1", "1", "2", "2", "4", "12", "64", "ifThenElse(WantAvx =?= true, 2, 1)")),
+        "RequestCpus": dice.choice(
+            ("1", "1", "1", "1", "2", "2", "4", "12", "64", "ifThenElse(WantAvx =?= true, 2, 1)")
+        ),
         "RequestMemory": dice.choice(
             (*("100",) * 5, "1000", "1024", "3000", "8192", "30000", "900000", "ImageSize / 10", "RequestCpus * 700")
         ),
@@ -370,14 +398,20 @@ def _with_appended(dice: random.Random, wanted: str) -> str:
     return " && ".join([f"({wanted})", *appended]) if dice.random() < 0.9 else " && ".join([*appended, f"({wanted})"])
 
 
+JOINED = ("{} && {}", "{} || {}")
+ELVIS = "({}) ?: ({})"
+FORMS = (*JOINED * 3, "{} || {}", "!{}", "{} ? {} : {}", ELVIS, "ifThenElse({}, {}, {})")
+
+
 class _Maker:
-    """Makes a requirement at random; `changing` and `disputed` tell the same of it as those of `Job`."""
+    """Makes a requirement at random; `changing`, `disputed` and `odd` tell the same of it as those of `Job`."""
 
     def __init__(self, dice: random.Random, changes: bool) -> None:
         self.dice = dice
         self.changes = changes
         self.changing = False
         self.disputed = False
+        self.odd = False
         self.plain = True  # every clause must hold as it stands: none is within a tree
 
     def requirement(self) -> str:
@@ -398,26 +432,14 @@ class _Maker:
     def _tree(self, depth: int) -> str:
         if depth == 0 or self.dice.random() < 0.1:
             return self._clause() if self.dice.random() < 0.75 else self._odd()
-        a, b, c = (lambda: self._tree(depth - 1) for _ in range(3))
-        kind = self.dice.randrange(11)
-        if kind < 3:
-            return f"{self._bracket(a())} && {self._bracket(b())}"
-        if kind < 7:
-            return f"{self._bracket(a())} || {self._bracket(b())}"
-        if kind == 7:
-            return f"!({a()})"
-        if kind == 8:
-            return f"({a()}) ? ({b()}) : ({c()})"
-        if kind == 9:
-            if self.dice.random() < 0.1:
-                self.disputed = True
-                return f"({a()}) ?: ({b()})"
-            return f"(({a()}) ?: ({b()}))"
-        return f"ifThenElse({a()}, {b()}, {c()})"
-
-    def _bracket(self, part: str) -> str:
-        """Leave brackets out at times: what is meant changes with that, and all must read it alike."""
-        return part if self.dice.random() < 0.3 else f"({part})"
+        form = self.dice.choice(FORMS)
+        parts = [self._tree(depth - 1) for _ in range(form.count("{}"))]
+        if form == ELVIS:
+            whole = self.dice.random() < 0.9
+            self.disputed = self.disputed or not whole
+            return f"({form.format(*parts)})" if whole else form.format(*parts)
+        # Brackets are left out at times: what is meant changes with that, and all must read it alike.
+        return form.format(*(part if form in JOINED and self.dice.random() < 0.3 else f"({part})" for part in parts))
 
     # --- leaves that hold on many pairs
 
@@ -484,9 +506,9 @@ class _Maker:
         return self.dice.choice(
             (
                 f"toUpper({self._of_slot('Kind', 'Label')})",
-                f"strcat({self._of_slot('Kind')}, {quoted(self.dice.choice(ODD_TEXTS))})",
+                f"strcat({self._of_slot('Kind')}, {_odd_text(self.dice)})",
                 f"substr({self._of_slot('OpSysAndVer')}, 0, 6)",
-                f"ifThenElse({self._of_slot('HasAvx')}, {self._of_slot('Kind')}, {quoted(self.dice.choice(ODD_TEXTS))})",
+                f"ifThenElse({self._of_slot('HasAvx')}, {self._of_slot('Kind')}, {_odd_text(self.dice)})",
             )
         )
 
@@ -503,7 +525,7 @@ class _Maker:
         return self.dice.choice(
             (
                 f"member({self._of_slot('Kind')}, {self._of_job('Names')})",
-                f"member({self._text()}, {{ {self._text()}, {quoted(self.dice.choice(ODD_TEXTS))}, {self._number(0)} }})",
+                f"member({self._text()}, {{ {self._text()}, {_odd_text(self.dice)}, {self._number(0)} }})",
                 f"stringListMember({self._of_slot('Kind')}, {self._of_job('Sites')})",
                 f"stringListIMember({self._text()}, {self._of_slot('Software')})",
                 f'{self._of_slot("Racks")}[0] == "r1"',
@@ -562,14 +584,16 @@ class _Maker:
         )
 
     def _nested_clause(self) -> str:
+        if self.dice.random() < 0.1:
+            self.disputed = True
+            return self.dice.choice(("[ a = CpuFamily; b = a > 5 ].b", "[ a = TARGET.CpuFamily; b = a > 5 ].b"))
         return self.dice.choice(
             (
                 f"{self._of_slot('Tags')}.level >= {self.dice.randint(0, 4)}",
                 "TARGET.Tags.deep.n < 2",
-                f"Tags.zone == {quoted(self.dice.choice(ODD_TEXTS))}",
+                f"Tags.zone == {_odd_text(self.dice)}",
                 "MY.Profile.least <= TARGET.CpuFamily",
-                f"Profile.of.kind =!= {quoted(self.dice.choice(ODD_TEXTS))}",
-                "[ a = CpuFamily; b = a > 5 ].b",
+                f"Profile.of.kind =!= {_odd_text(self.dice)}",
                 "{ 1, 2, 30 }[2] > TARGET.CpuFamily",
                 "TARGET.Tags.missing =?= undefined",
             )
@@ -578,6 +602,10 @@ class _Maker:
     # --- leaves that seldom hold, or are no truth values
 
     def _odd(self) -> str:
+        self.odd = True
+        if self.dice.random() < 0.1:
+            self.disputed = True
+            return self.dice.choice(("{ 1 }", "[ a = 1 ]"))
         return self.dice.choice(
             (
                 "undefined",
@@ -585,12 +613,10 @@ class _Maker:
                 "false",
                 "0",
                 '"true"',
-                quoted(self.dice.choice(ODD_TEXTS)),
+                _odd_text(self.dice),
                 self._of_slot("Missing"),
                 self._of_slot("Broken"),
                 "1 / 0 == 1",
-                "{ 1 }",
-                "[ a = 1 ]",
                 f"{self._text()} + 1",
                 f"{self._text()} > {self._number()}",
                 self._of_job("Chain3"),

@@ -2,8 +2,8 @@
 
 ``condor_q`` judges ads from files: ``-jobads`` and ``-slotads``. What it does with them, by its sources and as seen:
 
-- ``-better-analyze:summary`` counts, for each job, the slots whose both sides match as they stand: partitionable ones with
-  what is left of them, and dynamic ones, too; claimed ones count like others.
+- ``-better-analyze:summary`` counts, for each job, the slots whose both sides match as they stand: partitionable ones
+  with what is left of them, and dynamic ones, too; claimed ones count like others.
 - ``-unmatchable`` lists the jobs that no slot takes, dynamic slots left out; a partitionable slot whose
   WithinResourceLimits is false for the job is looked at once more with its TotalSlot values in place of what is left.
 """
@@ -46,7 +46,7 @@ class Said:
 
     @property
     def truth(self) -> Truth:
-        """What a verdict must agree with: parts of a partitionable slot are there for the jobs that they were made for."""
+        """What a verdict must agree with; a dynamic slot is there for the job that it was made for, and no other."""
         return Truth(self.free > 0, self.whole > 0 or self.later > 0 or not self.unmatchable)
 
 

@@ -5,7 +5,7 @@ from snakemake_logger_plugin_htcondor.matching import judge
 
 from tests.truth_ads import Ad, Tally, Truth, long_form, make_jobs, make_pool, word_of
 
-SEEDS = range(1000, 1035)
+SEEDS = range(1000, 1100)
 JOBS = 10
 
 
@@ -36,6 +36,6 @@ def test_verdicts_on_random_jobs_and_pools_are_those_of_the_bindings():
             could = any(match(ad, slot) for slot in whole) or any(match(ad_later, slot) for slot in later)
             tally.add(word_of(judge, ad, slots), Truth(free, could), pool, job)
     assert not tally.wrong, f"{tally}\n" + "\n".join(tally.wrong[:5])
-    assert tally.share >= 0.95, f"{tally}\n" + "\n".join(tally.missed[:5])
+    assert tally.share >= 0.97, f"{tally}\n" + "\n".join(tally.missed[:5])
     for kind in ("free", "could", "never"):
-        assert sum(count for (truth, _), count in tally.words.items() if truth == kind) >= len(SEEDS), str(tally)
+        assert sum(count for (truth, _), count in tally.words.items() if truth == kind) >= 80, str(tally)

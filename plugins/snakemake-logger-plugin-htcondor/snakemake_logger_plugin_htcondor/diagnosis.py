@@ -369,7 +369,9 @@ def _jobs_on(slot: classad.ClassAd) -> int:
 
 def _turn(job: classad.ClassAd, pool: Pool) -> str:
     """Say whose turn it is: the user's effective priority, and how many have a better one and idle or running jobs."""
-    user = str(job.get("AccountingGroup") or job.get("User") or "")
+    user = str(job.get("User") or "")
+    if group := str(job.get("AccountingGroup") or ""):
+        user = f"{group}@{user.partition('@')[2]}"
     users = {str(ad.get("Name")): ad for ad in pool.accounting if ad.get("IsAccountingGroup") is not True}
     if user not in users:
         return ""

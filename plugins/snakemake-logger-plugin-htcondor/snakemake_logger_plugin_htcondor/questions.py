@@ -129,6 +129,17 @@ def _schedd(collector: Any) -> Mapping[str, Any]:
     return _values(found[0]) if found else {}
 
 
+def users(machine: str) -> list[str]:
+    """Return whose jobs are on a node."""
+    quoted = machine.replace("\\", "\\\\").replace('"', '\\"')
+    ads = htcondor.Collector().query(
+        htcondor.AdType.Startd,
+        constraint=f'Machine == "{quoted}" && RemoteUser =!= undefined',
+        projection=["RemoteUser"],
+    )
+    return sorted({str(ad["RemoteUser"]) for ad in ads})
+
+
 def remove(cluster: int, reason: str) -> bool:
     """Remove a job that still waits; return whether it did."""
     # A reason alone is dropped by the bindings (24.12): it has to come with a code.
@@ -139,7 +150,8 @@ def remove(cluster: int, reason: str) -> bool:
 
 
 QUESTIONS: dict[str, Callable[..., Any]] = {
-    question.__name__: question for question in (hello, queue, held, history, slots, negotiator, diagnoses, remove)
+    question.__name__: question
+    for question in (hello, queue, held, history, slots, negotiator, diagnoses, users, remove)
 }
 
 

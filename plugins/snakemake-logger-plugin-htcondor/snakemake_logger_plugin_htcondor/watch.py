@@ -283,8 +283,19 @@ class Watch:
             # Snakemake's own removals are no news: what was behind each is said elsewhere.
             if job.reason and not job.reason.startswith(("Python-initiated", "Snakemake")):
                 self._say("error", f"{_name(job)} {change.text}")
+        elif change.kind == "evicted":
+            self._say("warning", f"{_name(job)} {change.text}{self._who_is_on(job.host)}")
         elif change.text:
             self._say("warning" if change.kind != "reconnected" else "info", f"{_name(job)} {change.text}")
+
+    def _who_is_on(self, host: str) -> str:
+        """Say whose jobs are on a node now: who took a job's place, where HTCondor gives no reason."""
+        try:
+            users = self._asker.ask("users", 10.0, machine=host)
+        except NoAnswer:
+            return ""
+        others = [user for user in users if user.partition("@")[0] != getpass.getuser()]
+        return f". {host} runs jobs of {listed(others)} now" if others else ""
 
     def _failure(self, job: Job) -> str:
         parts = [f"{_name(job)} {events.failure(job)}"]
