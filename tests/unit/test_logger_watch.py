@@ -1,5 +1,6 @@
 """A run that is watched: what is said of its jobs, by what the event log, the queue and the executor tell."""
 
+import getpass
 import json
 import time
 from dataclasses import asdict
@@ -23,7 +24,7 @@ class FakeAsker:
     """Answers as it is told; an answer that is an error is raised."""
 
     def __init__(self):
-        self.answers = {"queue": [], "negotiator": "", "held": {}, "remove": True}
+        self.answers = {"queue": [], "negotiator": "", "held": {}, "remove": True, "users": []}
         self.asked = []
         self.closed = False
 
@@ -516,6 +517,36 @@ def test_an_eviction_and_the_next_start_are_said_in_that_order(watched):
     assert [words.partition(") ")[2].partition(" ")[0] for _, words in said] == ["was", "starts"]
 
 
+def test_who_took_the_place_of_an_evicted_job_is_said(watched):
+    run = watched()
+    run.submit(7)
+    run.asker.answers["users"] = [f"{getpass.getuser()}@pool", "alice@pool"]
+    run.happens(execute("ep1"), text(4))
+    ((_, words),) = run.look()
+    assert words.endswith("; it waits in the queue again. ep1 runs jobs of alice@pool now")
+    assert run.asker.asked == [("users", {"machine": "ep1"})]
+
+
+@pytest.mark.parametrize("users", [SILENT, [f"{getpass.getuser()}@pool"], []])
+def test_where_no_one_else_is_known_to_be_on_the_node_nothing_is_said_of_it(watched, users):
+    run = watched()
+    run.submit(7)
+    run.asker.answers["users"] = users
+    run.happens(execute("ep1"), text(4))
+    ((_, words),) = run.look()
+    assert words.endswith("; it waits in the queue again")
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_the_node_that_a_job_was_evicted_from_is_looked_at_not_the_one_it_is_on_now(watched, at_once):
+    run = watched()
+    run.submit(7)
+    run.happens(execute("ep1"))
+    said = run.happens(text(4), execute("ep2", 9)) if at_once else run.happens(text(4)) + run.happens(execute("ep2", 9))
+    assert len(said) == 2
+    assert run.asker.asked == [("users", {"machine": "ep1"})]
+
+
 def test_what_snakemake_itself_removes_is_no_news(watched):
     run = watched()
     run.submit(7, 8)
@@ -682,6 +713,7 @@ def test_the_thread_goes_on_whatever_fails_in_it_and_each_failure_is_counted(mon
     while time.monotonic() < end and not (set(watch.failures) == failures and min(watch.failures.values()) > 2):
         time.sleep(0.01)
     assert watch._thread.is_alive()
+    watch.failed("7")
     (tmp_path / "run.log").write_text(execute("ep1") + text(9))
     watch.close()
     assert said == ["predict (job 7.0) was removed: via condor_rm (by user submit)"], (

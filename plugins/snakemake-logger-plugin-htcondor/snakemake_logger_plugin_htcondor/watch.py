@@ -284,7 +284,7 @@ class Watch:
             if job.reason and not job.reason.startswith(("Python-initiated", "Snakemake")):
                 self._say("error", f"{_name(job)} {change.text}")
         elif change.kind == "evicted":
-            self._say("warning", f"{_name(job)} {change.text}{self._who_is_on(job.host)}")
+            self._say("warning", f"{_name(job)} {change.text}{self._who_is_on(change.host)}")
         elif change.text:
             self._say("warning" if change.kind != "reconnected" else "info", f"{_name(job)} {change.text}")
 
