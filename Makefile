@@ -10,7 +10,7 @@ POOL ?= loan-pool
 MINUTES ?= 20
 POOL_OPTIONS := --name $(POOL) --nodes $(NODES)
 
-.PHONY: help setup run submit follow report dag schema sample docs lint format test test-unit test-workflow test-pool \
+.PHONY: help setup run submit follow report dag schema sample docs doctor lint format test test-unit test-workflow test-pool \
 	test-nfs test-storm bench bench-dagman bench-nfs bench-scale bench-schedd lock clean install-profile \
 	pool-up pool-run pool-status pool-shell pool-down pool-purge
 
@@ -43,6 +43,10 @@ sample: setup ## make the shipped sample again (same bytes: the seed is fixed)
 
 docs: setup ## write config/README.md and the JSON schema from scripts/shared/config.py
 	@$(BIN)/python -m scripts.tools.config_docs
+
+doctor: setup ## check pool, folder and requests before a run: make doctor [CONFIG=your.yaml]
+	@$(BIN)/python -m snakemake_logger_plugin_htcondor.doctor -- --profile htcondor \
+		$(if $(CONFIG),--configfile $(CONFIG))
 
 install-profile: ## make `snakemake --profile htcondor` find profiles/htcondor
 	@scripts/tools/install_profile.sh

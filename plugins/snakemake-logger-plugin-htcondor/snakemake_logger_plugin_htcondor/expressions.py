@@ -23,9 +23,8 @@ TOKEN = re.compile(
 OPEN, CLOSE = "([{", ")]}"
 WORDS = {"true", "false", "undefined", "error", "is", "isnt"}
 OWN, OTHER = "my", "target"
-# HTCondor's versions don't agree on what it means beside other operators: it binds least in 23.9, most in 24.12 (seen).
-# It stands among the functions of a leaf that holds it.
 ELVIS = "?:"
+DISPUTED = "[?:]"  # stands among the functions of a leaf: see `_is_disputed`
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ def _tokens(text: str) -> Iterator[Token]:
 
 
 def _parse(text: str, tokens: Sequence[Token]) -> Node:
-    if _is_ambiguous(tokens):
+    if _disputes(_signs_outside(tokens)):
         return _leaf(text, tokens)
     if (choice := _choice(text, tokens)) is not None:
         return choice
@@ -131,14 +130,66 @@ def _parse(text: str, tokens: Sequence[Token]) -> Node:
     return _leaf(text, tokens)
 
 
-def _is_ambiguous(tokens: Sequence[Token]) -> bool:
-    """Tell whether ``?:`` stands beside another operator with no bracket between them."""
-    depth, signs = 0, set()
+def _is_disputed(tokens: Sequence[Token]) -> bool:
+    """Tell whether a text holds what HTCondor's parts and versions read differently.
+
+    That is ``?:`` beside another operator with no bracket between them (it binds least in 23.9, most in the bindings'
+    24.12), and a name without a scope in an ad literal, which the negotiator looks up elsewhere than the bindings do
+    (both seen).
+    """
+    groups: list[set[str]] = [set()]
+    before = Token("sign", "", 0, 0)
+    for number, token in enumerate(tokens):
+        sign = token.kind == "sign"
+        literal = sign and token.text == "[" and before.kind == "sign" and before.text not in tuple(CLOSE)
+        if literal and _looks_up(tokens[number:]):
+            return True
+        if sign and token.text in OPEN:
+            groups.append(set())
+        elif sign and token.text in (*CLOSE, ","):
+            if _disputes(groups[-1]):
+                return True
+            groups[-1].clear()
+            if token.text != "," and len(groups) > 1:
+                groups.pop()
+        elif _is_operator(token):
+            groups[-1].add(token.text)
+        before = token
+    return _disputes(groups[-1])
+
+
+def _looks_up(tokens: Sequence[Token]) -> bool:
+    """Tell whether an ad literal, with which the tokens begin, names an attribute without a scope."""
+    depth = 0
+    for number, token in enumerate(tokens):
+        depth += _step(token)
+        if depth == 0:
+            return False
+        around = tokens[number - 1].text, tokens[number + 1].text if number + 1 < len(tokens) else ""
+        is_own = around[1] == "=" or around[0] == "." or _name(token) in (OWN, OTHER)
+        if _names(token) and not is_own and around[1] != "(":
+            return True
+    return False
+
+
+def _signs_outside(tokens: Sequence[Token]) -> set[str]:
+    """Return the operators that stand in no bracket."""
+    signs, depth = set(), 0
     for token in tokens:
         depth += _step(token)
-        if depth == 0 and (token.kind == "sign" or token.text.lower() in ("is", "isnt")):
+        if depth == 0 and _is_operator(token):
             signs.add(token.text)
-    return ELVIS in signs and bool(signs - {ELVIS, ".", *CLOSE})
+    return signs
+
+
+def _is_operator(token: Token) -> bool:
+    if token.kind == "sign":
+        return token.text not in (".", *CLOSE)
+    return token.text.lower() in ("is", "isnt")
+
+
+def _disputes(signs: set[str]) -> bool:
+    return ELVIS in signs and len(signs) > 1
 
 
 def _choice(text: str, tokens: Sequence[Token]) -> Choice | None:
@@ -218,10 +269,8 @@ def _name(token: Token) -> str:
 
 
 def _leaf(text: str, tokens: Sequence[Token]) -> Leaf:
-    references, functions = set(), set()
+    references, functions = set(), {DISPUTED} if _is_disputed(tokens) else set()
     for number, token in enumerate(tokens):
-        if token.text == ELVIS and token.kind == "sign":
-            functions.add(ELVIS)
         if not _names(token):
             continue
         before = tokens[number - 1].text if number else ""

@@ -20,7 +20,7 @@ import classad2 as classad
 # up in the other. Without it, such a name is undefined (seen).
 import htcondor2  # noqa: F401
 
-from .expressions import ELVIS, OTHER, OWN, All, Choice, Leaf, Node, Not, Reference, conjuncts, parse, unparse
+from .expressions import DISPUTED, OTHER, OWN, All, Choice, Leaf, Node, Not, Reference, conjuncts, parse, unparse
 
 
 class Word(StrEnum):
@@ -48,7 +48,7 @@ CHANGING = frozenset(
         *("totalvirtualmemory", "virtualmemory", "offline", "machinelastmatchtime", "jobstatus"),
     )
 )
-CHANGING_FUNCTIONS = frozenset(("time", "random", "formattime", "daytime", "eval", "unresolved", ELVIS))
+CHANGING_FUNCTIONS = frozenset(("time", "random", "formattime", "daytime", "eval", "unresolved", DISPUTED))
 DEPTH = 20  # of attributes that refer to each other
 
 

@@ -1,0 +1,84 @@
+"""Asks HTCondor in a process of its own for each question, and no longer than a deadline.
+
+The bindings keep all of Python waiting while a daemon is silent, whatever thread asks; a process can be given up.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+END_SECONDS = 15.0  # for a process that is told to end and has jobs to remove
+WITH_JOBS = ("match", "probe")
+
+
+class NoAnswer(Exception):  # noqa: N818 - it is the answer that is missing
+    """There is no answer; the text says why."""
+
+
+def ask(question: str, seconds: float, /, **about: Any) -> Any:
+    """Ask a question of `questions.py` and return its answer.
+
+    Raises
+    ------
+    NoAnswer
+        Where none came in time, or an error.
+    """
+    child = subprocess.Popen(
+        [sys.executable, "-m", f"{__package__}.questions"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        encoding="utf-8",
+        start_new_session=True,  # Ctrl-C is for the doctor, which then ends it in order
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )
+    try:
+        said, _ = child.communicate(json.dumps({"question": question, "about": about}), timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise NoAnswer(f"no answer within {seconds:.0f} s") from None
+    finally:
+        _end(child, END_SECONDS if question in WITH_JOBS else 0.0)
+    try:
+        answer = json.loads(said.splitlines()[-1])
+    except (ValueError, IndexError):
+        raise NoAnswer(f"the process that asks ended with exit code {child.returncode}") from None
+    if "error" in answer:
+        raise NoAnswer(answer["error"])
+    return answer["answer"]
+
+
+def _end(child: "subprocess.Popen[str]", patience: float) -> None:
+    """End a process: in order where it needs that, else by force; one that hangs in the kernel is left to it."""
+    for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 2.0)):
+        if child.poll() is not None:
+            break
+        if not seconds:
+            continue
+        child.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(seconds)
+    for pipe in (child.stdin, child.stdout):
+        with contextlib.suppress(OSError, ValueError):
+            if pipe:
+                pipe.close()
+
+
+def ask_all(questions: Mapping[str, tuple[float, Mapping[str, Any]]]) -> dict[str, Any]:
+    """Ask several questions at once; return the answers by question, a NoAnswer where there is none."""
+
+    def one(question: str) -> Any:
+        seconds, about = questions[question]
+        try:
+            return ask(question, seconds, **about)
+        except NoAnswer as problem:
+            return problem
+
+    with ThreadPoolExecutor(max_workers=len(questions)) as threads:
+        return dict(zip(questions, threads.map(one, questions), strict=True))

@@ -1,0 +1,335 @@
+"""What is asked of HTCondor: a process of its own for each question (`asking.py` says why).
+
+A question comes as JSON on standard input, and the answer, or the error, leaves as the last line of standard output.
+All jobs that are submitted here carry `ATTRIBUTE` and the doctor's nonce, and leave the queue by themselves after
+`LIFE` seconds where nobody could remove them.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import classad2 as classad
+import htcondor2 as htcondor
+
+from ..diagnosis import Pool, diagnose
+from ..matching import Word, judge, state_of
+from ..words import count
+from .nodes import MOST_STARTS
+
+ATTRIBUTE = "SnakemakeDoctor"
+NONCE = "SnakemakeDoctorNonce"
+LIFE = 900
+NOT_DYNAMIC = "DynamicSlot =!= true"
+USUAL_PLACES = ("/etc/condor/condor_config", "/usr/local/etc/condor_config", "~condor/condor_config")
+LOOK_SECONDS = 0.1
+PROBE_MEMORY = 64
+SHOWN = ("Name", "Machine", "MyAddress", "CondorVersion")
+
+
+def bindings() -> dict[str, str]:
+    """Return the version of the bindings, and where HTCondor's configuration is."""
+    chosen = os.environ.get("CONDOR_CONFIG")
+    places = [chosen] if chosen else list(USUAL_PLACES)
+    found = [place for place in places if place == "ONLY_ENV" or Path(place).expanduser().exists()]
+    return {
+        "version": str(htcondor.version()),
+        "configuration": found[0] if found else "",
+        "looked": ", ".join(places),
+        "collector": str(htcondor.param.get("COLLECTOR_HOST") or ""),
+    }
+
+
+def collector() -> dict[str, Any]:
+    """Return what the collector tells of the pool: itself, its daemons, and its slots."""
+    asked = htcondor.Collector()
+    located = asked.locate(htcondor.DaemonType.Collector)
+    names = ("Machine", "TotalSlotCpus", "TotalSlotMemory", "Cpus", "Memory", "State", "Offline", "Draining")
+    slots = asked.query(
+        htcondor.AdType.Startd, constraint=NOT_DYNAMIC, projection=[*names, *SHOWN, "SlotType", "PartitionableSlot"]
+    )
+    return {
+        "collector": _shown(located),
+        "negotiators": [_shown(ad) for ad in asked.query(htcondor.AdType.Negotiator)],
+        "slots": [
+            {
+                "name": str(ad.get("Name")),
+                "machine": str(ad.get("Machine")),
+                "cores": _number(ad, "TotalSlotCpus") or _number(ad, "Cpus"),
+                "memory": _number(ad, "TotalSlotMemory") or _number(ad, "Memory"),
+                "state": "busy" if state_of(ad) == "free" and _is_full(ad) else state_of(ad),
+                "version": str(ad.get("CondorVersion", "")),
+            }
+            for ad in slots
+        ],
+    }
+
+
+def _is_full(slot: classad.ClassAd) -> bool:
+    """Whether a partitionable slot has less left than a probe asks for."""
+    return _number(slot, "Cpus") < 1 or _number(slot, "Memory") < PROBE_MEMORY
+
+
+def schedd() -> dict[str, Any]:
+    """Return who the schedd of this host is, and whom it takes us for, at the level that a submission needs."""
+    located = htcondor.Collector().locate(htcondor.DaemonType.Schedd)
+    answer: dict[str, Any] = {"schedd": _shown(located)}
+    try:
+        said = htcondor.ping(located, "WRITE")
+        answer |= {
+            "user": str(said.get("MyRemoteUserName", "")),
+            "methods": str(said.get("AuthMethods", "")),
+            "may_write": said.get("AuthorizationSucceeded") is True,
+        }
+    except Exception as error:
+        answer["refused"] = _words(error)
+        htcondor.ping(located)  # where this fails, too, the schedd doesn't answer at all
+    return answer
+
+
+def negotiator() -> dict[str, Any]:
+    """Return who the negotiator is, once it has answered; nobody, where the collector knows of none."""
+    found = htcondor.Collector().query(htcondor.AdType.Negotiator)
+    if not found:
+        return {}
+    htcondor.ping(found[0])
+    return _shown(found[0])
+
+
+def space(folder: str, scratch: str) -> dict[str, Any]:
+    """Return free and total bytes of two folders on this host, and its table of mounts."""
+    found: dict[str, Any] = {"mountinfo": Path("/proc/self/mountinfo").read_text().splitlines()}
+    for name, path in (("folder", folder), ("scratch", scratch)):
+        usage = shutil.disk_usage(path)
+        found[name] = [usage.free, usage.total]
+    return found
+
+
+# --- could the jobs of a run match ---
+
+
+def match(descriptions: Sequence[Mapping[str, str]], nonce: str, shared: bool) -> list[dict[str, str]]:
+    """Judge jobs as they would really be: submitted, held from the start, read back whole, and removed.
+
+    So what the access point's configuration makes of a job counts, too: SUBMIT_ATTRS, job transforms, requirements that
+    condor_submit adds. A description that HTCondor refuses has the word REFUSED.
+    """
+    slots = htcondor.Collector().query(htcondor.AdType.Startd, constraint=NOT_DYNAMIC)
+    schedd = htcondor.Schedd()
+    answers = []
+    try:
+        for description in descriptions:
+            own = {**_own(nonce), "executable": "/bin/true", "hold": "true", "batch_name": "doctor"}
+            transfer = {} if shared else {"should_transfer_files": "YES", "when_to_transfer_output": "ON_EXIT"}
+            try:
+                cluster = schedd.submit(htcondor.Submit({**transfer, **description, **own})).cluster()
+            except Exception as error:
+                answers.append({"word": "REFUSED", "reason": _words(error), "remedy": ""})
+                continue
+            (job,) = schedd.query(constraint=f"ClusterId == {cluster}")
+            answers.append(_judged(job, slots))
+    finally:
+        remove(nonce)
+    return answers
+
+
+def _judged(job: classad.ClassAd, slots: Sequence[classad.ClassAd]) -> dict[str, str]:
+    found = judge(job, slots)
+    if found.word is Word.FITS:
+        fitting = sum(pair.fits for pair in found.pairs)
+        share = f"{fitting} of {count(len(found.pairs), 'slot')}"
+        return {"word": found.word.value, "reason": f"{share} would take it right now", "remedy": ""}
+    told = diagnose(job, slots, Pool())
+    return {"word": told.word.value, "reason": told.reason, "remedy": told.remedy}
+
+
+def _own(nonce: str) -> dict[str, str]:
+    return {
+        f"+{ATTRIBUTE}": "true",
+        f"+{NONCE}": f'"{nonce}"',
+        "periodic_remove": f"time() - QDate > {LIFE}",
+    }
+
+
+def remove(nonce: str) -> bool:
+    """Remove all jobs of this doctor; return whether none is left in the queue."""
+    constraint = f'{ATTRIBUTE} =?= true && {NONCE} == "{nonce}"'
+    schedd = htcondor.Schedd()
+    for _ in range(20):
+        jobs = schedd.query(constraint=constraint, projection=["JobStatus"])
+        if not jobs:
+            return True
+        if any(job.get("JobStatus") != 3 for job in jobs):
+            schedd.act(htcondor.JobAction.Remove, constraint, reason="the doctor is done")
+        time.sleep(0.25)
+    return False
+
+
+# --- a probe on each node ---
+
+
+def probe(nodes: Sequence[str], folder: str, nonce: str, python: str, names: Sequence[str], seconds: float) -> Any:
+    """Run the probe on each node, all at once; return what each has said, and when this host's clock saw it.
+
+    What the jobs take along, and what they say, lies in a folder on this host's own disk: the working folder may be the
+    one thing that is wrong.
+
+    Returns
+    -------
+    list
+        For each node: "node"; "output", what it said, empty where it didn't end; "began" and "seen", between which its
+        clock was read; "held", why HTCondor holds the job; "started"; "given_back", why it came back, each time.
+    """
+    own = Path(folder) / ".snakemake" / "htcondor-doctor" / nonce
+    with tempfile.TemporaryDirectory(prefix="htcondor-doctor-") as place:
+        for name in ("probe.sh", "versions.py"):
+            shutil.copy(Path(__file__).with_name(name), place)
+        (Path(place) / "names.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+        watch = _Watch(place, own, nodes)
+        try:
+            description = _probe_job(place, folder, nonce, python)
+            items = iter([{"Number": str(n), "Node": node} for n, node in enumerate(nodes)])
+            htcondor.Schedd().submit(htcondor.Submit(description), itemdata=items)
+            watch.until_done(seconds)
+            return watch.found()
+        finally:
+            remove(nonce)
+
+
+def _probe_job(place: str, folder: str, nonce: str, python: str) -> dict[str, str]:
+    words = [folder, nonce, "node-$(Number)", python]
+    quoted = " ".join("'" + word.replace("'", "''").replace('"', '""') + "'" for word in words)
+    return {
+        **_own(nonce),
+        "executable": f"{place}/probe.sh",
+        "arguments": f'"{quoted}"',
+        "initialdir": place,
+        "transfer_input_files": "versions.py,names.txt",
+        "transfer_output_files": '""',
+        "should_transfer_files": "YES",
+        "when_to_transfer_output": "ON_EXIT",
+        "output": "node-$(Number).out",
+        "error": "node-$(Number).err",
+        "log": f"{place}/events.log",
+        "requirements": 'TARGET.Machine == "$(Node)"',
+        "request_cpus": "1",
+        "request_memory": str(PROBE_MEMORY),
+        "request_disk": "10240",
+        "getenv": "false",
+        "batch_name": "doctor",
+    }
+
+
+class _Watch:
+    """What has become of the probes so far."""
+
+    def __init__(self, place: str, own: Path, nodes: Sequence[str]) -> None:
+        self._place, self._own, self._nodes = Path(place), own, nodes
+        self._events: Iterator[Any] | None = None
+        self._looked = time.time()
+        self._began: dict[int, float] = {}
+        self._seen: dict[int, float] = {}
+        self._held: dict[int, str] = {}
+        self._given_back: dict[int, list[str]] = {}
+        self._done: set[int] = set()
+
+    def until_done(self, seconds: float) -> None:
+        """Wait until each probe has ended, is held, or came back too often; at most so many seconds."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and len(self._settled()) < len(self._nodes):
+            self._look()
+            time.sleep(LOOK_SECONDS)
+
+    def _settled(self) -> set[int]:
+        hopeless = {number for number, reasons in self._given_back.items() if len(reasons) >= MOST_STARTS}
+        return self._done | set(self._held) | hopeless
+
+    def _look(self) -> None:
+        before, self._looked = self._looked, time.time()
+        for event in self._new_events():
+            if event.type is htcondor.JobEventType.EXECUTE:
+                self._began.setdefault(event.proc, before)
+            elif event.type is htcondor.JobEventType.JOB_HELD:
+                self._held[event.proc] = str(event.get("HoldReason", "held"))
+            elif event.type in (htcondor.JobEventType.JOB_EVICTED, htcondor.JobEventType.SHADOW_EXCEPTION):
+                reason = str(event.get("Reason") or event.get("Message") or "no reason is told")
+                self._given_back.setdefault(event.proc, []).append(reason)
+            elif event.type in (htcondor.JobEventType.JOB_TERMINATED, htcondor.JobEventType.JOB_ABORTED):
+                self._done.add(event.proc)
+                self._seen.setdefault(event.proc, time.time())
+        for number in range(len(self._nodes)):
+            if number not in self._seen and (self._own / f"node-{number}.seen").exists():
+                self._seen[number] = time.time()
+
+    def _new_events(self) -> Iterator[Any]:
+        log = self._place / "events.log"
+        if self._events is None and log.exists():
+            self._events = htcondor.JobEventLog(str(log)).events(0)
+        return self._events or iter(())
+
+    def found(self) -> list[dict[str, Any]]:
+        """Return what each node has said."""
+        rows = []
+        for number, node in enumerate(self._nodes):
+            file = self._own / f"node-{number}.seen"
+            said = self._place / f"node-{number}.out"
+            row = {
+                "node": node,
+                "output": said.read_text(errors="replace") if number in self._done and said.exists() else "",
+                "began": self._began.get(number),
+                "seen": self._seen.get(number),
+                "held": self._held.get(number, ""),
+                "started": number in self._began,
+                "given_back": self._given_back.get(number, []),
+                "content": "",
+                "owner": None,
+            }
+            with contextlib.suppress(OSError):
+                row |= {"content": file.read_text().strip(), "owner": file.stat().st_uid}
+            rows.append(row)
+        return rows
+
+
+def _shown(ad: Any) -> dict[str, str]:
+    return {
+        "name": str(ad.get("Name", "")),
+        "machine": str(ad.get("Machine", "")),
+        "address": str(ad.get("MyAddress", "")),
+        "version": str(ad.get("CondorVersion", "")),
+    }
+
+
+def _number(ad: Any, name: str) -> float:
+    value = ad.eval(name) if name in ad else 0
+    return float(value) if isinstance(value, int | float) and not isinstance(value, classad.Value) else 0.0
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+QUESTIONS: dict[str, Callable[..., Any]] = {
+    question.__name__: question for question in (bindings, collector, schedd, negotiator, space, match, remove, probe)
+}
+
+
+def _told_to_end(*_: object) -> None:
+    raise SystemExit(1)  # through each `finally`, which removes the jobs
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _told_to_end)
+    asked = json.load(sys.stdin)
+    try:
+        answer = {"answer": QUESTIONS[asked["question"]](**asked["about"])}
+    except Exception as error:
+        answer = {"error": _words(error)}
+    print(json.dumps(answer, default=str))

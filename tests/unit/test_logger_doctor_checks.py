@@ -1,0 +1,405 @@
+"""What the pool's answers mean, how it is told, and the exit code."""
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from snakemake_logger_plugin_htcondor.doctor import asking, checks, cli, compatible, report
+from snakemake_logger_plugin_htcondor.doctor.asking import NoAnswer
+from snakemake_logger_plugin_htcondor.doctor.plan import Plan, PlanError, PlannedJob, Request
+from snakemake_logger_plugin_htcondor.doctor.report import Check, Result
+
+ROOT = Path(__file__).resolve().parents[2]
+SILENT = NoAnswer("no answer within 5 s")
+
+
+def daemon(name, version="23.9.6"):
+    return {
+        "name": name,
+        "machine": name,
+        "address": "<10.0.0.1:9618?alias=x>",
+        "version": f"$CondorVersion: {version} 2024-08-08 $",
+    }
+
+
+def slot(machine, state="free", cores=2.0, version="23.9.6"):
+    return {
+        "name": f"slot1@{machine}",
+        "machine": machine,
+        "cores": cores,
+        "memory": 8192.0,
+        "state": state,
+        "version": f"$CondorVersion: {version} 2024-08-08 $",
+    }
+
+
+def answers(**changes):
+    return {
+        "bindings": {
+            "version": "$CondorVersion: 24.12.24 2026-09-24 $",
+            "configuration": "/etc/condor/condor_config",
+            "looked": "/etc/condor/condor_config",
+            "collector": "cm",
+        },
+        "collector": {"collector": daemon("cm"), "negotiators": [daemon("cm")], "slots": [slot("ep1"), slot("ep2")]},
+        "schedd": {"schedd": daemon("ap"), "user": "ada@pool", "methods": "IDTOKENS", "may_write": True},
+        "negotiator": daemon("cm"),
+    } | changes
+
+
+def by_id(found):
+    return {check.id: check for check in found}
+
+
+def with_slots(*slots):
+    return answers(collector={"collector": daemon("cm"), "negotiators": [], "slots": list(slots)})
+
+
+# --- the pool ---
+
+
+def test_a_healthy_pool():
+    found = checks.pool_checks(answers())
+    assert {check.result for check in found} == {Result.PASS}
+    assert [check.id for check in found] == [name for name in report.CHECKS if name.startswith("pool.")]
+    assert by_id(found)["pool.collector"].sentence == "the collector answers: cm (10.0.0.1:9618)"
+    assert by_id(found)["pool.nodes"].sentence == "2 execute nodes with 2 slots, 4 cores and 16 GB of memory"
+
+
+def test_no_bindings_and_no_configuration_end_it_early():
+    (only,) = checks.pool_checks(answers(bindings=NoAnswer("No module named 'htcondor2'")))
+    assert only.result is Result.FAIL and "No module named" in only.sentence
+    nowhere = answers()["bindings"] | {"configuration": "", "collector": ""}
+    last = checks.pool_checks(answers(bindings=nowhere))[-1]
+    assert (last.id, last.result) == ("pool.configuration", Result.FAIL)
+    assert "(looked in /etc/condor/condor_config)" in last.sentence
+
+
+def test_a_silent_collector_is_told_and_what_depends_on_it_is_not_run():
+    found = by_id(checks.pool_checks(answers(collector=SILENT, negotiator=SILENT)))
+    assert found["pool.collector"].sentence == "the collector cm does not answer: no answer within 5 s"
+    for name in ("pool.negotiator", "pool.versions", "pool.nodes"):
+        assert found[name].result is Result.NOT_RUN, name
+    assert found["pool.schedd"].result is Result.PASS
+
+
+def test_a_silent_schedd():
+    found = by_id(checks.pool_checks(answers(schedd=SILENT)))
+    assert found["pool.schedd"].result is Result.FAIL
+    assert found["pool.authentication"].result is Result.NOT_RUN
+    assert found["pool.versions"].result is Result.PASS
+
+
+def test_a_silent_negotiator_and_none_at_all():
+    silent = by_id(checks.pool_checks(answers(negotiator=SILENT)))["pool.negotiator"]
+    assert silent.sentence.startswith("the negotiator on cm (10.0.0.1:9618) does not answer: ")
+    none = by_id(checks.pool_checks(answers(negotiator={})))["pool.negotiator"]
+    assert none.result is Result.FAIL and "knows of no negotiator" in none.sentence
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"user": "x@pool", "methods": "FS", "may_write": False}, "does not let you submit as x@pool"),
+        ({"refused": "Failed to start command."}, "does not let you submit: Failed to start command."),
+    ],
+)
+def test_who_may_not_submit_is_told(told, words):
+    found = by_id(checks.pool_checks(answers(schedd={"schedd": daemon("ap"), **told})))["pool.authentication"]
+    assert found.result is Result.FAIL and words in found.sentence
+
+
+def test_nodes_that_drain_or_are_switched_off_are_a_warning():
+    found = checks.pool_checks(with_slots(slot("ep1"), slot("ep2", "draining"), slot("ep3", "offline")))
+    warned = [check.sentence for check in found if check.result is Result.WARN]
+    assert warned == ["1 execute node is draining: ep2", "1 execute node is offline: ep3"]
+
+
+def test_no_node_at_all_is_a_failure():
+    assert by_id(checks.pool_checks(with_slots()))["pool.nodes"].result is Result.FAIL
+
+
+def test_a_node_is_at_what_its_best_slot_is_at():
+    slots = [slot("b", "busy"), slot("b", "draining"), slot("a", "offline"), slot("b", "free")]
+    assert checks.states_of(slots) == {"a": "offline", "b": "free"}
+
+
+def test_versions_more_than_a_series_apart_are_a_warning():
+    found = by_id(checks.pool_checks(with_slots(slot("ep1"), slot("old", version="9.0.1"))))["pool.versions"]
+    assert found.result is Result.WARN
+    assert found.sentence == "more than one series of HTCondor lies between old (9.0.1) and the bindings (24.12.24)"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "together"),
+    [
+        ("23.0.1", "24.12.4", True),
+        ("23.9.6", "25.0.1", False),
+        ("10.9.0", "23.0.1", True),
+        ("9.0.1", "23.0.1", False),
+        ("8.8.1", "9.1.0", True),
+        ("7.0.1", "8.0.1", True),
+        ("", "25.0.1", True),  # unknown
+    ],
+)
+def test_neighbouring_series_go_together(old, new, together):
+    assert (compatible.apart({"a": old, "b": new}) is None) is together
+
+
+# --- the run ---
+
+
+def planned(rule, **about):
+    return PlannedJob(rule, 1, {}, 1, about.pop("resources", {}), about.pop("group", False), works=True)
+
+
+def run_checks(plan, told=None):
+    def plan_of(arguments, seconds):
+        if isinstance(plan, str):
+            raise PlanError(plan)
+        return plan
+
+    return list(checks.run_checks([], told or answers(), plan_of))
+
+
+def test_a_run_without_a_plan():
+    first, second = run_checks("Snakemake's dry run fails: x")
+    assert (first.id, first.result) == ("run.plan", Result.FAIL)
+    assert (second.id, second.result) == ("run.match", Result.NOT_RUN)
+
+
+def test_an_executor_that_submits_nothing():
+    last = run_checks(Plan("local", jobs=(planned("a"),)))[-1]
+    assert last.sentence == "executor local submits no HTCondor jobs"
+
+
+def test_an_executor_that_is_not_told():
+    last = run_checks(Plan("", jobs=(planned("a"),)))[-1]
+    assert (last.id, last.result) == ("run.match", Result.NOT_RUN)
+
+
+def test_no_match_is_looked_for_without_a_schedd():
+    found = run_checks(Plan("htcondor", jobs=(planned("a"),)), answers(schedd=SILENT))
+    assert found[-1].sentence == "the schedd does not answer"
+
+
+def test_groups_and_unknown_requests_are_not_run():
+    jobs = (planned("g", group=True), planned("b", resources={"request_memory": "<TBD>"}))
+    found = [check.line for check in run_checks(Plan("htcondor", jobs=jobs)) if check.result is Result.NOT_RUN]
+    assert found == [
+        "rule b: what it asks for is not known before its inputs exist (request_memory)",
+        "rule g: its jobs run in groups, whose requests are sums",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "result"),
+    [
+        ("FITS", Result.PASS),
+        ("NOT YET", Result.PASS),
+        ("UNKNOWN", Result.WARN),
+        ("NEVER", Result.FAIL),
+        ("REFUSED", Result.FAIL),
+    ],
+)
+def test_a_verdict_decides(word, result):
+    check = checks.verdict_check(Request("fit", 1, {}), {"word": word, "reason": "because.", "remedy": "Do it."})
+    assert check.result is result
+    assert check.line.startswith("rule fit: ") and "because" in check.line
+
+
+# --- how it is told ---
+
+FOUND = [
+    Check("pool.schedd", Result.PASS, "the schedd answers"),
+    Check("run.match", Result.FAIL, "NEVER: asks for 100 GB", "Lower it", "rule fit"),
+    Check("node.probe", Result.NOT_RUN, "no node"),
+    Check("node.clock", Result.WARN, "off by 9 s", "Set it", "ep1"),
+]
+
+
+def test_plain_text_where_there_is_no_terminal():
+    file = io.StringIO()
+    report.write(FOUND, file)
+    assert file.getvalue() == (
+        "PASS    pool.schedd: the schedd answers.\n"
+        "FAIL    run.match: rule fit: NEVER: asks for 100 GB.\n"
+        "        -> Lower it.\n"
+        "NOT RUN node.probe: no node.\n"
+        "WARN    node.clock: ep1: off by 9 s.\n"
+        "        -> Set it.\n"
+        "1 check failed, 1 warning, 1 passed, 1 not run.\n"
+    )
+
+
+def test_a_terminal_gets_marks_and_all_of_the_words(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "60")
+    file = Terminal()
+    report.write(FOUND, file)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", file.getvalue())
+    for check in FOUND:
+        assert check.id in shown
+    assert "✗" in shown and "→ Lower it." in shown and "\x1b[" in file.getvalue()
+
+
+def test_json_holds_everything():
+    document = json.loads(report.as_json(FOUND))
+    assert document["result"] == "fail"
+    assert document["counts"] == {"pass": 1, "warn": 1, "fail": 1, "not run": 1}
+    assert document["checks"][1] == {
+        "id": "run.match",
+        "result": "fail",
+        "sentence": "NEVER: asks for 100 GB",
+        "remedy": "Lower it",
+        "subject": "rule fit",
+    }
+    assert json.loads(report.as_json([FOUND[3]]))["result"] == "warn"
+
+
+def test_the_exit_code_tells_a_failure_from_a_warning():
+    assert report.exit_code(FOUND) == 1
+    assert report.exit_code([FOUND[0], FOUND[2], FOUND[3]]) == 0
+
+
+def test_a_check_needs_a_known_id_and_a_remedy():
+    with pytest.raises(ValueError, match="is no check"):
+        Check("pool.weather", Result.PASS, "fine")
+    with pytest.raises(ValueError, match="no remedy"):
+        Check("pool.schedd", Result.FAIL, "silent")
+
+
+def test_the_page_lists_every_check_and_no_other():
+    text = (ROOT / "docs" / "doctor.md").read_text()
+    listed = re.findall(r"^\| `([a-z]+\.[a-z]+)` \|", text, re.MULTILINE)
+    assert listed == list(report.CHECKS)
+
+
+# --- the command line ---
+
+
+def alone(*arguments, cwd, **environment):
+    """Run the doctor where there is no pool."""
+    paths = os.pathsep.join(path for path in sys.path if path)
+    variables = os.environ | {"PYTHONPATH": paths, "CONDOR_CONFIG": "ONLY_ENV"} | environment
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake_logger_plugin_htcondor.doctor", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env=variables,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--deadline", "0"], ["--deadline", "x"], ["--nonsense"], ["x"], ["--lock", "gone"]]
+)
+def test_wrong_usage_ends_with_2_and_no_traceback(arguments, tmp_path):
+    done = alone(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == "" and "Traceback" not in done.stderr
+
+
+def test_without_a_pool_it_says_so_as_json_alone(tmp_path):
+    done = alone("--json", cwd=tmp_path)
+    document = json.loads(done.stdout)
+    assert done.returncode == 1 and document["result"] == "fail"
+    results = {check["id"]: check["result"] for check in document["checks"]}
+    assert results["pool.configuration"] == "fail"
+    assert results["run.match"] == results["node.probe"] == "not run"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_collector_that_nobody_hears_is_told_in_time(tmp_path):
+    settings = {"_CONDOR_COLLECTOR_HOST": "127.0.0.1:9", "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "FS"}
+    began = time.monotonic()
+    done = alone("--json", "--no-probe", "--", "--cores", "1", cwd=tmp_path, **settings)
+    document = json.loads(done.stdout)
+    told = {check["id"]: check["sentence"] for check in document["checks"] if check["result"] == "fail"}
+    assert "the collector 127.0.0.1:9 does not answer" in told["pool.collector"]
+    assert time.monotonic() - began < 40
+
+
+# --- lock files ---
+
+
+def test_a_lock_file_is_read_with_its_markers(tmp_path):
+    lock = tmp_path / "lock"
+    lock.write_text(
+        "# made by a tool\n"
+        "a==1.0 \\\n    --hash=sha256:00 \\\n    --hash=sha256:11\n    # via b\n"
+        "b[extra]==2.0 ; python_version >= '3' \\\n    --hash=sha256:22\n"
+        "c==3.0 ; sys_platform == 'no such platform'\n"
+        "--extra-index-url somewhere\n"
+        "a==1.0 ; python_version >= '3'\n"
+    )
+    assert checks.lock_names(lock) == ["a", "b"]
+    assert checks.lock_names(None) == []
+
+
+def test_the_lock_of_this_project_is_read_whole():
+    names = checks.lock_names(ROOT / "requirements.lock")
+    assert {"snakemake", "rich", "polars"} <= set(names) and len(names) > 80
+
+
+# --- processes ---
+
+
+def test_a_question_that_takes_too_long_is_given_up(monkeypatch):
+    monkeypatch.setattr(asking.sys, "executable", "/bin/sleep")  # it never reads the question
+    monkeypatch.setattr(asking.subprocess, "Popen", _sleeping(asking.subprocess.Popen))
+    began = time.monotonic()
+    with pytest.raises(NoAnswer, match="no answer within 1 s"):
+        asking.ask("bindings", 1.0)
+    assert time.monotonic() - began < 5
+
+
+def _sleeping(popen):
+    return lambda command, **options: popen(["/bin/sleep", "60"], **options)
+
+
+def test_a_process_that_dies_is_told(monkeypatch):
+    popen = asking.subprocess.Popen
+    monkeypatch.setattr(asking.subprocess, "Popen", lambda command, **options: popen(["/bin/false"], **options))
+    with pytest.raises(NoAnswer, match="ended with exit code 1"):
+        asking.ask("bindings", 10.0)
+
+
+def test_an_error_of_the_process_is_the_answer():
+    with pytest.raises(NoAnswer, match="No such file"):
+        asking.ask("space", 20.0, folder="/no/such/folder", scratch="/")
+
+
+def test_a_signal_ends_it_in_order(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    before = {number: signal.getsignal(number) for number in cli.SIGNALS}
+    undone = []
+
+    def runs(*_):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        finally:
+            undone.append(True)
+
+    monkeypatch.setattr(cli, "run", runs)
+    try:
+        assert cli.main([]) == 130
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert undone == [True]
+    assert capsys.readouterr().err == "htcondor-doctor: interrupted; its jobs and files are removed\n"
