@@ -11,7 +11,7 @@ MINUTES ?= 20
 POOL_OPTIONS := --name $(POOL) --nodes $(NODES)
 
 .PHONY: help setup run submit follow report dag schema sample docs doctor lint format test test-unit test-workflow test-pool \
-	test-nfs test-storm bench bench-dagman bench-nfs bench-scale lock clean install-profile \
+	test-nfs test-storm bench bench-dagman bench-nfs bench-scale bench-schedd lock clean install-profile \
 	pool-up pool-run pool-status pool-shell pool-down pool-purge
 
 help: ## show the targets
@@ -104,6 +104,9 @@ bench-nfs: setup ## start of a job from NFS against a node's own copy of the env
 
 bench-scale: setup ## CPU and memory by the rows, against whole-file scripts: make bench-scale [ROWS="1000000 2000000"] [WHERE=pool]
 	@$(BIN)/python -m benchmarks.scale $(if $(ROWS),--rows $(ROWS)) $(if $(WHERE),--where $(WHERE))
+
+bench-schedd: setup ## what watching costs a schedd with 1,000 idle jobs, on a pool of its own (some 7 minutes)
+	@$(BIN)/python -m benchmarks.schedd_cost
 
 lock: ## renew requirements.lock and environment.yml from pyproject.toml (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url \

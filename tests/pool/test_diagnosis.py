@@ -212,7 +212,7 @@ def test_held_by_policy_failed_and_busy_are_told_with_what_a_person_needs(projec
     said = run.output
     assert re.search(
         r"htcondor: naughty \(job \d+\.0\) is held on ep[12]\. The access point's policy \(SYSTEM_PERIODIC_HOLD\) put the job "
-        r"on hold\. HTCondor says: naughty jobs are not run here\. .* Not retried, as it would be held again\.",
+        r"on hold\. HTCondor says: naughty jobs are not run here\. .* It is not retried, as it would be held again\.",
         said,
     )
     assert re.search(

@@ -5,17 +5,20 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import snakemake_executor_plugin_htcondor_steady as plugin
 import yaml
-from classad2 import ClassAd
+from classad2 import ClassAd, parseOne
 from htcondor2 import Submit
 from packaging.requirements import Requirement
-from snakemake_executor_plugin_htcondor import JobStatus
+from snakemake_executor_plugin_htcondor import JobState, JobStatus
 from snakemake_executor_plugin_htcondor_steady import description, holds, local_universe, queue
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "plugins" / "snakemake-executor-plugin-htcondor-steady"
@@ -200,6 +203,186 @@ def test_memory_is_judged_by_the_value_of_its_expression():
     assert holds.judge(queue.evaluated(ad)).action == "retry"
     del ad["ResidentSetSize"]
     assert "MemoryUsage" not in queue.evaluated(ad)
+
+
+# --- what logger plugins are told ---
+
+
+def wanted(**submit):
+    return parseOne(description.expected_ad(submit, "submit"))
+
+
+def test_the_expected_ad_has_what_decides_where_a_job_can_run():
+    ad = wanted(request_cpus="2", request_memory="2GB", request_disk="1024", accounting_group="risk.models")
+    assert {name: ad[name] for name in ("RequestCpus", "RequestMemory", "RequestDisk")} == {
+        "RequestCpus": 2,
+        "RequestMemory": 2048,
+        "RequestDisk": 1024,
+    }
+    assert (ad["Owner"], ad["AcctGroup"], ad["JobUniverse"], ad["JobStatus"]) == ("submit", "risk.models", 5, 1)
+
+
+def slot(**values):
+    made = ClassAd({"Cpus": 2, "Memory": 8192, "Disk": 1 << 20, "GPUs": 0, "OpSys": "LINUX"} | values)
+    made["Requirements"] = True
+    return made
+
+
+@pytest.mark.parametrize(
+    ("submit", "matches"),
+    [
+        ({}, True),
+        ({"request_memory": "8192"}, True),
+        ({"request_memory": "8193"}, False),
+        ({"request_memory": "9GB"}, False),
+        ({"request_cpus": "3"}, False),
+        ({"request_disk": "2G"}, False),
+        ({"request_gpus": "1"}, False),
+        ({"requirements": 'TARGET.OpSys == "WINDOWS" || false'}, False),
+        ({"requirements": 'TARGET.OpSys == "LINUX" || false', "request_cpus": "3"}, False),
+        ({"Requirements": 'TARGET.OpSys == "LINUX" || false', "request_cpus": "2"}, True),
+        ({"+Team": '"risk"', "requirements": 'MY.Team == "risk"'}, True),
+    ],
+)
+def test_the_expected_ad_demands_what_is_asked_for(submit, matches):
+    assert slot().symmetricMatch(wanted(**submit)) is matches
+
+
+def test_names_and_texts_cannot_change_the_meaning_of_the_expected_ad():
+    ad = parseOne(description.expected_ad({"accounting_group": 'a" || "'}, 'domain "user"'))
+    assert (ad["AcctGroup"], ad["Owner"]) == ('a" || "', 'domain "user"')
+    assert slot().symmetricMatch(ad)
+
+
+class Listener:
+    """A logger plugin that cares."""
+
+    def __init__(self):
+        self.before, self.holds = [], []
+
+    def before_submission(self, described):
+        self.before.append(dict(described))
+
+    def hold(self, cluster, ad, does):
+        self.holds.append((cluster, ad, does))
+
+
+class FakeJob:
+    """A job of the workflow, as far as its requests go."""
+
+    def __init__(self, jobid, rule, mem_mb=200, local=False, **wildcards):
+        self.jobid, self.name, self.rule = jobid, rule, SimpleNamespace(name=rule, local=local)
+        self.wildcards_dict, self.threads = wildcards, 1
+        self.resources = {"mem_mb": mem_mb, "disk_mb": 10, "_cores": 1, "_nodes": 1}
+        self.restart_times, self.attempt = 2, 1
+
+    def is_group(self):
+        return False
+
+
+def executor(*listeners, jobs=()):
+    """An executor with what tells others, and nothing that submits or watches."""
+    made = object.__new__(plugin.Executor)
+    made._listeners = list(listeners)
+    made._settings = plugin.ExecutorSettings()
+    made._said_to_wait, made._removed, made._said, made._errors = set(), [], [], []
+    made.logger = SimpleNamespace(warning=made._said.append, error=made._said.append, debug=lambda text: None)
+    made._queue = SimpleNamespace(look=lambda constraint, attributes: [made._ad], remove=made._removed.append)
+    made.workflow = SimpleNamespace(
+        dag=SimpleNamespace(needrun_jobs=lambda: list(jobs)), is_local=lambda rule: rule.local
+    )
+    made.report_job_error = lambda info, msg: made._errors.append((info.job.attempt, msg))
+    made._cleanup_job_tracking = lambda cluster: None
+    return made
+
+
+def test_before_the_first_submission_listeners_hear_each_kind_of_job_once():
+    jobs = [
+        FakeJob(3, "predict", file="b"),
+        FakeJob(2, "predict", file="a"),
+        FakeJob(4, "predict", mem_mb=300, file="c"),
+        FakeJob(5, "report", mem_mb=999, local=True),
+        FakeJob(6, "join", mem_mb="<TBD>"),
+    ]
+    listener = Listener()
+    executor(listener, jobs=jobs)._tell_what_comes()
+    (described,) = listener.before
+    assert list(described) == ["predict, file=a", "predict, file=c"]
+    assert [parseOne(ad)["RequestMemory"] for ad in described.values()] == [200, 300]
+    assert [parseOne(ad)["RequestDisk"] for ad in described.values()] == [10240, 10240]
+
+
+def test_where_no_one_listens_the_jobs_are_not_looked_through():
+    def needrun_jobs():
+        raise AssertionError("a workflow of many thousand jobs takes its time")
+
+    quiet = executor()
+    quiet.workflow.dag.needrun_jobs = needrun_jobs
+    quiet._tell_what_comes()
+
+
+MEMORY = {"HoldReasonCode": 34, "HoldReason": "over limit", "RequestMemory": 200, "JobStatus": 5}
+PROGRAM = {"HoldReasonCode": 6, "HoldReasonSubCode": 2, "HoldReason": "no such file", "JobStatus": 5}
+PERSON = {"HoldReasonCode": 1, "HoldReason": "via condor_hold", "JobStatus": 5}
+
+
+def held(tells, ad, attempt=1, times=1):
+    tells._ad = ad
+    job = FakeJob(3, "predict", file="a")
+    job.attempt = attempt
+    info = SubmittedJobInfo(job=job, external_jobid=7)
+    state = JobState(status=JobStatus.HELD, held_since=time.time())
+    return [tells._handle_hold(info, state) for _ in range(times)]
+
+
+@pytest.mark.parametrize(
+    ("ad", "attempt", "does", "goes_on"),
+    [
+        (MEMORY, 1, "it is retried with more", False),
+        (MEMORY, 3, "no retry is left", False),
+        (PROGRAM, 1, "it is not retried, as it would be held again", False),
+        (PERSON, 1, "Snakemake waits for that", True),
+    ],
+)
+def test_a_listener_hears_why_a_job_is_held_and_what_is_done_and_says_it_in_our_place(ad, attempt, does, goes_on):
+    listener = Listener()
+    tells = executor(listener)
+    assert held(tells, ad, attempt) == [goes_on]
+    assert listener.holds == [(7, ad, does)]
+    assert tells._said == []
+    assert tells._removed == ([] if goes_on else ["ClusterId == 7"])
+    assert len(tells._errors) == (0 if goes_on else 1)
+
+
+def test_a_hold_that_would_come_again_takes_all_attempts():
+    tells = executor(Listener())
+    held(tells, PROGRAM)
+    ((attempt, message),) = tells._errors
+    assert attempt == 3, "of three"
+    assert "no such file" in message
+
+
+def test_a_persons_hold_is_told_once_however_often_it_is_seen():
+    listener = Listener()
+    tells = executor(listener)
+    assert held(tells, PERSON, times=5) == [True] * 5
+    assert len(listener.holds) == 1
+
+
+@pytest.mark.parametrize("listeners", [[], [SimpleNamespace(before_submission=print)]])
+def test_without_a_listener_that_explains_holds_the_executor_says_them(listeners):
+    tells = executor(*listeners)
+    held(tells, MEMORY)
+    ((said),) = tells._said
+    assert said.startswith("Job 3 (predict, file=a), HTCondor job 7.0: ")
+    assert said.endswith("; retried with more.")
+
+
+def test_a_job_that_was_released_in_the_meantime_is_no_hold():
+    listener = Listener()
+    tells = executor(listener)
+    assert held(tells, MEMORY | {"JobStatus": 1}) == [True]
+    assert (listener.holds, tells._said, tells._removed) == ([], [], [])
 
 
 # --- state and files of a run ---

@@ -462,15 +462,14 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
                 self._say_hold(info, ad, self.logger.warning, f"{name}: {hold.sentence}", "Snakemake waits for that")
             return True
         if hold.action == "retry":
-            does = "retried with more" if self._is_retried(info.job) else "no retry is left"
-            hold = holds.Hold("retry", f"{hold.sentence}; {does}")
+            retried = self._is_retried(info.job)
+            does = "it is retried with more" if retried else "no retry is left"
+            hold = holds.Hold("retry", f"{hold.sentence}; {does.removeprefix('it is ')}")
         else:
-            does = "not retried, as it would be held again"
+            does = "it is not retried, as it would be held again"
             info.job.attempt = info.job.restart_times + 1
         self._remove_jobs(f"ClusterId == {info.external_jobid}")
-        self._say_hold(
-            info, ad, self.logger.error, f"{name}: {hold.sentence}", f"it is {does}".replace("it is no", "no")
-        )
+        self._say_hold(info, ad, self.logger.error, f"{name}: {hold.sentence}", does)
         self.report_job_error(info, msg=f"{hold.sentence}. ")
         self._cleanup_job_tracking(info.external_jobid)
         return False

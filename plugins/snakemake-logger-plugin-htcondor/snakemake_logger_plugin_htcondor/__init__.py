@@ -7,6 +7,7 @@ An executor may tell it more by `LogHandler.before_submission` and `LogHandler.h
 """
 
 import logging
+import logging.handlers
 import re
 import sys
 from collections.abc import Mapping
@@ -131,8 +132,9 @@ class LogHandler(LogHandlerBase):  # type: ignore[misc]
             self._watch.finished(str(told.get("job_id", told.get("jobid"))))
         elif event == LogEvent.JOB_ERROR:
             self._watch.failed(str(told.get("jobid")))
-        elif event == LogEvent.GROUP_ERROR:
-            self._watch.failed(str(told.get("groupid")))
+        elif event == LogEvent.GROUP_INFO:
+            members = list(told.get("jobs") or [])  # a group's jobid is the UUID of one of them
+            self._watch.group([str(job.jobid) for job in members], [str(job.uuid()) for job in members])
         elif event is None:
             self._hear_submission(record)
 

@@ -69,6 +69,7 @@ class Asker:
         if self._closed:
             raise NoAnswer("the run is over")
         if self._child is None or self._child.poll() is not None:
+            self._end()  # also a dead one leaves pipes
             self._answers = queue.Queue()
             self._child = subprocess.Popen(
                 [sys.executable, "-m", f"{__package__}.questions"],

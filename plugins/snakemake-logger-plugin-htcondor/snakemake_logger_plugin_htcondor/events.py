@@ -42,11 +42,14 @@ class Change:
         The job that it concerns.
     text
         What is said of it; empty where it is no news.
+    host
+        Of an eviction: where from. The job may be on another node when it is told.
     """
 
     kind: str
     job: Job
     text: str = ""
+    host: str = ""
 
 
 class EventLog:
@@ -130,7 +133,7 @@ def _evicted(job: Job, event: Event) -> Change:
     job.state, job.started = State.IDLE, None
     told = event.attributes
     reason = told.get("Reason") or codes.vacated(told.get("ReasonCode"), told.get("ReasonSubCode"))
-    return Change("evicted", job, f"was evicted from {job.host}: {reason}; it waits in the queue again")
+    return Change("evicted", job, f"was evicted from {job.host}: {reason}; it waits in the queue again", job.host)
 
 
 def _shadow_exception(job: Job, event: Event) -> Change:

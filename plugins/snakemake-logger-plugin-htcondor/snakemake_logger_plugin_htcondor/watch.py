@@ -77,6 +77,7 @@ class Watch:
         self._logs: dict[str, events.EventLog] = {}
         self._recorder: Recorder | None = None
         self._known: dict[str, Job] = {}  # by jobid: rule, wildcards and logs, before there is a cluster
+        self._groups: dict[str, tuple[str, ...]] = {}  # by jobid of a member: what their group may be called
         self._reported: set[int] = set()  # clusters of which Snakemake has told the end
         self._unnoticed: set[str] = set()
         self._evicted: list[events.Change] = []
@@ -104,6 +105,11 @@ class Watch:
         """Note what a job is, before it is submitted; `asked` as `Job.requested`."""
         with self.lock:
             self._known[jobid] = Job(0, jobid, rule, dict(wildcards), logs=tuple(logs), requested=dict(asked))
+
+    def group(self, members: Iterable[str], names: Iterable[str]) -> None:
+        """Note that jobs are one job in HTCondor, whose jobid is one of these names."""
+        with self.lock:
+            self._groups.update(dict.fromkeys(members, tuple(names)))
 
     def submitted(
         self, jobid: str, cluster: int, event_log: str, title: str = "", output: str = "", error: str = ""
@@ -144,7 +150,8 @@ class Watch:
             self._told(jobid)
 
     def _told(self, jobid: str) -> None:
-        self._reported.update(cluster for cluster, job in self.run.jobs.items() if job.jobid == jobid)
+        names = (jobid, *self._groups.get(jobid, ()))  # of a group, only its members' ends are told
+        self._reported.update(cluster for cluster, job in self.run.jobs.items() if job.jobid in names)
 
     def hold(self, cluster: int, ad: Mapping[str, Any], does: str) -> None:
         """Take what the executor knows of a held job, and what it does about it."""
@@ -243,17 +250,20 @@ class Watch:
             logs = list(self._logs.values())
         changes = []
         for log in logs:
-            for event in log.new():
-                with self.lock:
-                    change = events.apply(self.run, event)
-                if change:
-                    changes.append(change)
-                    self._record(change.kind, change.job, event.time)
-        # An eviction is no news where a hold or a removal follows at once: that one tells more.
+            with self._counted("reading the event log"):  # what was read before is told all the same
+                for event in log.new():
+                    with self.lock:
+                        change = events.apply(self.run, event)
+                    if change:
+                        changes.append(change)
+                        self._record(change.kind, change.job, event.time)
+        # An eviction is no news where a hold or a removal follows at once: that one tells more. So it waits for a look.
         followed = {change.job.cluster for change in changes if change.kind in ("held", "removed")}
-        told = [change for change in self._evicted if change.job.cluster not in followed]
-        self._evicted = [c for c in changes if c.kind == "evicted" and c.job.cluster not in followed]
-        return told + [change for change in changes if change.kind != "evicted"]
+        last = {change.job.cluster: change for change in changes}
+        told = [*self._evicted, *changes]
+        self._evicted = [c for c in changes if c.kind == "evicted" and c is last[c.job.cluster]]
+        waits = {id(change) for change in self._evicted}
+        return [c for c in told if c.kind != "evicted" or (c.job.cluster not in followed and id(c) not in waits)]
 
     def _tell(self, change: events.Change) -> None:
         job = change.job
@@ -274,7 +284,7 @@ class Watch:
             if job.reason and not job.reason.startswith(("Python-initiated", "Snakemake")):
                 self._say("error", f"{_name(job)} {change.text}")
         elif change.kind == "evicted":
-            self._say("warning", f"{_name(job)} {change.text}{self._who_is_on(job.host)}")
+            self._say("warning", f"{_name(job)} {change.text}{self._who_is_on(change.host)}")
         elif change.text:
             self._say("warning" if change.kind != "reconnected" else "info", f"{_name(job)} {change.text}")
 
@@ -299,7 +309,8 @@ class Watch:
             due = [
                 (self.run.jobs[cluster], ad, does)
                 for cluster, (since, ad, does) in self._holds.items()
-                if cluster in self.run.jobs and (does or time.time() - since > RETRY_WORDS_SECONDS)
+                if cluster in self.run.jobs
+                and ((does and self._has_read_of(cluster)) or time.time() - since > RETRY_WORDS_SECONDS)
             ]
             for job, _, _ in due:
                 del self._holds[job.cluster]
@@ -309,6 +320,10 @@ class Watch:
                 with contextlib.suppress(NoAnswer):
                     told = self._asker.ask("held", 10.0, cluster=job.cluster)
             self._say("error", f"{_name(job)} {_held(job, told, does)}")
+
+    def _has_read_of(self, cluster: int) -> bool:
+        """Return whether a hold's event was read; the executor may read it first, and it is to be said once."""
+        return self.run.jobs[cluster].state not in (State.IDLE, State.RUNNING)
 
     # --- questions ---
 
@@ -452,7 +467,12 @@ class Watch:
             jobs = dict(self.run.jobs)
         for cluster, found in list(self._waiting.hopeless(now, seconds)):
             reason = f"Snakemake removed it, as it can never start. {sentence(found)}"
-            if self._asker.ask("remove", cluster=cluster, reason=reason):
+            try:
+                removed = self._asker.ask("remove", cluster=cluster, reason=reason)
+            except NoAnswer as error:  # tried again at the next check
+                self._complain("the access point's schedd", error)
+                return
+            if removed:
                 self._say("error", f"{_name(jobs[cluster])} is removed, as it can never start. {sentence(found)}")
             self._waiting.forget(cluster)
 

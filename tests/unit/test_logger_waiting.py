@@ -1,0 +1,221 @@
+"""When a verdict on a job that waits is said: late enough, sure enough, once, and for all whom it concerns."""
+
+import pytest
+from snakemake_logger_plugin_htcondor.jobs import Job
+from snakemake_logger_plugin_htcondor.matching import Word
+from snakemake_logger_plugin_htcondor.waiting import (
+    CHECKS,
+    MOST_ASKED,
+    PAUSE,
+    Found,
+    Idle,
+    Waiting,
+    found_of,
+    line,
+    sentence,
+)
+
+THRESHOLD, PERIOD = 60.0, 10.0
+NEVER = Found(Word.NEVER, "memory", "it asks for 900 GB, and the largest slot has 8 GB", "Ask for less")
+NOT_YET = Found(Word.NOT_YET, "busy", "all slots that fit are busy", "It starts when one is free")
+QUOTA = Found(Word.NOT_YET, "quota", "its group has what it may have", "It starts when a job of it ends")
+UNKNOWN = Found(Word.UNKNOWN, "empty", "the pool has no slots", "Ask who runs it")
+
+
+def idle(cluster=7, since=0.0, rule="predict", kind="1"):
+    return Idle(Job(cluster, str(cluster), rule, {"file": f"f{cluster}"}), since, kind)
+
+
+@pytest.fixture
+def waiting():
+    return Waiting(THRESHOLD, PERIOD)
+
+
+def check(waiting, found, times, jobs=(7,), now=100.0):
+    for _ in range(times):
+        for cluster in jobs:
+            waiting.note(cluster, found, now)
+
+
+def said(waiting, jobs, now):
+    return [(found, [one.job.cluster for one in told]) for found, told in waiting.news(jobs, now)]
+
+
+# --- when ---
+
+
+def test_nothing_is_said_before_the_threshold_however_sure_it_is(waiting):
+    check(waiting, NEVER, 9)
+    assert said(waiting, [idle()], THRESHOLD - 1) == []
+    assert said(waiting, [idle()], THRESHOLD) == [(NEVER, [7])]
+
+
+@pytest.mark.parametrize(("found", "checks"), [(NEVER, 3), (NOT_YET, 2), (UNKNOWN, 2)])
+def test_a_verdict_is_said_after_so_many_equal_checks_in_a_row(waiting, found, checks):
+    for _ in range(checks - 1):
+        check(waiting, found, 1)
+        assert said(waiting, [idle()], 100.0) == []
+    check(waiting, found, 1)
+    assert said(waiting, [idle()], 100.0) == [(found, [7])]
+
+
+def test_the_checks_begin_so_early_that_a_verdict_is_sure_at_the_threshold(waiting):
+    first = THRESHOLD - PERIOD * (CHECKS[Word.NEVER] - 1)
+    assert waiting.to_ask([idle()], first - 1) == {}
+    for number in range(CHECKS[Word.NEVER]):
+        assert waiting.to_ask([idle()], first + number * PERIOD) == {7: [7]}
+        check(waiting, NEVER, 1, now=first + number * PERIOD)
+    assert said(waiting, [idle()], THRESHOLD) == [(NEVER, [7])]
+
+
+@pytest.mark.parametrize("found", [NEVER, NOT_YET])
+def test_a_failed_check_begins_the_count_anew(waiting, found):
+    check(waiting, found, CHECKS[found.word] - 1)
+    waiting.unsure()
+    check(waiting, found, CHECKS[found.word] - 1)
+    assert said(waiting, [idle()], 200.0) == []
+    check(waiting, found, 1)
+    assert said(waiting, [idle()], 200.0) == [(found, [7])]
+
+
+@pytest.mark.parametrize("other", [NOT_YET, Found(Word.NEVER, "disk", "it asks for too much disk", "Ask for less")])
+def test_another_verdict_in_between_begins_the_count_anew(waiting, other):
+    check(waiting, NEVER, 2)
+    check(waiting, other, 1)
+    check(waiting, NEVER, 2)
+    assert said(waiting, [idle()], 200.0) == []
+
+
+def test_the_figures_may_change_while_the_reason_stays(waiting):
+    newer = Found(Word.NOT_YET, "busy", "all 3 slots that fit are busy", "It starts when one is free")
+    check(waiting, NOT_YET, 1)
+    check(waiting, newer, 1)
+    assert said(waiting, [idle()], 100.0) == [(newer, [7])]
+
+
+# --- once ---
+
+
+def test_it_is_said_once_as_long_as_it_stands(waiting):
+    check(waiting, NEVER, 3)
+    assert said(waiting, [idle()], 100.0) == [(NEVER, [7])]
+    check(waiting, NEVER, 50)
+    assert said(waiting, [idle()], 100.0 + 10 * PAUSE) == []
+
+
+def test_another_reason_of_a_job_that_can_start_is_said_after_a_pause(waiting):
+    check(waiting, NOT_YET, 2)
+    assert said(waiting, [idle()], 100.0) == [(NOT_YET, [7])]
+    check(waiting, QUOTA, 2)
+    assert said(waiting, [idle()], 100.0 + PAUSE - 1) == []
+    assert said(waiting, [idle()], 100.0 + PAUSE) == [(QUOTA, [7])]
+    check(waiting, NOT_YET, 2)
+    assert said(waiting, [idle()], 100.0 + PAUSE + 1) == [], "the pause begins anew with each line"
+
+
+def test_that_it_can_never_start_waits_for_no_pause(waiting):
+    check(waiting, NOT_YET, 2)
+    assert said(waiting, [idle()], 100.0) == [(NOT_YET, [7])]
+    check(waiting, NEVER, 3)
+    assert said(waiting, [idle()], 101.0) == [(NEVER, [7])]
+
+
+# --- to whom it applies ---
+
+
+def test_jobs_of_one_rule_and_reason_are_one_line(waiting):
+    jobs = [idle(n, since=float(n)) for n in range(1, 41)] + [idle(50, rule="train")]
+    check(waiting, NEVER, 3, [one.job.cluster for one in jobs])
+    news = list(waiting.news(jobs, 200.0))
+    assert [(found, len(told), told[0].job.rule) for found, told in news] == [
+        (NEVER, 40, "predict"),
+        (NEVER, 1, "train"),
+    ]
+    text = line(*news[0], 200.0)
+    assert text == f"40 jobs of predict have been idle for up to 3.3 min. {sentence(NEVER)}"
+    assert said(waiting, jobs, 300.0) == []
+
+
+def test_a_job_that_joins_later_is_said_alone(waiting):
+    check(waiting, NEVER, 3, [1, 2])
+    jobs = [idle(1), idle(2), idle(3, since=50.0)]
+    assert said(waiting, jobs, 100.0) == [(NEVER, [1, 2])]
+    check(waiting, NEVER, 3, [3])
+    assert said(waiting, jobs, 110.0) == [(NEVER, [3])]
+
+
+def test_alike_jobs_are_asked_about_once_the_longest_waiting_first(waiting):
+    jobs = [idle(1, 30.0, kind="a"), idle(2, 10.0, kind="b"), idle(3, 20.0, kind="a"), idle(4, 195.0, kind="c")]
+    assert waiting.to_ask(jobs, 200.0) == {2: [2], 3: [3, 1]}
+
+
+def test_no_more_kinds_than_so_many_are_asked_about_at_once(waiting):
+    jobs = [idle(n, float(n), kind=str(n)) for n in range(100)]
+    assert list(waiting.to_ask(jobs, 1000.0)) == list(range(MOST_ASKED))
+
+
+def test_one_job_is_named_with_its_wildcards_and_number():
+    assert line(NOT_YET, [idle()], 75.0) == (
+        "predict, file=f7 (job 7.0) has been idle for 75 s. "
+        "NOT YET: all slots that fit are busy. It starts when one is free."
+    )
+
+
+def test_a_verdict_comes_back_as_it_was_sent():
+    sent = {"word": str(NEVER.word), "key": NEVER.key, "reason": NEVER.reason, "remedy": NEVER.remedy}
+    assert found_of(sent) == NEVER
+    with pytest.raises(ValueError, match="PERHAPS"):
+        found_of(sent | {"word": "PERHAPS"})
+
+
+# --- forgetting, and giving up ---
+
+
+def test_a_job_that_waits_no_more_is_forgotten_and_it_is_known_whether_it_was_talked_about(waiting):
+    assert waiting.forget(7) is False
+    check(waiting, NEVER, 3)
+    assert waiting.forget(7) is False, "nothing had been said"
+    assert said(waiting, [idle()], 100.0) == []
+    check(waiting, NEVER, 3)
+    assert said(waiting, [idle()], 100.0) == [(NEVER, [7])]
+    assert waiting.forget(7) is True
+    check(waiting, NEVER, 3)
+    assert said(waiting, [idle()], 200.0) == [(NEVER, [7])], "it waits again: that is news again"
+
+
+def never_since(waiting, began):
+    check(waiting, NEVER, 3, now=began)
+    assert said(waiting, [idle()], began + 60) == [(NEVER, [7])]
+
+
+def test_hopeless_is_who_was_never_for_so_long_and_was_told_so(waiting):
+    check(waiting, NEVER, 3, now=100.0)
+    assert list(waiting.hopeless(1000.0, 300.0)) == [], "it was not said yet"
+    assert said(waiting, [idle()], 160.0) == [(NEVER, [7])]
+    assert list(waiting.hopeless(399.0, 300.0)) == []
+    assert list(waiting.hopeless(400.0, 300.0)) == [(7, NEVER)]
+
+
+@pytest.mark.parametrize("found", [NOT_YET, UNKNOWN])
+def test_no_job_that_may_start_is_hopeless(waiting, found):
+    check(waiting, found, 9, now=100.0)
+    assert said(waiting, [idle()], 200.0) == [(found, [7])]
+    assert list(waiting.hopeless(9999.0, 300.0)) == []
+
+
+def test_another_verdict_in_between_begins_the_time_anew(waiting):
+    never_since(waiting, 100.0)
+    check(waiting, NOT_YET, 1, now=390.0)
+    assert list(waiting.hopeless(500.0, 300.0)) == []
+    check(waiting, NEVER, 3, now=400.0)
+    assert list(waiting.hopeless(699.0, 300.0)) == []
+    assert list(waiting.hopeless(700.0, 300.0)) == [(7, NEVER)]
+
+
+def test_a_failed_check_in_between_begins_the_time_anew(waiting):
+    never_since(waiting, 100.0)
+    waiting.unsure()
+    assert list(waiting.hopeless(500.0, 300.0)) == []
+    check(waiting, NEVER, 3, now=500.0)
+    assert list(waiting.hopeless(799.0, 300.0)) == []
+    assert list(waiting.hopeless(800.0, 300.0)) == [(7, NEVER)]

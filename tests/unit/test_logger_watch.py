@@ -1,0 +1,741 @@
+"""A run that is watched: what is said of its jobs, by what the event log, the queue and the executor tell."""
+
+import getpass
+import json
+import time
+from dataclasses import asdict
+
+import pytest
+from event_log import BEGIN, FAILED, TEXTS, execute, text
+from snakemake_logger_plugin_htcondor import watch as module
+from snakemake_logger_plugin_htcondor.asker import NoAnswer
+from snakemake_logger_plugin_htcondor.jobs import State
+from snakemake_logger_plugin_htcondor.matching import Word
+from snakemake_logger_plugin_htcondor.records import read
+from snakemake_logger_plugin_htcondor.waiting import Found, sentence
+from snakemake_logger_plugin_htcondor.watch import Options, Watch, tail
+
+NEVER = Found(Word.NEVER, "memory", "it asks for 900 GB, and the largest slot has 8 GB", "Ask for less")
+NOT_YET = Found(Word.NOT_YET, "busy", "all slots that fit are busy", "It starts when one is free")
+SILENT = NoAnswer("no answer within 25 s")
+
+
+class FakeAsker:
+    """Answers as it is told; an answer that is an error is raised."""
+
+    def __init__(self):
+        self.answers = {"queue": [], "negotiator": "", "held": {}, "remove": True, "users": []}
+        self.asked = []
+        self.closed = False
+
+    def ask(self, question, deadline=None, **about):
+        self.asked.append((question, about))
+        answer = self.answers[question]
+        if isinstance(answer, Exception):
+            raise type(answer)(*answer.args)
+        return answer(**about) if callable(answer) else answer
+
+    def questions(self):
+        return [question for question, _ in self.asked]
+
+    def close(self):
+        self.closed = True
+
+
+class Watched:
+    """A watch without its thread, its event log, and what it has said."""
+
+    def __init__(self, folder, **options):
+        self.said = []
+        self.log = folder / "run.log"
+        self.watch = Watch(Options(**options), lambda level, words: self.said.append((level, words)))
+        self.asker = self.watch._asker
+
+    def submit(self, *clusters, rule="predict", error=""):
+        for cluster in clusters:
+            self.watch.know(str(cluster), rule, {"file": f"f{cluster}"}, [], {"memory_mb": 200.0})
+            self.watch.submitted(str(cluster), cluster, str(self.log), rule, "", error)
+        return [self.watch.run.jobs[cluster] for cluster in clusters]
+
+    def happens(self, *events):
+        """Write events into the log, look once, and return what was said."""
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write("".join(events))
+        return self.look()
+
+    def look(self):
+        self.watch._look()
+        return self.take()
+
+    def check(self):
+        """Ask once, and return what was said."""
+        self.watch._ask()
+        return self.take()
+
+    def take(self):
+        found, self.said[:] = list(self.said), []
+        return found
+
+    def queue(self, *clusters, status=1, since=100.0, kind=1, **more):
+        """Have the schedd tell of jobs that have been in a status for so many seconds."""
+        began = time.time() - since
+        about = {"JobStatus": status, "EnteredCurrentStatus": began, "AutoClusterId": kind} | more
+        self.asker.answers["queue"] = [{"ClusterId": cluster} | about for cluster in clusters]
+
+    def diagnosis(self, found, slots=("slot1@ep1",)):
+        self.asker.answers["diagnoses"] = lambda clusters, described, seen, negotiator: {
+            "jobs": {str(cluster): asdict(found) for cluster in clusters},
+            "described": [asdict(found) for _ in described],
+            "slots": list(slots),
+        }
+
+
+@pytest.fixture
+def watched(monkeypatch, tmp_path):
+    """Return a function that makes a watch; none may have failed inside at the end of the test."""
+    made = []
+    monkeypatch.setattr(module, "Asker", FakeAsker)
+    monkeypatch.setattr(Watch, "_begin", lambda self: None)
+
+    def make(**options):
+        made.append(Watched(tmp_path, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.watch.close()
+        assert one.watch.failures == {}
+
+
+# --- why jobs wait ---
+
+
+def test_a_job_that_waits_is_explained_from_the_queue_to_the_line(watched):
+    run = watched(period=10.0)
+    run.submit(7)
+    run.queue(7, since=100.0)
+    run.diagnosis(NEVER)
+    assert run.check() == []
+    assert run.check() == []
+    ((level, words),) = run.check()
+    assert level == "warning"
+    assert words == f"predict, file=f7 (job 7.0) has been idle for 1.7 min. {sentence(NEVER)}"
+    assert run.check() == []
+    assert run.watch.failures == {}
+
+
+def test_the_schedd_is_asked_for_the_jobs_of_the_run_alone(watched):
+    run = watched()
+    run.submit(7, 9, 12)
+    run.happens(text(5, cluster=12))
+    run.watch.finished("12")
+    run.check()
+    assert run.asker.asked[0][0] == "queue"
+    assert run.asker.asked[0][1]["constraint"].startswith('ClusterId >= 7 && ClusterId <= 9 && Owner == "')
+
+
+def test_no_one_is_asked_where_no_job_is_in_the_queue(watched):
+    run = watched()
+    assert run.check() == []
+    run.submit(7)
+    run.happens(text(5))
+    run.watch.finished("7")
+    assert run.check() == []
+    assert run.asker.asked == []
+
+
+def test_jobs_that_have_not_waited_long_cost_one_question(watched):
+    run = watched()
+    run.submit(7)
+    run.queue(7, since=5.0)
+    run.check()
+    assert run.asker.questions() == ["queue"]
+
+
+def test_of_alike_jobs_one_is_asked_about_and_all_are_told(watched):
+    run = watched()
+    run.submit(*range(1, 301))
+    run.queue(*range(1, 301))
+    run.diagnosis(NEVER)
+    said = run.check() + run.check() + run.check()
+    assert [about["clusters"] for question, about in run.asker.asked if question == "diagnoses"] == [[1]] * 3
+    assert [words for _, words in said] == [f"300 jobs of predict have been idle for up to 1.7 min. {sentence(NEVER)}"]
+
+
+def test_a_job_that_was_explained_is_told_to_run(watched):
+    run = watched()
+    run.submit(7)
+    run.queue(7)
+    run.diagnosis(NOT_YET)
+    run.happens(text(0))
+    assert len(run.check() + run.check()) == 1
+    ((level, words),) = run.happens(execute("ep1", 150))
+    assert (level, words) == ("info", "predict, file=f7 (job 7.0) runs on ep1 now, after 2.5 min")
+    run.submit(8)
+    assert run.happens(text(0, cluster=8), execute("ep1").replace("(007.", "(008.")) == [], "a start like any other"
+
+
+def test_a_start_is_told_also_where_the_schedd_knew_it_before_the_event_log(watched):
+    run = watched()
+    run.submit(7)
+    run.queue(7)
+    run.diagnosis(NOT_YET)
+    assert len(run.check() + run.check()) == 1
+    run.queue(7, status=2)
+    assert run.check() == []
+    assert [level for level, _ in run.happens(execute("ep1"))] == ["info"]
+
+
+def test_a_job_that_was_explained_and_starts_a_second_time_is_told_that(watched):
+    run = watched()
+    run.submit(7)
+    run.queue(7)
+    run.diagnosis(NOT_YET)
+    run.happens(execute("ep1"), text(4))
+    assert len(run.look() + run.check() + run.check()) == 2
+    ((_, words),) = run.happens(execute("ep1", 9))
+    assert words == "predict, file=f7 (job 7.0) starts again, on ep1; this is start 2"
+
+
+def test_a_job_that_was_held_in_the_meantime_is_explained_anew(watched):
+    run = watched()
+    run.submit(7)
+    run.diagnosis(NOT_YET)
+    run.queue(7)
+    assert len(run.check() + run.check()) == 1
+    run.queue(7, status=5)
+    assert run.check() == []
+    run.queue(7)
+    assert run.check() == []
+    assert len(run.check()) == 1
+
+
+def test_slots_that_the_pool_had_are_told_to_the_next_diagnosis(watched):
+    run = watched()
+    run.submit(7)
+    run.queue(7)
+    run.diagnosis(NOT_YET, slots=["slot1@ep2", "slot1@ep1"])
+    run.check()
+    run.check()
+    seen = [about["seen"] for question, about in run.asker.asked if question == "diagnoses"]
+    assert seen == [[], ["slot1@ep1", "slot1@ep2"]]
+
+
+def test_a_negotiator_that_is_well_is_asked_once_a_minute_and_a_sick_one_each_time(watched):
+    run = watched()
+    run.submit(7)
+    run.queue(7)
+    run.diagnosis(NOT_YET)
+    run.check()
+    run.check()
+    assert run.asker.questions().count("negotiator") == 1
+    run.watch._negotiator = ("", time.monotonic() - module.NEGOTIATOR_SECONDS - 1)
+    run.asker.answers["negotiator"] = SILENT
+    run.check()
+    run.check()
+    assert run.asker.questions().count("negotiator") == 3
+    told = [about["negotiator"] for question, about in run.asker.asked if question == "diagnoses"]
+    assert told == ["", "", *["the negotiator doesn't answer (no answer within 25 s)"] * 2]
+
+
+def test_where_output_and_event_log_are_is_learnt_from_the_queue(watched, tmp_path):
+    run = watched()
+    run.watch.submitted("7", 7, "", "predict")
+    run.log.write_text(text(0) + execute("ep1"))
+    run.queue(7, status=2, UserLog="run.log", Iwd=str(tmp_path), Out="a.out", Err="a.err")
+    run.check()
+    run.look()
+    job = run.watch.run.jobs[7]
+    assert (job.output, job.error) == (str(tmp_path / "a.out"), str(tmp_path / "a.err"))
+    assert (job.state, job.host) == (State.RUNNING, "ep1")
+
+
+def test_what_the_executor_told_is_kept(watched, tmp_path):
+    run = watched()
+    run.submit(7, error="logs/mine.err")
+    run.queue(7, since=1.0, UserLog="other.log", Iwd=str(tmp_path), Out="a.out", Err="a.err")
+    run.check()
+    job = run.watch.run.jobs[7]
+    assert (job.output, job.error) == (str(tmp_path / "a.out"), "logs/mine.err")
+    assert list(run.watch._logs) == [str(run.log)]
+
+
+# --- before the first submission ---
+
+
+def test_before_the_first_submission_only_what_can_never_start_is_said(watched):
+    run = watched()
+    run.asker.answers["diagnoses"] = {
+        "jobs": {},
+        "described": [asdict(NEVER), asdict(NOT_YET)],
+        "slots": ["slot1@ep1"],
+    }
+    run.watch.before_submission({"predict, file=a": "RequestMemory = 1", "train": "RequestMemory = 2"})
+    assert run.take() == [("warning", f"predict, file=a can't start on this pool as it is. {sentence(NEVER)}")]
+    assert run.asker.asked[0][1]["described"] == ["RequestMemory = 1", "RequestMemory = 2"]
+
+
+def test_an_empty_pool_is_said_once_and_not_for_each_job(watched):
+    run = watched()
+    unknown = Found(Word.UNKNOWN, "empty", "the pool has no slots", "Ask who runs it")
+    run.diagnosis(unknown, slots=[])
+    run.watch.before_submission({"a": "", "b": "", "c": ""})
+    assert run.take() == [("warning", sentence(unknown))]
+
+
+def test_a_pool_that_does_not_answer_before_the_first_submission_is_said(watched):
+    run = watched()
+    run.asker.answers["diagnoses"] = SILENT
+    run.watch.before_submission({"a": ""})
+    assert run.take() == [("warning", "the pool can't be looked at before the first submission: no answer within 25 s")]
+
+
+# --- who doesn't answer ---
+
+
+def test_a_schedd_that_does_not_answer_is_said_once_and_so_is_its_return(watched):
+    run = watched()
+    run.submit(7)
+    run.asker.answers["queue"] = SILENT
+    assert run.check() == [], "it may be for a moment only"
+    assert run.check() == [("warning", "the access point's schedd doesn't answer (no answer within 25 s)")]
+    assert run.check() + run.check() == []
+    run.queue(7, since=1.0)
+    assert run.check() == [("info", "the access point's schedd answers again")]
+    assert run.check() == []
+
+
+def test_one_failure_alone_is_not_worth_a_word(watched):
+    run = watched()
+    run.submit(7)
+    for _ in range(3):
+        run.asker.answers["queue"] = SILENT
+        assert run.check() == []
+        run.queue(7, since=1.0)
+        assert run.check() == []
+
+
+def test_a_collector_that_does_not_answer_is_said_once_and_verdicts_start_anew(watched):
+    run = watched()
+    run.submit(7)
+    run.queue(7)
+    run.diagnosis(NEVER)
+    run.check()
+    run.check()
+    run.asker.answers["diagnoses"] = SILENT
+    assert run.check() == []
+    assert [words for _, words in run.check()] == [
+        "the pool's collector doesn't answer (no answer within 25 s). Why jobs wait can't be told until it does"
+    ]
+    run.diagnosis(NEVER)
+    assert run.check() == [("info", "the pool's collector answers again")]
+    assert run.check() == []
+    ((_, words),) = run.check()
+    assert words.endswith(sentence(NEVER))
+
+
+# --- an event log or an executor that fell silent ---
+
+
+def test_an_event_log_that_no_longer_grows_is_said_once_and_again_after_it_went_on(watched):
+    run = watched()
+    run.submit(7, 8)
+    run.queue(7, 8, status=2)
+    assert run.check() + run.check() == []
+    ((level, words),) = run.check()
+    assert level == "warning"
+    assert f"{run.log} no longer tells what happens: by the schedd, 2 jobs (7 and 8) went on for 30 s" in words
+    assert run.check() == []
+    run.happens(execute("ep1"), execute("ep1").replace("(007.", "(008."))
+    assert run.check() == []
+    run.queue()
+    assert run.check() + run.check() == []
+    assert "no longer tells" in run.check()[0][1]
+
+
+def test_an_event_that_is_late_is_no_matter(watched):
+    run = watched()
+    run.submit(7)
+    run.queue(7, status=2)
+    assert run.check() + run.check() == []
+    run.happens(execute("ep1"))
+    assert run.check() + run.check() + run.check() + run.check() == []
+
+
+@pytest.mark.parametrize("status", [3, 4, 6, 7])
+def test_states_between_two_events_are_no_disagreement(watched, status):
+    run = watched()
+    run.submit(7)
+    run.happens(execute("ep1"))
+    run.queue(7, status=status)
+    assert [run.check() for _ in range(5)] == [[]] * 5
+
+
+def test_an_end_that_snakemake_does_not_notice_is_said_once(watched):
+    run = watched(unnoticed_after=180.0)
+    late, noticed, recent = run.submit(7, 8, 9)
+    for job, ago in ((late, 200), (noticed, 200), (recent, 100)):
+        job.state, job.ended = State.DONE, time.time() - ago
+    run.watch.finished("8")
+    ((level, words),) = run.check()
+    assert level == "error"
+    assert words.startswith("Snakemake has not noticed for 3.0 min that predict, file=f7 (job 7.0) ended. ")
+    assert run.check() == []
+
+
+def test_an_error_of_a_job_counts_as_noticed(watched):
+    run = watched()
+    (job,) = run.submit(7)
+    job.state, job.ended = State.FAILED, time.time() - 1000
+    run.watch.failed("7")
+    assert run.check() == []
+
+
+def test_the_end_of_a_group_is_noticed_by_its_members(watched):
+    run = watched()
+    run.watch.group(["3", "4"], ["uuid-of-3", "uuid-of-4"])
+    run.watch.submitted("uuid-of-4", 7, str(run.log), "chunk")
+    run.watch.run.jobs[7].state, run.watch.run.jobs[7].ended = State.DONE, time.time() - 1000
+    run.watch.finished("3")
+    assert run.check() == []
+
+
+# --- holds ---
+
+HELD_AD = {"HoldReasonCode": 26, "HoldReason": "memory 300 MB is above the request of 200 MB", "MemoryUsage": 300}
+
+
+def test_a_hold_is_said_in_one_line_with_what_the_executor_does(watched):
+    run = watched()
+    run.submit(7)
+    run.happens(execute("ep1"))
+    assert run.happens(text(12)) == [], "the executor has a moment to say what it does"
+    run.watch.hold(7, HELD_AD | {"RequestMemory": 200}, "it is retried with more")
+    ((level, words),) = run.look()
+    assert level == "error"
+    assert words.startswith("predict, file=f7 (job 7.0) is held on ep1. ")
+    assert words.endswith(" It is retried with more.")
+    assert "300 MB" in words
+    assert run.look() == []
+    assert "held" not in run.asker.questions()
+
+
+def test_a_hold_without_an_executors_words_is_asked_for_and_said(watched, monkeypatch):
+    run = watched()
+    run.submit(7)
+    run.happens(execute("ep1"), text(12))
+    run.asker.answers["held"] = HELD_AD
+    monkeypatch.setattr(module, "RETRY_WORDS_SECONDS", -1.0)
+    ((level, words),) = run.look()
+    assert level == "error"
+    assert words.endswith(" Snakemake waits for it as long as its held-timeout says.")
+    assert run.asker.asked == [("held", {"cluster": 7})]
+    assert run.look() == []
+
+
+def test_a_hold_is_said_from_its_event_where_no_one_answers(watched, monkeypatch):
+    run = watched()
+    run.submit(7)
+    run.asker.answers["held"] = SILENT
+    monkeypatch.setattr(module, "RETRY_WORDS_SECONDS", -1.0)
+    ((_, words),) = run.happens(text(12))
+    assert "300 MB" in words
+
+
+def test_an_executor_that_is_faster_than_the_look_at_the_event_log_makes_no_second_line(watched, monkeypatch):
+    run = watched()
+    run.submit(7)
+    run.happens(execute("ep1"))
+    run.watch.hold(7, HELD_AD, "it is retried with more")
+    said = run.look() + run.happens(text(12))
+    monkeypatch.setattr(module, "RETRY_WORDS_SECONDS", -1.0)
+    said += run.look()
+    assert [words.endswith(" It is retried with more.") for _, words in said] == [True]
+
+
+def test_the_executors_words_are_said_even_if_the_event_never_comes(watched, monkeypatch):
+    run = watched()
+    run.submit(7)
+    run.happens(execute("ep1"))
+    run.watch.hold(7, HELD_AD, "it is not retried")
+    monkeypatch.setattr(module, "RETRY_WORDS_SECONDS", -1.0)
+    ((_, words),) = run.look()
+    assert words.endswith(" It is not retried.")
+
+
+def test_a_second_hold_of_a_job_is_said_like_the_first(watched):
+    run = watched()
+    run.submit(7)
+    for _ in range(2):
+        run.happens(text(12))
+        run.watch.hold(7, HELD_AD, "Snakemake waits for that")
+        assert len(run.look()) == 1
+        ((level, words),) = run.happens(text(13))
+        assert (level, words) == (
+            "warning",
+            "predict, file=f7 (job 7.0) is released: via condor_release (by user submit)",
+        )
+
+
+# --- evictions and what follows ---
+
+
+def test_an_eviction_alone_is_said_a_look_later(watched):
+    run = watched()
+    run.submit(7)
+    assert run.happens(execute("ep1"), text(4)) == []
+    ((level, words),) = run.look()
+    assert level == "warning"
+    assert words == (
+        "predict, file=f7 (job 7.0) was evicted from ep1: The node's owner wants it back; it waits in the queue again"
+    )
+    assert run.look() == []
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_an_eviction_that_a_hold_follows_is_one_line_that_of_the_hold(watched, at_once):
+    run = watched()
+    run.submit(7)
+    run.happens(execute("ep1"))
+    said = run.happens(text(4), text(12)) if at_once else run.happens(text(4)) + run.happens(text(12))
+    run.watch.hold(7, HELD_AD, "it is retried with more")
+    said += run.look() + run.look()
+    assert [" is held on ep1. " in words for _, words in said] == [True]
+
+
+def test_an_eviction_that_a_removal_follows_is_the_removals_line(watched):
+    run = watched()
+    run.submit(7)
+    said = run.happens(execute("ep1"), text(4), text(9)) + run.look()
+    assert said == [("error", "predict, file=f7 (job 7.0) was removed: via condor_rm (by user submit)")]
+
+
+def test_an_eviction_and_the_next_start_are_said_in_that_order(watched):
+    run = watched()
+    run.submit(7)
+    said = run.happens(execute("ep1"), text(4), execute("ep2", 9)) + run.look()
+    assert [words.partition(") ")[2].partition(" ")[0] for _, words in said] == ["was", "starts"]
+
+
+def test_who_took_the_place_of_an_evicted_job_is_said(watched):
+    run = watched()
+    run.submit(7)
+    run.asker.answers["users"] = [f"{getpass.getuser()}@pool", "alice@pool"]
+    run.happens(execute("ep1"), text(4))
+    ((_, words),) = run.look()
+    assert words.endswith("; it waits in the queue again. ep1 runs jobs of alice@pool now")
+    assert run.asker.asked == [("users", {"machine": "ep1"})]
+
+
+@pytest.mark.parametrize("users", [SILENT, [f"{getpass.getuser()}@pool"], []])
+def test_where_no_one_else_is_known_to_be_on_the_node_nothing_is_said_of_it(watched, users):
+    run = watched()
+    run.submit(7)
+    run.asker.answers["users"] = users
+    run.happens(execute("ep1"), text(4))
+    ((_, words),) = run.look()
+    assert words.endswith("; it waits in the queue again")
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_the_node_that_a_job_was_evicted_from_is_looked_at_not_the_one_it_is_on_now(watched, at_once):
+    run = watched()
+    run.submit(7)
+    run.happens(execute("ep1"))
+    said = run.happens(text(4), execute("ep2", 9)) if at_once else run.happens(text(4)) + run.happens(execute("ep2", 9))
+    assert len(said) == 2
+    assert run.asker.asked == [("users", {"machine": "ep1"})]
+
+
+def test_what_snakemake_itself_removes_is_no_news(watched):
+    run = watched()
+    run.submit(7, 8)
+    words = "Job was aborted.\n\tPython-initiated action. (by user submit)"
+    assert run.happens(text(9, words=words)) == []
+    assert run.watch.run.jobs[7].state is State.FAILED
+
+
+def test_a_connection_that_comes_back_is_an_information_and_its_loss_a_warning(watched):
+    run = watched()
+    run.submit(7)
+    assert [level for level, _ in run.happens(execute("ep1"), text(22), text(23))] == ["warning", "info"]
+
+
+# --- failures ---
+
+
+def test_a_failed_job_is_said_with_the_ends_of_its_files(watched, tmp_path):
+    run = watched()
+    log, error = tmp_path / "job.log", tmp_path / "job.err"
+    log.write_text("".join(f"line {n}\n" for n in range(50)) + "\n  \nValueError: no rows\n")
+    error.write_text("RuleException: \N{LATIN SMALL LETTER E WITH ACUTE}\n", encoding="latin-1")
+    run.watch.know("3", "predict", {}, [str(log), str(tmp_path / "gone.log")], {})
+    run.watch.submitted("3", 7, str(run.log), "predict", "", str(error))
+    ((level, words),) = run.happens(execute("ep1"), text(5, 65, words=FAILED))
+    assert level == "error"
+    lines = words.splitlines()
+    assert lines[0].startswith("predict (job 7.0) failed with exit code 3 on ep1 after 65 s; it used 150 MB")
+    assert lines[1] == f"  the end of {log}:"
+    assert lines[2:12] == [*(f"    line {n}" for n in range(41, 50)), "    ValueError: no rows"]
+    assert lines[12] == f"  {tmp_path / 'gone.log'}: No such file or directory"
+    assert lines[13:] == [f"  the end of {error}:", "    RuleException: \N{REPLACEMENT CHARACTER}"]
+
+
+def test_the_end_of_an_empty_file(tmp_path):
+    (tmp_path / "empty").write_text("\n \n")
+    assert tail(str(tmp_path / "empty"), 5) == [f"  {tmp_path / 'empty'} is empty"]
+
+
+def test_each_attempt_of_a_job_counts(watched):
+    run = watched()
+    run.watch.know("3", "predict", {}, [], {"memory_mb": 200.0})
+    for cluster in (7, 8):
+        run.watch.submitted("3", cluster, str(run.log), "predict")
+        run.happens(text(5, words=FAILED, cluster=cluster))
+        run.watch.failed("3")
+    assert [(job.cluster, job.attempt) for job in run.watch.run.jobs.values()] == [(7, 1), (8, 2)]
+
+
+def test_the_counts_of_a_run(watched):
+    run = watched()
+    run.watch.plan({"predict": 2, "all": 1, "total": 3})
+    run.submit(7, 8)
+    run.watch.finished("7")
+    run.watch.finished("unknown")
+    assert run.watch.run.planned == {"predict": 2, "all": 1}
+    assert run.watch.run.finished == {"predict": 1}
+
+
+# --- jobs that can never start, removed where the user asked for it ---
+
+
+def gives_up(watched, **options):
+    run = watched(**options)
+    run.submit(7)
+    run.queue(7, since=1000.0)
+    run.diagnosis(NEVER)
+    return run
+
+
+def test_without_being_asked_to_nothing_is_removed(watched):
+    run = gives_up(watched)
+    for _ in range(9):
+        run.check()
+    assert "remove" not in run.asker.questions()
+
+
+def test_a_job_that_can_never_start_is_said_and_then_removed_with_the_reason(watched):
+    run = gives_up(watched, never_after=0.0)
+    assert run.check() + run.check() == []
+    said = run.check()
+    assert [level for level, _ in said] == ["warning", "error"]
+    assert said[1][1] == f"predict, file=f7 (job 7.0) is removed, as it can never start. {sentence(NEVER)}"
+    (removal,) = [about for question, about in run.asker.asked if question == "remove"]
+    assert removal["cluster"] == 7
+    assert "as it can never start" in removal["reason"], "the executor looks for these words"
+
+
+def test_a_job_that_has_started_in_the_meantime_is_not_said_to_be_removed(watched):
+    run = gives_up(watched, never_after=0.0)
+    run.asker.answers["remove"] = False
+    said = run.check() + run.check() + run.check()
+    assert [level for level, _ in said] == ["warning"]
+
+
+def test_a_schedd_that_is_silent_at_a_removal_is_asked_again_and_that_is_no_failure_of_ours(watched):
+    run = gives_up(watched, never_after=0.0)
+    run.asker.answers["remove"] = SILENT
+    said = run.check() + run.check() + run.check() + run.check()
+    assert [level for level, _ in said] == ["warning"]
+    run.asker.answers["remove"] = True
+    assert [level for level, _ in run.check()] == ["error"]
+
+
+# --- records ---
+
+
+def test_records_are_written_beside_the_event_log(watched):
+    run = watched()
+    run.submit(7)
+    run.queue(7)
+    run.diagnosis(NEVER)
+    for _ in range(3):
+        run.check()
+    run.happens(text(0), execute("ep1", 5), text(5, 65))
+    run.watch.close()
+    found = list(read(run.log.with_suffix(".jsonl")))
+    assert [one["change"] for one in found] == ["diagnosis", "submitted", "running", "done"]
+    assert (found[0]["word"], found[0]["reason"]) == ("NEVER", sentence(NEVER))
+    assert found[3]["time"] == "2026-11-25T08:01:05.000Z"
+    assert BEGIN == 1795593600.0
+
+
+def test_records_go_where_the_user_says_or_nowhere(watched, tmp_path):
+    for records in (str(tmp_path / "mine.jsonl"), None):
+        run = watched(records=records)
+        run.submit(7)
+        run.happens(text(0))
+        run.watch.close()
+        run.log.unlink()
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.jsonl"]
+    assert json.loads((tmp_path / "mine.jsonl").read_text())["cluster"] == 7
+
+
+# --- what fails inside ---
+
+
+def test_what_was_read_before_an_event_that_cannot_be_read_is_said(watched):
+    run = watched()
+    run.submit(7)
+    unreadable = text(22, words=TEXTS[22].replace("    ", "\t"))
+    said = run.happens(text(9), unreadable)
+    assert [words for _, words in said] == ["predict, file=f7 (job 7.0) was removed: via condor_rm (by user submit)"]
+    ((what, times),) = run.watch.failures.items()
+    assert what.startswith("reading the event log: OSError: ")
+    assert times == 1
+    run.watch.failures.clear()
+
+
+def failing(*_):
+    raise RuntimeError("no screen")
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_thread_goes_on_whatever_fails_in_it_and_each_failure_is_counted(monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "Asker", FakeAsker)
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
+    said = []
+    watch = Watch(Options(period=0.01), lambda level, words: said.append(words), failing)
+    watch._asker.answers["queue"] = RuntimeError("no queue")
+    watch.submitted("7", 7, str(tmp_path / "run.log"), "predict")
+    failures = {"drawing: RuntimeError: no screen", "asking the pool: RuntimeError: no queue"}
+    end = time.monotonic() + 20
+    while time.monotonic() < end and not (set(watch.failures) == failures and min(watch.failures.values()) > 2):
+        time.sleep(0.01)
+    assert watch._thread.is_alive()
+    watch.failed("7")
+    (tmp_path / "run.log").write_text(execute("ep1") + text(9))
+    watch.close()
+    assert said == ["predict (job 7.0) was removed: via condor_rm (by user submit)"], (
+        "the events were heard all the same"
+    )
+    assert set(watch.failures) == failures
+    assert watch._asker.closed
+    assert not watch._thread.is_alive()
+
+
+def test_the_thread_draws_the_run(monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "Asker", FakeAsker)
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
+    drawn = []
+    watch = Watch(Options(), lambda level, words: None, drawn.append)
+    assert watch._thread is None, "nothing runs before there is a job"
+    watch.submitted("7", 7, str(tmp_path / "run.log"), "predict")
+    end = time.monotonic() + 20
+    while time.monotonic() < end and not drawn:
+        time.sleep(0.01)
+    watch.close()
+    assert drawn[0] is watch.run
+    assert watch.failures == {}
+    watch.submitted("8", 8, str(tmp_path / "run.log"), "predict")
+    assert not watch._thread.is_alive(), "what is closed stays closed"
