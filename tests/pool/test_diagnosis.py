@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.pool.harness import SNAKEMAKE, Hosts, wait_until, wait_until_no_slot_is_kept
+from tests.pool.harness import SNAKEMAKE, wait_until, wait_until_no_slot_is_kept
 
 QUICK = "--logger-htcondor-idle-after 4 --logger-htcondor-period 1"
 CONFIG = "/etc/condor/config.d/90-test.conf"
@@ -211,14 +211,14 @@ def test_held_by_policy_failed_and_busy_are_told_with_what_a_person_needs(projec
         assert run.wait(90) != 0
     said = run.output
     assert re.search(
-        r"htcondor: naughty \(job \d+\.0\) is held on ep[12]\. The access point's policy \(SYSTEM_PERIODIC_HOLD\) put the job "
+        r"htcondor: naughty \(job \d+\.0\) is held(?: on ep[12])?\. The access point's policy \(SYSTEM_PERIODIC_HOLD\) put the job "
         r"on hold\. HTCondor says: naughty jobs are not run here\. .* It is not retried, as it would be held again\.",
         said,
     )
     assert re.search(
         r"htcondor: broken \(job \d+\.0\) failed with exit code 1 on ep[12] after .*; it used \d+ MB of the 300 MB of memory "
         r"it asked for\n  the end of logs/broken\.log:\n    it is broken since there is no such thing\n"
-        r"  the end of logs/broken\.htcondor-1\.err:\n",
+        r"  the end of logs/broken\.htcondor-1\.err:\n(    .*\n)*    .* returned non-zero exit status 3\.\n",
         said,
     )
     assert re.search(r"died with <Signals\.SIGSEGV|SIGSEGV", said)
@@ -231,7 +231,7 @@ def test_held_by_policy_failed_and_busy_are_told_with_what_a_person_needs(projec
 
 def test_many_jobs_with_one_reason_are_one_line(project):
     write(project, rule("far", requirements='(TARGET.Arch == "ppc64le")', wildcard="{n}"), numbers=40)
-    run = start(project)
+    run = start(project, "--logger-htcondor-idle-after 10")
     run.wait_for(r"htcondor: 40 jobs of far have been idle for up to .*NEVER: .*`TARGET\.Arch == \"ppc64le\"`")
     end(run)
     assert len(re.findall(r"far .*have been idle|far, n=\d+ .*has been idle", run.output)) == 1
@@ -276,19 +276,16 @@ def test_an_eviction_by_a_user_of_better_priority(project, pool, boss):
 
 
 def test_a_connection_that_is_lost_and_regained(project, pool):
-    hosts = Hosts(pool)
-    write(project, rule("long", "sleep 45; touch {output}"))
+    write(project, rule("long", "sleep 30; touch {output}"))
     run = start(project)
     (job,) = wait_until(lambda: project.running("long"), 60, "it runs")
     node = job["RemoteHost"].partition("@")[2]
-    try:
-        hosts.link(node, "down")
-        run.wait_for(
-            rf"htcondor: long \(job \d+\.0\) the connection to {node} is lost \(.*\); HTCondor tries to reconnect", 90
-        )
-    finally:
-        hosts.heal()
-    run.wait_for(rf"htcondor: long \(job \d+\.0\) the connection to {node} is back; the job went on", 60)
+    killed = pool.execute("ap", "pkill", "-KILL", "condor_schedd|condor_shadow")
+    assert killed.returncode == 0, killed.stdout
+    run.wait_for(
+        rf"htcondor: long \(job \d+\.0\) lost the connection to {node} \(.*\); HTCondor tries to reconnect", 60
+    )
+    run.wait_for(rf"htcondor: long \(job \d+\.0\) is connected to {node} again; it went on there", 60)
     assert run.wait(90) == 0, run.output[-2000:]
 
 
@@ -298,8 +295,8 @@ def test_a_quota_and_a_concurrency_limit_that_are_reached(project, pool):
         project,
         rule("mine", "sleep 15; touch {output}", mem_mb=301, accounting_group="group_credit"),
         rule("mine_too", "sleep 15; touch {output}", mem_mb=302, accounting_group="group_credit"),
-        rule("licensed", "sleep 15; touch {output}", mem_mb=303, htcondor_submit_concurrency_limits="license"),
-        rule("licensed_too", "sleep 15; touch {output}", mem_mb=304, htcondor_submit_concurrency_limits="license"),
+        rule("licensed", "sleep 15; touch {output}", mem_mb=303, classad_ConcurrencyLimits="license"),
+        rule("licensed_too", "sleep 15; touch {output}", mem_mb=303, classad_ConcurrencyLimits="license"),
     )
     wait_until_no_slot_is_kept(pool)
     with configured(pool, policy, "cm"):
@@ -317,6 +314,7 @@ rule all:
 
 rule make:
     output: "made/{n}.txt"
+    resources: request_memory="500MB"
     shell: "sleep 2; touch {output:q}"
 
 rule never:
@@ -330,7 +328,7 @@ rule never:
     ("executor", "folder", "names"),
     [
         ("htcondor", "work", ["a", "b"]),  # names with spaces fall apart in it
-        ("htcondor-steady", "my work é", ["a b", "é" * 60]),
+        ("htcondor-steady", "my work é", ["a b", "Käufer ohne Umlaute " + "x-y" * 20 + "é"]),
     ],
 )
 def test_a_foreign_workflow_with_no_more_than_the_logger(pool, project, executor, folder, names):
@@ -351,7 +349,7 @@ def test_a_foreign_workflow_with_no_more_than_the_logger(pool, project, executor
     )
     assert re.search(never, said), said
     assert {file.stem for file in (path / "made").glob("*.txt")} == set(names), said
-    assert re.search(r"^make\s+2 ", said, re.MULTILINE), "the table after the run"
+    assert re.search(r"^make +\d", said, re.MULTILINE), "the table after the run"
 
 
 DEAF = """

@@ -80,19 +80,19 @@ def test_evicted_without_a_reason_is_told_by_its_code_or_as_unknown(told):
 def test_shadow_exception(told):
     kind, words, job = last(told(execute("ep1"), text(7)))
     assert kind == "shadow exception"
-    assert "failed while it was on ep1: Error from slot1_1@ep1: FileTransfer failed; HTCondor starts it again" in words
+    assert "while it was on ep1: Error from slot1_1@ep1: FileTransfer failed; HTCondor starts it again" in words
     assert job.state is State.IDLE
 
 
 def test_disconnected_reconnected_and_not(told):
     kind, words, job = last(told(execute("ep1"), text(22)))
     assert (kind, job.state) == ("disconnected", State.RUNNING)
-    assert "ep1 is lost (Socket between submit and execute hosts closed unexpectedly)" in words
-    assert last(told(text(23)))[:2] == ("reconnected", "the connection to ep1 is back; the job went on")
+    assert "the connection to ep1 (Socket between submit and execute hosts closed unexpectedly)" in words
+    assert last(told(text(23)))[:2] == ("reconnected", "is connected to ep1 again; it went on there")
     kind, words, job = last(told(text(24)))
     assert (kind, job.state, job.started) == ("reconnect failed", State.IDLE, None)
     assert words == (
-        "ep1 could not be reached again (Job not found at execution machine); the job starts again elsewhere"
+        "could not be connected to ep1 again (Job not found at execution machine); it starts again elsewhere"
     )
 
 

@@ -142,26 +142,26 @@ def _shadow_exception(job: Job, event: Event) -> Change:
     return Change(
         "shadow exception",
         job,
-        f"its shadow on the access point failed while it was on {job.host}: {message}; HTCondor starts it again",
+        f"lost its shadow on the access point while it was on {job.host}: {message}; HTCondor starts it again",
     )
 
 
 def _disconnected(job: Job, event: Event) -> Change:
     told = event.attributes
     reason = told.get("DisconnectReason") or told.get("Reason") or "no reason is given"
-    return Change("disconnected", job, f"the connection to {job.host} is lost ({reason}); HTCondor tries to reconnect")
+    return Change("disconnected", job, f"lost the connection to {job.host} ({reason}); HTCondor tries to reconnect")
 
 
 def _reconnected(job: Job, event: Event) -> Change:
     job.state = State.RUNNING
-    return Change("reconnected", job, f"the connection to {job.host} is back; the job went on")
+    return Change("reconnected", job, f"is connected to {job.host} again; it went on there")
 
 
 def _reconnect_failed(job: Job, event: Event) -> Change:
     job.state, job.started = State.IDLE, None
     reason = event.attributes.get("Reason") or "no reason is given"
     return Change(
-        "reconnect failed", job, f"{job.host} could not be reached again ({reason}); the job starts again elsewhere"
+        "reconnect failed", job, f"could not be connected to {job.host} again ({reason}); it starts again elsewhere"
     )
 
 

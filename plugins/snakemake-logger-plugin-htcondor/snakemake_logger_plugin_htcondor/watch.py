@@ -5,6 +5,7 @@ A thread of its own; whatever fails in it is counted, told once at the end, and 
 
 import contextlib
 import getpass
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -22,6 +23,8 @@ from .words import count, duration, listed
 LOOK_SECONDS = 1.0  # between two looks at the event log
 RETRY_WORDS_SECONDS = 3.0  # for how long a held job's line waits for the executor to say what it does
 LOG_LINES, ERROR_LINES = 10, 6
+SNAKEMAKES_END = ("Error in rule ", "Shutting down, this might take some time.")
+SNAKEMAKES_TIME = re.compile(r"\[\w{3} \w{3} .\d \d\d:\d\d:\d\d \d{4}\]")
 NEGOTIATOR_SECONDS = 60.0  # between two questions whether it answers, while it does
 SILENT_LOG_CHECKS = 3
 IDLE, RUNNING, HELD = 1, 2, 5
@@ -523,6 +526,11 @@ def tail(path: str, most: int) -> list[str]:
         lines = [found.rstrip() for found in _text(path).splitlines() if found.strip()]
     except OSError as error:
         return [f"  {path}: {error.strerror}"]
+    # What the Snakemake within a job says after the error is the same each time.
+    ends = [number for number, found in enumerate(lines) if found.startswith(SNAKEMAKES_END)]
+    lines = lines[: ends[0]] if ends and ends[0] else lines
+    if lines and SNAKEMAKES_TIME.fullmatch(lines[-1]):
+        lines.pop()
     if not lines:
         return [f"  {path} is empty"]
     return [f"  the end of {path}:", *(f"    {found}" for found in lines[-most:])]
