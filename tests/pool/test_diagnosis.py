@@ -138,8 +138,8 @@ def test_draining_nodes_and_that_the_job_runs_when_they_are_back(project, pool):
         write(project, rule("plain"))
         run = start(project)
         run.wait_for(
-            r"htcondor: plain \(job .*\. NOT YET: 2 of 2 slots could take it and are draining, that is, take no new jobs: "
-            r"ep1 and ep2"
+            r"htcondor: plain \(job .*\. NOT YET: 2 of 2 slots could take it and are draining, that is, take no "
+            r"new jobs: ep1 and ep2"
         )
     finally:
         for address in addresses:
@@ -155,7 +155,8 @@ def test_a_negotiator_that_is_stopped(project, pool):
         write(project, rule("plain"))
         run = start(project)
         run.wait_for(
-            r"htcondor: plain \(job .*\. NOT YET: 2 of 2 slots are free and would take it, but the negotiator doesn't answer",
+            r"htcondor: plain \(job .*\. NOT YET: 2 of 2 slots are free and would take it, but the "
+            r"negotiator doesn't answer",
             80,
         )
     finally:
@@ -195,7 +196,7 @@ def test_a_pool_without_nodes_and_one_that_shrinks_are_unknown(project, pool):
 def test_held_by_policy_failed_and_busy_are_told_with_what_a_person_needs(project, pool):
     policy = (
         "SYSTEM_PERIODIC_HOLD = (MemoryUsage > RequestMemory) || (Naughty =?= 1)\n"
-        'SYSTEM_PERIODIC_HOLD_REASON = ifThenElse(Naughty =?= 1, "naughty jobs are not run here", "memory is above the request")'
+        'SYSTEM_PERIODIC_HOLD_REASON = ifThenElse(Naughty =?= 1, "naughty jobs are not run here", "too large")'
     )
     write(
         project,
@@ -211,20 +212,21 @@ def test_held_by_policy_failed_and_busy_are_told_with_what_a_person_needs(projec
         assert run.wait(90) != 0
     said = run.output
     assert re.search(
-        r"htcondor: naughty \(job \d+\.0\) is held(?: on ep[12])?\. The access point's policy \(SYSTEM_PERIODIC_HOLD\) put the job "
-        r"on hold\. HTCondor says: naughty jobs are not run here\. .* It is not retried, as it would be held again\.",
+        r"htcondor: naughty \(job \d+\.0\) is held(?: on ep[12])?\. The access point's policy "
+        r"\(SYSTEM_PERIODIC_HOLD\) put the job on hold\. HTCondor says: "
+        r"naughty jobs are not run here\. .* It is not retried, as it would be held again\.",
         said,
     )
     assert re.search(
-        r"htcondor: broken \(job \d+\.0\) failed with exit code 1 on ep[12] after .*; it used \d+ MB of the 300 MB of memory "
-        r"it asked for\n  the end of logs/broken\.log:\n    it is broken since there is no such thing\n"
+        r"htcondor: broken \(job \d+\.0\) failed with exit code 1 on ep[12] after .*; it used \d+ MB of the 300 MB of "
+        r"memory it asked for\n  the end of logs/broken\.log:\n    it is broken since there is no such thing\n"
         r"  the end of logs/broken\.htcondor-1\.err:\n(    .*\n)*    .* returned non-zero exit status 3\.\n",
         said,
     )
     assert re.search(r"died with <Signals\.SIGSEGV|SIGSEGV", said)
     assert re.search(
-        r"htcondor: \w+ \(job \d+\.0\) has been idle for .*NOT YET: 2 of 2 slots could take it, and all are busy with \d+ jobs? "
-        r"\(.*at most .* of memory free, it asks for 6\.8 GB\); your priority is",
+        r"htcondor: \w+ \(job \d+\.0\) has been idle for .*NOT YET: 2 of 2 slots could take it, and all are busy with "
+        r"\d+ jobs? \(.*at most .* of memory free, it asks for 6\.8 GB\); your priority is",
         said,
     )
 
@@ -240,10 +242,10 @@ def test_many_jobs_with_one_reason_are_one_line(project):
 @pytest.fixture
 def boss(pool):
     """Another user, with a better priority, on a pool that lets the better one go first."""
-    token = "/home/boss/.condor/tokens.d"
+    folder = "/home/boss/.condor/tokens.d"
     lines = [
         "useradd -m boss 2>/dev/null; install -d -m 700 -o boss -g boss /home/boss/.condor /home/boss/.condor/tokens.d",
-        f"umask 077 && condor_token_create -identity boss@pool -key POOL >{token}/pool && chown boss {token}/pool",
+        f"umask 077 && condor_token_create -identity boss@pool -key POOL >{folder}/pool && chown boss {folder}/pool",
     ]
     assert pool.execute("ap", "sh", "-c", " && ".join(lines)).returncode == 0
     for node in ("ep1", "ep2"):
@@ -261,8 +263,8 @@ def test_an_eviction_by_a_user_of_better_priority(project, pool, boss):
     run = start(project)
     wait_until(lambda: len(project.running()) == 4, 60, "all cores are in use")
     submit = (
-        "printf 'executable=/bin/sleep\\narguments=8\\nrequest_cpus=2\\nrequest_memory=7000\\nlog=/tmp/boss.log\\nqueue\\n'"
-        " | condor_submit -"
+        "printf 'executable=/bin/sleep\\narguments=8\\nrequest_cpus=2\\nrequest_memory=7000\\nlog=/tmp/boss.log\\n"
+        "queue\\n' | condor_submit -"
     )
     done = pool.execute("ap", "sh", "-c", submit, user=boss)
     assert done.returncode == 0, done.stdout
@@ -302,7 +304,8 @@ def test_a_quota_and_a_concurrency_limit_that_are_reached(project, pool):
     with configured(pool, policy, "cm"):
         run = start(project)
         run.wait_for(
-            r"htcondor: mine\w* \(job .*NOT YET: the quota of accounting group group_credit is reached: it uses 1 of 1 cores"
+            r"htcondor: mine\w* \(job .*NOT YET: the quota of accounting group group_credit is reached: it uses "
+            r"1 of 1 cores"
         )
         run.wait_for(r"htcondor: licensed\w* \(job .*NOT YET: a concurrency limit that the job names is used up")
         assert run.wait(100) == 0, run.output[-2000:]

@@ -189,13 +189,13 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             job.attempt = job.restart_times + 1
             self.report_job_error(SubmittedJobInfo(job=job), msg=f"{sentence}. ")
             return
-        output, error = self._files(job)
+        output, errors = self._files(job)
         told = {"jobid": str(job.jobid), "cluster": cluster, "event_log": self._unified_log_file, "title": _title(job)}
         self.logger.info(
             f"Job {job.jobid} ({_title(job)}) is HTCondor job {cluster}.0.",
-            extra={"htcondor_job": told | {"output": str(output), "error": str(error)}},  # for logger plugins
+            extra={"htcondor_job": told | {"output": str(output), "error": str(errors)}},  # for logger plugins
         )
-        self.report_job_submission(SubmittedJobInfo(job=job, external_jobid=cluster, aux={"error": error}))
+        self.report_job_submission(SubmittedJobInfo(job=job, external_jobid=cluster, aux={"error": errors}))
 
     def get_job_args(self, job: JobExecutorInterface, **kwargs: Any) -> str:
         """Return what Snakemake is told within the job."""

@@ -33,7 +33,7 @@ OURS = "htcondor_says"  # marks a record of our own, which comes back to us
 
 
 @dataclass
-class LogHandlerSettings(LogHandlerSettingsBase):  # type: ignore[misc]
+class LogHandlerSettings(LogHandlerSettingsBase):
     """What a profile may say, each as ``logger-htcondor-NAME``; `Optional`, as the plugin interface reads the types."""
 
     idle_after: Optional[int] = field(
@@ -70,7 +70,7 @@ class LogHandlerSettings(LogHandlerSettingsBase):  # type: ignore[misc]
     )
 
 
-class LogHandler(LogHandlerBase):  # type: ignore[misc]
+class LogHandler(LogHandlerBase):
     """Hears what Snakemake logs, and has the jobs watched."""
 
     def __post_init__(self) -> None:

@@ -47,8 +47,7 @@ class Asker:
         seconds = deadline or self._deadline
         child = self._running()
         try:
-            child.stdin.write(json.dumps({"question": question, "about": about}) + "\n")
-            child.stdin.flush()
+            _tell(child, json.dumps({"question": question, "about": about}) + "\n")
             answer = json.loads(self._answers.get(timeout=seconds))
         except queue.Empty:
             self._end()
@@ -87,7 +86,7 @@ class Asker:
     @staticmethod
     def _listen(child: subprocess.Popen[str], answers: "queue.Queue[str]") -> None:
         with contextlib.suppress(ValueError):  # closed
-            for line in child.stdout:
+            for line in child.stdout or ():
                 answers.put(line)
         answers.put("")  # not JSON: whoever waits is told at once
 
@@ -101,3 +100,10 @@ class Asker:
             with contextlib.suppress(OSError):
                 if pipe:
                     pipe.close()
+
+
+def _tell(child: subprocess.Popen[str], line: str) -> None:
+    if child.stdin is None:
+        raise OSError("it has no standard input")
+    child.stdin.write(line)
+    child.stdin.flush()

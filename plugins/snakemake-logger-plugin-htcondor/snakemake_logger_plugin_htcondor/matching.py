@@ -160,12 +160,12 @@ def _pair(job: classad.ClassAd, slot: classad.ClassAd) -> Pair:
         if state == "free":
             state = "busy"  # it has less left than the job asks for
         return Pair(name, machine, fits=False, could=True, ever=True, state=state)
-    wants, takes = clauses(job, empty), clauses(empty, job)
+    wants, takes = tuple(clauses(job, empty)), tuple(clauses(empty, job))
     if state == "draining":  # it takes no job at all now, and says so in its START
         takes = ()
     agreed = all(clause.possible or clause.own for clause in takes)
     ever = agreed and all(clause.possible for clause in wants)
-    return Pair(name, machine, False, False, ever, state, tuple(wants), tuple(takes))
+    return Pair(name, machine, False, False, ever, state, wants, takes)
 
 
 def state_of(slot: classad.ClassAd) -> str:

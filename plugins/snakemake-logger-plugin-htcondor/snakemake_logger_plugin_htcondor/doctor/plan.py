@@ -130,7 +130,7 @@ def _plain(value: Any) -> Any:
 
 def _told(arguments: Sequence[str]) -> dict[str, Any]:
     """Return what Snakemake's own reading of arguments and profile says of the executor."""
-    from snakemake.cli import parse_args  # type: ignore[import-untyped]  # noqa: PLC0415 - where a Snakemake runs
+    from snakemake.cli import parse_args  # noqa: PLC0415 - where a Snakemake runs
 
     try:
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
