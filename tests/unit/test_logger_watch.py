@@ -283,6 +283,15 @@ def test_an_empty_pool_is_said_once_and_not_for_each_job(watched):
     assert run.take() == [("warning", sentence(unknown))]
 
 
+def test_a_silent_negotiator_is_said_before_the_first_submission(watched):
+    run = watched()
+    run.diagnosis(NOT_YET)
+    run.asker.answers["negotiator"] = SILENT
+    run.watch.before_submission({"a": ""})
+    words = "the negotiator doesn't answer (no answer within 25 s), so no job is matched until it does"
+    assert run.take() == [("warning", words)]
+
+
 def test_a_pool_that_does_not_answer_before_the_first_submission_is_said(watched):
     run = watched()
     run.asker.answers["diagnoses"] = SILENT

@@ -17,6 +17,7 @@ ASKS = re.compile(r"(?:TARGET\.)?(?P<have>\w+)\s*>=\s*(?:MY\.)?Request(?P=have)$
 GIVES = re.compile(r"(?:TARGET\.)?Request(?P<have>\w+)\s*<=\s*(?:MY\.)?(?P=have)$", re.IGNORECASE)
 GIVES_GPUS = re.compile(r"TARGET\.Request(?P<have>GPUs)\b.*\bMY\.GPUs", re.IGNORECASE)
 SNAKEMAKE_NAMES = {"memory": "mem_mb", "disk": "disk_mb", "cpus": "threads", "gpus": "request_gpus"}
+CLASSAD_FLOAT = re.compile(r"\d\.\d+E[+-]\d+")  # how the bindings write every number with a fraction
 MOST_SHOWN = 90
 
 
@@ -514,5 +515,10 @@ def _number(ad: Any, name: str) -> float:
 
 
 def shown(text: str) -> str:
-    """Return an expression as it is quoted in a sentence, no longer than a line."""
+    """Return an expression as it is quoted in a sentence, no longer than a line.
+
+    >>> shown("LoadAvg < 3.000000000000000E-01")
+    '`LoadAvg < 0.3`'
+    """
+    text = CLASSAD_FLOAT.sub(lambda found: f"{float(found[0]):g}", text)
     return f"`{text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 1] + '…'}`"

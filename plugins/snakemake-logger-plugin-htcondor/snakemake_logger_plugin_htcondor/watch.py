@@ -187,17 +187,14 @@ class Watch:
             for title, one in found:
                 if one.word == "NEVER":
                     self._say("warning", f"{title} can't start on this pool as it is. {sentence(one)}")
+            try:
+                problem = self._asker.ask("negotiator", deadline)
+            except NoAnswer as error:
+                problem = f"the negotiator doesn't answer ({error})"
+            if problem:
+                self._say("warning", f"{problem}, so no job is matched until it does")
 
     # --- the thread ---
-
-    def warm_up(self) -> None:
-        """Start the process that asks, as its first answer takes a second."""
-        with self._counted("starting the process that asks"):
-            threading.Thread(target=self._warm, daemon=True).start()
-
-    def _warm(self) -> None:
-        with contextlib.suppress(NoAnswer):
-            self._asker.ask("hello", 10.0)
 
     def _begin(self) -> None:
         with self.lock:
