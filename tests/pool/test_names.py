@@ -1,5 +1,6 @@
 """Names: of files and folders that a shell or HTCondor reads otherwise, and those by which people find their jobs."""
 
+import os
 import re
 import shutil
 import time
@@ -9,7 +10,7 @@ import pytest
 from tests.pool.harness import SNAKEMAKE, Project, wait_until
 
 FOLDER = 'it\'s $HOME & a "b" (ünï) $(X)'
-FILES = ('it\'s $HOME "ünï" $(X).csv', "back\\slash; & 日本 [a] *.csv")
+FILES = ('it\'s $HOME "ünï" $(X).csv', "back\\slash; & 日本 [a] *.csv", f"{'long name ' * 18}.csv")
 TREE = {"dt": {"estimator": "sklearn.tree.DecisionTreeClassifier", "complexity": 1}}
 
 
@@ -31,7 +32,10 @@ def add(project, file):
     project.own()
 
 
-def test_files_and_folders_may_have_any_name(odd):
+def test_files_and_folders_may_have_any_name_and_the_config_may_be_read_only(odd):
+    for path in [*(odd.path / "config").rglob("*"), odd.path / "config"]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+        os.chown(path, 0, 0)  # not the user's own, who could write to it otherwise
     done = odd.run(command=f"env LOANS=data/sample {SNAKEMAKE}")
     assert done.returncode == 0, done.stdout[-3000:]
     found = odd.checksums()
