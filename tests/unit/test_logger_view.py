@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from snakemake_logger_plugin_htcondor import figures, view
 from snakemake_logger_plugin_htcondor.jobs import Job, Run, State
+from snakemake_logger_plugin_htcondor.plain import PlainLines
 
 BEGAN = 1_000_000.0
 
@@ -357,3 +358,15 @@ def test_without_a_terminal_only_lines_are_printed(monkeypatch, dumb):
     live.print("\x1b[31mred\x1b[0m and plain")
     live.stop()
     assert file.getvalue() == "red and plain\n"
+
+
+def test_plain_lines_come_now_and_then_and_only_with_news():
+    said, now = [], [0.0]
+    lines = PlainLines(said.append, 60, clock=lambda: now[0])
+    run = Run(0.0, planned={"train": 2})
+    for second in range(0, 200):
+        now[0] = float(second)
+        if second == 130:
+            run.finished["train"] = 1
+        lines.update(run)
+    assert said == ["0 of 2 done", "1 of 2 done"]

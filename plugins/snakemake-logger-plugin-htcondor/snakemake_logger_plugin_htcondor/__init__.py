@@ -10,13 +10,16 @@ import logging
 import logging.handlers
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
+
+if TYPE_CHECKING:
+    from .jobs import Run
 
 __version__ = "0.1.0"
 __all__ = ["LogHandler", "LogHandlerSettings"]
@@ -48,6 +51,12 @@ class LogHandlerSettings(LogHandlerSettingsBase):
     )
     live: Optional[bool] = field(
         default=True, metadata={"help": "Draw a live view where standard error is a terminal."}
+    )
+    progress: Optional[int] = field(
+        default=60,
+        metadata={
+            "help": "Elsewhere, a line on how the run stands after so many seconds, if that changed; 0 for none."
+        },
     )
     summary: Optional[bool] = field(
         default=True,
@@ -88,10 +97,20 @@ class LogHandler(LogHandlerBase):
             unnoticed_after=float(settings.unnoticed_after or 180),
             records=None if settings.records == "none" else settings.records or "",
         )
-        self._watch = Watch(options, self._say, self._console.update if self._console else None)
+        self._watch = Watch(options, self._say, self._drawing())
         self._failures: dict[str, int] = {}
         self._plan = _plan_writer(settings.plan) if settings.plan and self._quiet else None
         self._closed = False
+
+    def _drawing(self) -> "Callable[[Run], None] | None":
+        """Return what shows the run as it goes."""
+        if self._console is not None:
+            return self._console.update  # type: ignore[no-any-return]
+        if not self._settings.progress:
+            return None
+        from .plain import PlainLines  # noqa: PLC0415 - each Snakemake imports all plugins, used or not
+
+        return PlainLines(lambda text: self._say("info", text), float(self._settings.progress)).update
 
     # --- what an executor may tell; each is called with what it knows at once ---
 

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from ..asker import NoAnswer
+
+__all__ = ["NoAnswer", "ask"]
+
 END_SECONDS = 15.0  # for a process that is told to end and has jobs to remove
 WITH_JOBS = ("match", "probe")
-
-
-class NoAnswer(Exception):  # noqa: N818 - it is the answer that is missing
-    """There is no answer; the text says why."""
 
 
 def ask(question: str, seconds: float, /, **about: Any) -> Any:
