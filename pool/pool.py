@@ -8,6 +8,8 @@ Everything that a pool leaves lies in ``.pool/NAME/``.
 """
 
 import argparse
+import contextlib
+import fcntl
 import json
 import os
 import resource
@@ -17,6 +19,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -244,7 +247,8 @@ class Pool:
 
     def prepare(self) -> None:
         """Make the image, the key, the shared folder and the environment, each where it is missing."""
-        self.build_image()
+        with one_at_a_time():
+            self.build_image()
         self.shared.mkdir(parents=True, exist_ok=True)
         write_text(self.folder / "build.json", json.dumps(asdict(self.build)))
         self.shared.chmod(0o777)
@@ -254,7 +258,8 @@ class Pool:
         more = {f"ep{n}": self._node(n) for n in range(3, self.nodes + 1)}
         if more:
             write_text(self.override, yaml.safe_dump({"services": more}))
-        self.build_environment()
+        with one_at_a_time():
+            self.build_environment()
 
     def _node(self, number: int) -> dict[str, object]:
         return {
@@ -437,6 +442,15 @@ class Pool:
                 shutil.copy2(source, target)
         done = self.execute(self.files_host, "chown", "-R", "submit:submit", PROJECT)
         expect(done, "the project could not be handed over")
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Wait for another pool of this checkout that builds what both need; a process that dies lets go of it."""
+    ARCHIVES.parent.mkdir(exist_ok=True)
+    with (ARCHIVES.parent / "building.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def expect(done: Done, otherwise: str) -> None:

@@ -11,12 +11,12 @@ def test_a_persons_hold_is_waited_for_and_said_once(project, expected):
     run = project.start()
     job = project.training()["ClusterId"]
     assert project.shell(f"condor_hold {job}").returncode == 0
-    run.wait_for("held by a person", 30)
+    run.wait_for("Somebody put the job on hold with condor_hold", 30)
     wait_until(lambda: project.queue(f"ClusterId == {job} && JobStatus == 5"), 20, "held")
     time.sleep(3)
     assert project.shell(f"condor_release {job}").returncode == 0
     assert run.wait(100) == 0, run.output[-3000:]
-    assert run.output.count("held by a person") == 1
+    assert run.output.count("Somebody put the job on hold") == 1
     assert project.checksums() == expected
 
 

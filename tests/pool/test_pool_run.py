@@ -91,9 +91,9 @@ if [ -f /key ]; then
     condor_token_create -identity submit@pool -key POOL >$tokens/submit
     chown -R submit /home/submit/.condor
 fi
-# A daemon that is slow to answer must not pass for one that refuses: a door is closed after three tries.
+# A daemon that is slow to answer must not pass for one that refuses: a door is closed after two tries.
 opens() {
-    for _ in 1 2 3; do
+    for _ in 1 2; do
         timeout 20 "$@" && return
         echo "ended with $?: $*"
         sleep 1
