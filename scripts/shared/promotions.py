@@ -3,9 +3,9 @@
 A line is an entry as canonical JSON. It carries the number of its line (``entry``), the checksum of the entry before it
 (``before``; the first one that of a fixed text) and its own (``sha256``). Lines are only ever appended.
 
-The log is its own lock. `flock` holds on every host of NFS 4, and goes when its owner dies, however that happens. A lock
-file made by O_EXCL would outlive a killed owner, and no other host could tell that owner from a slow one. To lock the
-very file that is appended to also makes an NFS client forget what it believes of the file's end.
+The log is its own lock. `flock` holds on every host of NFS 4, and goes when its owner dies, however that happens. A
+lock file made by O_EXCL would outlive a killed owner, and no other host could tell that owner from a slow one. To lock
+the very file that is appended to also makes an NFS client forget what it believes of the file's end.
 
 Lines that no chain vouches for (written before there was one, or damaged since) are refused until a person adopts them:
 an entry ``adopt`` names how many lines stand before it, and its ``before`` is the checksum of their bytes. They are
@@ -16,6 +16,7 @@ import contextlib
 import datetime as dt
 import fcntl
 import getpass
+import hashlib
 import json
 import os
 import socket
@@ -38,8 +39,8 @@ GUIDE = "see docs/registry.md"
 
 
 def root(lines: Sequence[bytes]) -> str:
-    """Return what the first entry of a chain follows: the checksum of a fixed text and of the lines before the chain."""
-    return sha256_text("\n".join([GENESIS, *(line.decode(errors="backslashreplace") for line in lines)]))
+    """Return what the first entry of a chain follows: the checksum of a fixed text and the lines before the chain."""
+    return hashlib.sha256(b"\n".join([GENESIS.encode(), *lines])).hexdigest()
 
 
 def seal(entry: Entry) -> Entry:
@@ -149,7 +150,7 @@ def now() -> dt.datetime:
 
 
 def moment(text: str) -> dt.datetime:
-    """Return the point in time that a text names: an ISO time with its zone, or a date, which means that day's end in UTC.
+    """Return the time that a text names: an ISO time with its zone, or a date, which means that day's end in UTC.
 
     Raises
     ------

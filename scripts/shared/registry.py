@@ -13,14 +13,14 @@ Old versions stay. Whoever publishes or rolls back holds the log's lock, and goe
 1. what a killed predecessor left is put in order: half a line at the log's end goes, the entry that the live pointer
    carries joins the log if it isn't there yet, `current` is set to what is live, half-copied versions go;
 2. a version is completed beside the others, and appears by one rename;
-3. the live pointer is replaced by one rename: it names the version and carries the log's next entry, so both are decided
-   at the same instant;
+3. the live pointer is replaced by one rename: it names the version and carries the log's next entry, so both are
+   decided at the same instant;
 4. the entry is appended to the log;
 5. `current` follows, by one rename.
 
-Killed before 3, nothing has happened but for a version that nobody uses yet. Killed after 3, the version is live and its
-entry is safe in the pointer: readers count it as the log's last (`history`), and the next publisher appends it. Readers
-take no lock. Light to import: the Snakefile checks the folder before a run starts.
+Killed before 3, nothing has happened but for a version that nobody uses yet. Killed after 3, the version is live and
+its entry is safe in the pointer: readers count it as the log's last (`history`), and the next publisher appends it.
+Readers take no lock. Light to import: the Snakefile checks the folder before a run starts.
 """
 
 import os
@@ -158,12 +158,21 @@ def versions(folder: Path) -> list[str]:
 
 
 def check_version(folder: Path) -> None:
-    """Raise UserError where a version's folder lacks a file, or its artefact isn't the one that its card names."""
-    card = read_json(folder / "model.json")
-    if not isinstance(card, dict) or not isinstance(card.get("sha256"), str):
-        raise UserError(f"{folder / 'model.json'} is no model's card; restore it, or publish the version anew")
-    check_artefact(folder / "model.joblib", card, "publish the version anew")
-    read_json(folder / "metrics.json")
+    """Raise UserError where a version lacks its card or metrics, or its artefact isn't the one that the card names."""
+    card, _ = (_object(folder / name) for name in ("model.json", "metrics.json"))
+    if not isinstance(card.get("sha256"), str):
+        raise UserError(f"{folder / 'model.json'} is no model's card; {PUBLISH_ANEW}, or restore it")
+    check_artefact(folder / "model.joblib", card, PUBLISH_ANEW)
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        content = read_json(path)
+    except UserError:
+        content = None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is missing or damaged; {PUBLISH_ANEW}, or restore it")
+    return content
 
 
 def history(folder: Path) -> tuple[str | None, list[Entry]]:
