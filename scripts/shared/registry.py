@@ -53,6 +53,7 @@ from scripts.shared.promotions import (
 
 LIVE = "live.json"
 PUBLISH_ANEW = "delete results/selection.json and run again to publish the winner anew"
+ANOTHER = "choose another version"
 LOOKS, BETWEEN_LOOKS_S = 20, 0.05
 
 
@@ -161,8 +162,8 @@ def check_version(folder: Path) -> None:
     """Raise UserError where a version lacks its card or metrics, or its artefact isn't the one that the card names."""
     card, _ = (_object(folder / name) for name in ("model.json", "metrics.json"))
     if not isinstance(card.get("sha256"), str):
-        raise UserError(f"{folder / 'model.json'} is no model's card; {PUBLISH_ANEW}, or restore it")
-    check_artefact(folder / "model.joblib", card, PUBLISH_ANEW)
+        raise UserError(f"{folder / 'model.json'} is no model's card; {ANOTHER}, or restore it")
+    check_artefact(folder / "model.joblib", card, ANOTHER)
 
 
 def _object(path: Path) -> dict[str, Any]:
@@ -171,7 +172,7 @@ def _object(path: Path) -> dict[str, Any]:
     except UserError:
         content = None
     if not isinstance(content, dict):
-        raise UserError(f"{path} is missing or damaged; {PUBLISH_ANEW}, or restore it")
+        raise UserError(f"{path} is missing or damaged; {ANOTHER}, or restore it")
     return content
 
 
