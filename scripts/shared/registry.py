@@ -28,7 +28,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -271,7 +271,8 @@ def _sync(folder: Path) -> None:
     """Bring a rename to the disk: after a power cut, the log must not know more than the pointer."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with suppress(OSError):  # some file systems can't do it for a folder
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
