@@ -18,6 +18,7 @@ import fcntl
 import getpass
 import hashlib
 import json
+import logging
 import os
 import socket
 from collections.abc import Iterator, Sequence
@@ -285,7 +286,7 @@ def _locked(path: Path) -> int:
         except OSError as error:
             raise UserError(f"{path} can't be written ({error.strerror}); mend its permissions") from None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _lock(descriptor, path)
             if os.path.samestat(os.fstat(descriptor), path.stat()):
                 return descriptor
         except FileNotFoundError:  # moved away while this one waited, as a restored log is put there
@@ -296,6 +297,14 @@ def _locked(path: Path) -> int:
                 f"{path} can't be locked ({error.strerror}); the registry needs a file system with locks, {GUIDE}"
             ) from None
         os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        logging.info("%s: another publisher is at work; waiting for it", path)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 def _read_all(descriptor: int) -> bytes:

@@ -1,6 +1,7 @@
 """List the versions in the model registry, or say what was live at a time: `make models [AT=2026-03-01]`."""
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
     parser.add_argument("--adopt", metavar="WHY", help="accept lines of the log that no chain vouches for, as they are")
     options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         config = load_config(read_yaml(options.config), str(options.config))
         folder = Path(config.deploy.folder)

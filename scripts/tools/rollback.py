@@ -1,6 +1,7 @@
 """Make an older version of the model live again: `make rollback VERSION=…`."""
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ def main() -> int:
     parser.add_argument("version", help="as `make models` lists it")
     parser.add_argument("--config", type=Path, default=CONFIG, help="config file (default: %(default)s)")
     options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         if not options.version:
             raise UserError("which version? make rollback VERSION=…; make models lists what is there")

@@ -6,6 +6,7 @@ Forking is quick, and here no thread is in its way.
 """
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -74,5 +75,6 @@ def in_a_fork(order):
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     for line in sys.stdin:
         print(json.dumps(in_a_fork(json.loads(line))), flush=True)
