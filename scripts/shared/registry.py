@@ -34,7 +34,7 @@ from typing import Any
 
 from scripts.shared.cards import check_artefact
 from scripts.shared.errors import UserError, did_you_mean
-from scripts.shared.files import read_json, remove_remains, sha256_file, write_json
+from scripts.shared.files import atomic, read_json, remove_remains, sha256_file, write_json
 from scripts.shared.promotions import (
     ADOPT,
     FOUND,
@@ -231,6 +231,12 @@ def _alone(folder: Path) -> Iterator[Log]:
 
 
 def _write_version(target: Path, files: dict[str, Path]) -> None:
+    if _fits(target):  # it may be live: what it lacks is added, and its readers notice nothing
+        for name, source in files.items():
+            if not (target / name).is_file():
+                with atomic(target / name) as part:
+                    shutil.copyfile(source, part)
+        return
     target.parent.mkdir(exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
@@ -247,13 +253,16 @@ def _write_version(target: Path, files: dict[str, Path]) -> None:
 
 def _is_whole(folder: Path, names: Iterable[str]) -> bool:
     """Whether a version's folder has all its files, and the artefact that its card vouches for."""
-    if not all((folder / name).is_file() for name in names):
-        return False
+    return all((folder / name).is_file() for name in names) and _fits(folder)
+
+
+def _fits(folder: Path) -> bool:
+    """Whether the artefact is there, and the one that the card vouches for."""
     try:
-        card = read_json(folder / "model.json")
-    except UserError:
+        card = _object(folder / "model.json")
+        return bool(card.get("sha256") == sha256_file(folder / "model.joblib"))
+    except (UserError, FileNotFoundError):
         return False
-    return isinstance(card, dict) and bool(card.get("sha256") == sha256_file(folder / "model.joblib"))
 
 
 def _make_live(folder: Path, log: Log, action: str, version: str, about: Entry) -> bool:

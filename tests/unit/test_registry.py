@@ -246,6 +246,17 @@ def test_a_version_that_is_not_there_is_said(folder, tmp_path, missing):
         live_version(folder / "live.json")
 
 
+def test_what_a_usable_version_lacks_is_added_in_its_place(folder, tmp_path):
+    """Its readers may be at work: the folder is never away."""
+    publish(folder, "v1", sources(tmp_path), {})
+    version = folder / "versions" / "v1"
+    (version / "metrics.json").unlink()
+    before = version.stat().st_ino
+    publish(folder, "v1", sources(tmp_path), {})
+    assert version.stat().st_ino == before
+    assert (version / "metrics.json").read_bytes() == b'{"roc_auc": 0.8}'
+
+
 @pytest.mark.parametrize("damage", ["model.joblib", "model.json", "metrics.json"])
 def test_a_damaged_version_is_published_anew(folder, tmp_path, damage):
     publish(folder, "v1", sources(tmp_path), {})

@@ -106,6 +106,12 @@ def one_and_a_damaged_one(folder, files):
     (folder / "versions" / "v2" / "model.joblib").write_text("damaged")
 
 
+def one_and_an_incomplete_one(folder, files):
+    two(folder, files)
+    roll_back(folder, "v1")
+    (folder / "versions" / "v2" / "metrics.json").unlink()
+
+
 def changed_by_hand(folder, files):
     two(folder, files)
     (folder / "live.json").write_text('{"version": "v1"}')
@@ -118,6 +124,12 @@ STORIES = [
     (two, "publish", "v1", [("publish", "v1"), ("publish", "v2"), ("publish", "v1")]),
     (
         one_and_a_damaged_one,
+        "publish",
+        "v2",
+        [("publish", "v1"), ("publish", "v2"), ("rollback", "v1"), ("publish", "v2")],
+    ),
+    (
+        one_and_an_incomplete_one,
         "publish",
         "v2",
         [("publish", "v1"), ("publish", "v2"), ("rollback", "v1"), ("publish", "v2")],
