@@ -10,7 +10,7 @@ POOL ?= loan-pool
 MINUTES ?= 20
 POOL_OPTIONS := --name $(POOL) --nodes $(NODES)
 
-.PHONY: help setup run submit follow report dag schema sample docs doctor lint format test test-unit test-workflow test-pool \
+.PHONY: help setup run submit follow report models rollback dag schema sample docs doctor lint format test test-unit test-workflow test-pool \
 	test-nfs test-storm bench bench-dagman bench-nfs bench-scale bench-schedd lock clean install-profile \
 	pool-up pool-run pool-status pool-shell pool-down pool-purge
 
@@ -31,6 +31,13 @@ follow: setup ## show the progress of the submitted run, from any later login
 
 report: setup ## write results/report.html
 	@$(BIN)/python -m scripts.tools.run $(if $(CONFIG),--config $(CONFIG)) --target report
+
+models: setup ## versions in the model registry, or what was live: make models [AT=2026-03-01]
+	@$(BIN)/python -m scripts.tools.models $(if $(CONFIG),--config "$(CONFIG)") $(if $(AT),--at "$(AT)") \
+		$(if $(ADOPT),--adopt "$(ADOPT)")
+
+rollback: setup ## make an older version live: make rollback VERSION=… (make models lists them)
+	@$(BIN)/python -m scripts.tools.rollback $(if $(CONFIG),--config "$(CONFIG)") "$(VERSION)"
 
 dag: setup ## draw results/dag.svg, results/rulegraph.svg and both as mermaid
 	@$(BIN)/python -m scripts.tools.draw_dag $(if $(CONFIG),--config $(CONFIG))

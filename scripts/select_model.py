@@ -7,7 +7,7 @@ from typing import Any
 from scripts.shared.cards import check_artefact, model_version
 from scripts.shared.config import LOWER_IS_BETTER, Select, read_config
 from scripts.shared.errors import UserError
-from scripts.shared.files import read_json, write_json
+from scripts.shared.files import read_json, sha256_file, write_json
 from scripts.shared.registry import publish
 
 BASIS = {
@@ -69,7 +69,13 @@ def main(
             "metrics.json": metrics[index],
             "requirements.lock": lock,
         },
-        {"model": winner, "reason": reason},
+        {
+            "model": winner,
+            "reason": reason,
+            "metric": options.metrics[0],
+            "value": judged[index][options.metrics[0]],
+            "run": sha256_file(config)[:12],  # a run is known by the config that it froze
+        },
     )
     shown = list(dict.fromkeys([*options.metrics, *options.gates]))
     write_json(

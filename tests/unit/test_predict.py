@@ -22,7 +22,7 @@ from scripts import predict
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, write_json
 from scripts.shared.models import load_model
-from scripts.shared.registry import make_live, prepare, publish
+from scripts.shared.registry import prepare, publish, roll_back
 
 FEATURES = ("x", "y", "t")
 BOUNDS = {"cleaning": {"bounds": {"x": {"min": -100, "max": 200}}}}
@@ -330,7 +330,7 @@ def test_after_a_rollback_the_old_version_brings_its_own_contract_and_threshold(
 
 
 def test_without_an_id_rows_are_known_by_their_line(at):
-    make_live(at.live.parent, at.live, "no_id", {})
+    roll_back(at.live.parent, "no_id")
     text = csv_text(new(4), ("id", *FEATURES)).splitlines(keepends=True)
     text.insert(3, "\n")
     predictions = score(at, "".join(text))[0]

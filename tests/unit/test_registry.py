@@ -10,8 +10,8 @@ from builders import write
 
 from scripts.shared import registry
 from scripts.shared.errors import UserError
-from scripts.shared.files import read_json, sha256_text, write_json
-from scripts.shared.registry import live_version, make_live, prepare, publish
+from scripts.shared.files import canonical, read_json, sha256_text, write_json
+from scripts.shared.registry import live_version, prepare, publish, roll_back
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ CARD = card("one model.joblib")
 def sources(tmp_path, text="one"):
     names = "model.joblib", "model.json", "metrics.json"
     contents = {name: f"{text} {name}" for name in names}
-    contents["model.json"] = card(contents["model.joblib"])
+    contents |= {"model.json": card(contents["model.joblib"]), "metrics.json": json.dumps({"roc_auc": 0.8})}
     return {name: write(tmp_path / "results" / text / f"its {name}", content) for name, content in contents.items()}
 
 
@@ -50,12 +50,18 @@ def log(folder):
     return [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
+def told(folder):
+    """Return what the log says, without who, when and the chain."""
+    chain = {"entry", "before", "sha256", "at", "by", "action"}
+    return [{key: value for key, value in entry.items() if key not in chain} for entry in log(folder)]
+
+
 # --- prepare ------------------------------------------------------------------------------------------------------
 
 
 def test_a_new_registry_has_a_pointer_to_nothing(folder):
     assert prepare(folder) == folder / "live.json"
-    assert state(folder).keys() == {"live.json"}
+    assert state(folder).keys() == {"live.json", "log.jsonl"}
     assert read_json(folder / "live.json") == {"version": None}
 
 
@@ -90,13 +96,17 @@ def test_a_folder_that_cannot_be_written_is_said(folder, monkeypatch):
 def test_a_version_is_published_whole_and_becomes_live(folder, tmp_path):
     assert publish(folder, "v1", sources(tmp_path), {"model": "lr", "reason": "für gut befunden"}) is True
     assert live_version(folder / "live.json") == folder / "versions" / "v1"
-    assert state(folder) == {
-        "live.json": b'{\n  "version": "v1"\n}\n',
+    found = state(folder)
+    pointer, lines = json.loads(found.pop("live.json")), found.pop("log.jsonl").decode()
+    (entry,) = log(folder)
+    assert pointer == {"version": "v1", "entry": entry}
+    assert lines == canonical(entry) + "\n"
+    assert told(folder) == [{"version": "v1", "previous": None, "model": "lr", "reason": "für gut befunden"}]
+    assert found == {
         "current": "versions/v1",
-        "log.jsonl": '{"version": "v1", "previous": null, "model": "lr", "reason": "für gut befunden"}\n'.encode(),
         "versions/v1/model.joblib": b"one model.joblib",
         "versions/v1/model.json": CARD.encode(),
-        "versions/v1/metrics.json": b"one metrics.json",
+        "versions/v1/metrics.json": b'{"roc_auc": 0.8}',
     }
     assert (folder / "current" / "model.json").read_text() == CARD
     assert (folder / "versions" / "v1").stat().st_mode & 0o777 == 0o755  # also for other users
@@ -115,7 +125,7 @@ def test_old_versions_stay_and_the_log_tells_the_story(folder, tmp_path):
         assert live_version(folder / "live.json").name == version
         assert target_of(folder / "current") == f"versions/{version}"
     assert sorted(path.name for path in (folder / "versions").iterdir()) == ["v1", "v2"]
-    assert log(folder) == [
+    assert told(folder) == [
         {"version": "v1", "previous": None, "model": "v1"},
         {"version": "v2", "previous": "v1", "model": "v2"},
         {"version": "v1", "previous": "v2", "model": "v1"},
@@ -125,9 +135,10 @@ def test_old_versions_stay_and_the_log_tells_the_story(folder, tmp_path):
 def test_a_rollback_is_one_call(folder, tmp_path):
     for version in ("v1", "v2"):
         publish(folder, version, sources(tmp_path, version), {})
-    assert make_live(folder, folder / "live.json", "v1", {"reason": "rollback"}) is True
+    assert roll_back(folder, "v1") is True
     assert (folder / "current" / "model.json").read_text() == card("v1 model.joblib")
-    assert log(folder)[-1] == {"version": "v1", "previous": "v2", "reason": "rollback"}
+    assert told(folder)[-1] == {"version": "v1", "previous": "v2"}
+    assert log(folder)[-1]["action"] == "rollback"
 
 
 @pytest.mark.parametrize("target", [None, "versions/v0", "elsewhere/v1x"])
@@ -195,7 +206,7 @@ def test_a_failure_before_the_pointer_leaves_what_was_live_and_the_next_call_men
     assert live_version(folder / "live.json").name == "v1"
     assert publish(folder, "v2", sources(tmp_path, "two"), {}) is True
     assert target_of(folder / "current") == "versions/v2"
-    assert log(folder)[-1] == {"version": "v2", "previous": "v1"}
+    assert told(folder)[-1] == {"version": "v2", "previous": "v1"}
 
 
 # --- live_version -------------------------------------------------------------------------------------------------
@@ -233,6 +244,17 @@ def test_a_version_that_is_not_there_is_said(folder, tmp_path, missing):
         match=r"live\.json names the version v1, but .*v1 is not there; delete .* or restore it",
     ):
         live_version(folder / "live.json")
+
+
+def test_what_a_usable_version_lacks_is_added_in_its_place(folder, tmp_path):
+    """Its readers may be at work: the folder is never away."""
+    publish(folder, "v1", sources(tmp_path), {})
+    version = folder / "versions" / "v1"
+    (version / "metrics.json").unlink()
+    before = version.stat().st_ino
+    publish(folder, "v1", sources(tmp_path), {})
+    assert version.stat().st_ino == before
+    assert (version / "metrics.json").read_bytes() == b'{"roc_auc": 0.8}'
 
 
 @pytest.mark.parametrize("damage", ["model.joblib", "model.json", "metrics.json"])

@@ -1,5 +1,7 @@
 """Who wins and why, in words; publishing is the last act, and nothing is published where nobody passes."""
 
+import json
+
 import pytest
 from builders import config, config_dict, write
 
@@ -179,6 +181,16 @@ def test_the_winner_is_published_and_the_receipt_says_why(tmp_path, caplog):
         "metrics.json": files["metrics"][1].read_bytes(),
         "requirements.lock": b"numpy==2\n",
     }
+    (entry,) = [json.loads(line) for line in (tmp_path / "deployed" / "log.jsonl").read_text().splitlines()]
+    assert {key: entry[key] for key in ("action", "version", "model", "reason", "metric", "value", "run")} == {
+        "action": "publish",
+        "version": version,
+        "model": "b",
+        "reason": reason,
+        "metric": "roc_auc",
+        "value": 0.9,
+        "run": sha256_file(files["config"])[:12],
+    }
     assert caplog.messages == [f"b wins: {reason}", f"version {version} is live now"]
 
 
@@ -200,6 +212,8 @@ def test_by_cross_validation_the_test_rows_have_no_say(tmp_path):
     assert (receipt["winner"], receipt["on"]) == ("b", "cv")
     assert receipt["reason"] == f"best roc_auc 0.8000 against 0.7000 of the next, {ON_CV}"
     assert receipt["candidates"]["a"]["roc_auc"] == 0.7
+    entry = json.loads((tmp_path / "deployed" / "log.jsonl").read_text())
+    assert (entry["metric"], entry["value"]) == ("roc_auc", 0.8), "what decided"
     assert (
         read_json(live_version(files["live"]) / "metrics.json")["roc_auc"] == 0.55
     )  # what is reported stays the test's

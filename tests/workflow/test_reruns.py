@@ -161,11 +161,15 @@ def test_a_rollback_predicts_anew_and_the_next_run_does_not_undo_it(finished):
     finished.config(threshold__value=0.3)
     assert finished.snakemake().code == 0
     assert json.loads(finished.read("deployed/live.json"))["version"] != first
-    finished.write("deployed/live.json", json.dumps({"version": first}))
+    back = finished.command("scripts.tools.rollback", first)
+    assert (back.code, back.output) == (0, f"version {first} is live now\n")
     run = finished.snakemake()
     assert run.finished == ["predict", "predict"], run.output
     assert f",{first}\n" in finished.read("results/predictions/january.csv")
     assert planned(finished) == {}
+    listed = json.loads(finished.command("scripts.tools.models", "--json").output)
+    assert (listed["live"], listed["log"]["entries"], len(listed["versions"])) == (first, 3, 2)
+    assert {row["value"] > 0.5 for row in listed["versions"]} == {True}
 
 
 def test_a_third_model_is_a_row_in_the_config(finished):

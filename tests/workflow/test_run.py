@@ -54,7 +54,7 @@ def test_predictions_keep_the_order_of_the_file_and_the_bad_rows_are_beside_them
 def test_the_card_and_the_registry_agree_with_the_receipt(finished_run):
     project, _ = finished_run
     receipt = json.loads(project.read("results/selection.json"))
-    assert json.loads(project.read("deployed/live.json")) == {"version": receipt["version"]}
+    assert json.loads(project.read("deployed/live.json"))["version"] == receipt["version"]
     assert project.path("deployed/current").resolve().name == receipt["version"]
     assert sorted(p.name for p in project.path("deployed/current").resolve().iterdir()) == [
         "metrics.json",

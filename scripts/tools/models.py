@@ -1,0 +1,171 @@
+"""List the versions in the model registry, or say what was live at a time: `make models [AT=2026-03-01]`."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from scripts.shared.config import Config, load_config
+from scripts.shared.errors import UserError
+from scripts.shared.files import read_json, to_json
+from scripts.shared.plan import read_yaml
+from scripts.shared.promotions import ADOPT, FOUND, LOG, Entry, last_until, moment
+from scripts.shared.registry import adopt, check_version, history, versions
+
+CONFIG = Path("config/config.yaml")
+
+
+def main() -> int:
+    """Print the table, or what was live; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, default=CONFIG, help="config file (default: %(default)s)")
+    parser.add_argument("--at", help="say what was live then: a date (its end, in UTC), or an ISO time with its zone")
+    parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    parser.add_argument("--adopt", metavar="WHY", help="accept lines of the log that no chain vouches for, as they are")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        config = load_config(read_yaml(options.config), str(options.config))
+        folder = Path(config.deploy.folder)
+        if options.adopt:
+            done = adopt(folder, options.adopt)
+            print(f"{folder / LOG}: {'adopted as it is' if done else 'verifies; there is nothing to adopt'}")
+            return 0
+        if options.at:
+            found = at_time(folder, options.at)
+            print(to_json(found) if options.json else sentence(found), end="" if options.json else "\n")
+            return 0
+        found = overview(folder, config)
+        print(to_json(found) if options.json else table(found), end="" if options.json else "\n")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+# --- all versions --------------------------------------------------------------------------------------------------
+
+
+def overview(folder: Path, config: Config) -> dict[str, Any]:
+    """Return all versions, and the state of the log.
+
+    Raises
+    ------
+    UserError
+        Where the log doesn't verify.
+    """
+    live, entries = history(folder)
+    metric = config.select.metrics[0]
+    rows = [_row(folder / "versions" / name, live, entries, metric) for name in versions(folder)]
+    known = {row["version"] for row in rows}
+    lost = {entry["version"] for entry in entries if entry["version"]} - known
+    rows += [_lost(name, live, entries) for name in sorted(lost)]
+    return {
+        "registry": str(folder),
+        "live": live,
+        "metric": metric,
+        "versions": sorted(rows, key=lambda row: (row["live_since"] or "", row["version"])),
+        "log": {"entries": len(entries), "head": entries[-1]["sha256"] if entries else None},
+    }
+
+
+def _row(folder: Path, live: str | None, entries: list[Entry], metric: str) -> dict[str, Any]:
+    try:
+        check_version(folder)
+        state = "live" if folder.name == live else ""
+        name, value = read_json(folder / "model.json").get("name"), read_json(folder / "metrics.json").get(metric)
+    except UserError:
+        state, name, value = "damaged" + (", live" if folder.name == live else ""), None, None
+    return _logged(folder.name, entries) | {"state": state, "model": name, "value": value}
+
+
+def _lost(version: str, live: str | None, entries: list[Entry]) -> dict[str, Any]:
+    state = "missing" + (", live" if version == live else "")
+    return _logged(version, entries) | {"state": state, "model": None, "value": None}
+
+
+def _logged(version: str, entries: list[Entry]) -> dict[str, Any]:
+    """Return what the log says of a version's last promotion, and its run."""
+    own = [entry for entry in entries if entry["version"] == version]
+    promoted = [entry for entry in own if entry["action"] != ADOPT] or own
+    last = promoted[-1] if promoted else {}
+    run = next((entry["run"] for entry in reversed(own) if "run" in entry), None)
+    return {
+        "version": version,
+        "live_since": last.get("at"),
+        "action": last.get("action"),
+        "by": last.get("by"),
+        "run": run,
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    """Return the overview for people."""
+    rows = [
+        [
+            row["version"],
+            row["state"],
+            _short(row["live_since"]) if row["live_since"] else None,
+            row["model"],
+            row["value"],
+            f"{row['action']}, {row['by']}" if row["action"] else None,
+            row["run"],
+        ]
+        for row in found["versions"]
+    ]
+    if not rows:
+        return f"{found['registry']}: no model is deployed yet; run the workflow first"
+    heads = ["version", "state", "went live (UTC)", "model", found["metric"], "by", "run"]
+    listing = tabulate(rows, heads, floatfmt=".4f", missingval="-", disable_numparse=[0, 6])
+    number, head = found["log"]["entries"], found["log"]["head"]
+    return f"{listing}\n\nlog: {number} {'entry' if number == 1 else 'entries'}, verified; the last one is {head}"
+
+
+def _short(at: str) -> str:
+    return at[:19].replace("T", " ")
+
+
+# --- one moment ----------------------------------------------------------------------------------------------------
+
+
+def at_time(folder: Path, text: str) -> dict[str, Any]:
+    """Return what was live at a time.
+
+    Raises
+    ------
+    UserError
+        Where the log doesn't verify or doesn't reach back so far, or the text names no time.
+    """
+    time = moment(text)
+    _, entries = history(folder)
+    entry = last_until(entries, time, folder / LOG)
+    later = entries[entry["entry"] - entries[0]["entry"] + 1 :] if entry else []
+    return {
+        "at": time.isoformat(),
+        "version": entry["version"] if entry else None,
+        "entry": entry,
+        "found_later": later[0]["at"] if later and later[0]["action"] == FOUND else None,
+    }
+
+
+def sentence(found: dict[str, Any]) -> str:
+    """Return in words what was live at a time."""
+    entry = found["entry"]
+    if found["version"] is None:
+        return f"{found['at']}: no model was live"
+    model = f" ({entry['model']})" if entry.get("model") else ""
+    done = f"{entry['action']} by {entry['by']}, entry {entry['entry']} of the log"
+    text = f"{found['at']}: {found['version']}{model} was live, since {_short(entry['at'])} UTC: {done}"
+    if found["found_later"]:
+        text += (
+            f"; until {_short(found['found_later'])} UTC at the latest: by then, another version had become live "
+            "without an entry"
+        )
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())
