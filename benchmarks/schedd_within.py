@@ -118,7 +118,9 @@ def main() -> None:
         subprocess.run(["condor_q"], stdout=subprocess.DEVNULL, check=True)  # noqa: S607 - as the user would
 
     def diagnoses() -> Any:
-        return asker.ask("diagnoses", clusters=clusters[:KINDS], described=[], seen=[], negotiator="")
+        return asker.ask(
+            "diagnoses", clusters={str(number): 0 for number in clusters[:KINDS]}, described=[], seen=[], negotiator=""
+        )
 
     time.sleep(30)  # the schedd has told the negotiator of all of them
     told = question()

@@ -114,9 +114,14 @@ def test_busy_slots_tell_what_is_left_and_whose_turn_it_is():
         classad.ClassAd({"Name": "ann@pool", "Priority": 900.0, "WeightedResourcesUsed": 1.0}),
         classad.ClassAd({"Name": "bob@pool", "Priority": 500.0, "WeightedResourcesUsed": 2.0}),
     ]
-    sentence = said(job(RequestCpus=2), slot(Cpus=1, Memory=4096, NumDynamicSlots=1), accounting=users)
+    waiting = [classad.ClassAd({"Name": f"{name}@pool", "IdleJobs": 7}) for name in ("ann", "bob")]
+    taken = slot(Cpus=1, Memory=4096, NumDynamicSlots=1)
+    sentence = said(job(RequestCpus=2), taken, accounting=users, submitters=waiting, ahead=3)
     assert "all are busy with 1 job (at most 1 core free, it asks for 2 cores)" in sentence
-    assert "your priority is 900.0 (lower is better), 1 active user has a better one" in sentence
+    assert (
+        "your priority is 900.0 (lower is better), 1 active user has a better one; 10 idle jobs are ahead of it"
+        in sentence
+    )
 
 
 def test_draining_and_offline_nodes():
@@ -173,3 +178,9 @@ def test_a_condition_that_cant_hold_whatever_changes_is_a_never():
         is Word.FITS
     )
     assert judge(job('LoadAvg > 0.6 || Arch == "ppc64le"'), [slot()]).word is Word.NOT_YET
+
+
+def test_a_resource_that_no_slot_has():
+    found = diagnose(job(f"(TARGET.GPUs >= RequestGPUs) && {DEFAULT}", RequestGPUs=1), [slot()], Pool())
+    assert found.reason == "asks for 1 GPU, the largest slot has 0 GPUs; 0 of 1 slot matches"
+    assert found.remedy == "Ask the pool's admin for a node with GPUs"

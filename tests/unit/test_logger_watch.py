@@ -158,7 +158,7 @@ def test_of_alike_jobs_one_is_asked_about_and_all_are_told(watched):
     run.queue(*range(1, 301))
     run.diagnosis(NEVER)
     said = run.check() + run.check() + run.check()
-    assert [about["clusters"] for question, about in run.asker.asked if question == "diagnoses"] == [[1]] * 3
+    assert [about["clusters"] for question, about in run.asker.asked if question == "diagnoses"] == [{"1": 0}] * 3
     assert [words for _, words in said] == [f"300 jobs of predict have been idle for up to 1.7 min. {sentence(NEVER)}"]
 
 

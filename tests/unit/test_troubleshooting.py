@@ -96,6 +96,7 @@ def messages(tmp_path):
         slot("ep1", Cpus=1, NumDynamicSlots=1),
         slot("ep2", Cpus=0, NumDynamicSlots=2),
         accounting=USERS,
+        ahead=12,
     )
     yield waits(job(), slot("ep1", "LoadAvg < 0.3"))
     yield waits(job(RequestDisk=200 << 20), *two)

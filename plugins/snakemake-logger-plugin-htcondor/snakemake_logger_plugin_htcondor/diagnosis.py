@@ -35,12 +35,18 @@ class Pool:
         What is wrong with the negotiator, in words; empty where it answers.
     gone
         Names of slots that were there before and are not now.
+    submitters
+        The collector's ads of type Submitter: how many idle jobs each user has.
+    ahead
+        Idle jobs of the same run that come before the job.
     """
 
     accounting: Sequence[classad.ClassAd] = ()
     schedd: Mapping[str, Any] = field(default_factory=dict)
     negotiator: str = ""
     gone: Sequence[str] = ()
+    submitters: Sequence[classad.ClassAd] = ()
+    ahead: int = 0
 
 
 @dataclass(frozen=True)
@@ -188,17 +194,16 @@ def _remedy(
     for resource, _ in amounts:
         name = SNAKEMAKE_NAMES.get(resource.lower(), f"request_{resource.lower()}")
         largest, _ = _largest(slots, resource)
+        most = f"{largest / 1024 if name == 'disk_mb' else largest:.0f}"
         todo.append(
-            f"lower {name} of the rule to {_figure(largest, resource, name)}, or ask the pool's admin for a larger slot"
+            f"lower {name} of the rule to at most {most}, or ask the pool's admin for a larger slot"
+            if largest
+            else f"ask the pool's admin for a node with {resource}"
         )
     if others:
         todo.append("correct the requirements of the rule or the profile, or ask the pool's admin for such a node")
     words = "; ".join(todo)
     return words[0].upper() + words[1:]
-
-
-def _figure(value: float, resource: str, name: str) -> str:
-    return f"at most {value / 1024 if name == 'disk_mb' else value:.0f}" if value else f"none: no slot has {resource}"
 
 
 def _amount(
@@ -217,7 +222,7 @@ def _unit(value: float, resource: str, short: bool = False) -> str:
         return megabytes(value / 1024) + ("" if short else " of disk")
     if lower == "cpus":
         return count(int(value), "core")
-    return f"{value:g}" + ("" if short else f" {resource}")
+    return f"{value:g} {resource.removesuffix('s') if value == 1 else resource}"
 
 
 def _largest(slots: Sequence[classad.ClassAd], resource: str) -> tuple[float, classad.ClassAd | None]:
@@ -369,7 +374,7 @@ def _jobs_on(slot: classad.ClassAd) -> int:
 
 
 def _turn(job: classad.ClassAd, pool: Pool) -> str:
-    """Say whose turn it is: the user's effective priority, and how many have a better one and idle or running jobs."""
+    """Say whose turn it is: the user's effective priority, who has a better one, and how many idle jobs come before."""
     user = str(job.get("User") or "")
     if group := str(job.get("AccountingGroup") or ""):
         user = f"{group}@{user.partition('@')[2]}"
@@ -377,13 +382,15 @@ def _turn(job: classad.ClassAd, pool: Pool) -> str:
     if user not in users:
         return ""
     own = _number(users[user], "Priority")
-    better = sum(
-        _number(ad, "Priority") < own and (_number(ad, "WeightedResourcesUsed") > 0 or _number(ad, "Requested") > 0)
-        for name, ad in users.items()
-        if name != user
+    better = {name for name, ad in users.items() if name != user and _number(ad, "Priority") < own}
+    active = sum(
+        _number(users[name], "WeightedResourcesUsed") > 0 or _number(users[name], "Requested") > 0 for name in better
     )
-    others = f"{count(better, 'active user')} {form(better, 'has', 'have')} a better one"
-    return f"your priority is {own:,.1f} (lower is better), {others}"
+    others = f"{count(active, 'active user')} {form(active, 'has', 'have')} a better one"
+    theirs = sum(int(_number(ad, "IdleJobs")) for ad in pool.submitters if str(ad.get("Name")) in better)
+    ahead = pool.ahead + theirs
+    before = f"{count(ahead, 'idle job')} {form(ahead, 'is', 'are')} ahead of it" if ahead else "no idle job is ahead"
+    return f"your priority is {own:,.1f} (lower is better), {others}; {before}"
 
 
 def _not_now(job: classad.ClassAd, slots: Sequence[classad.ClassAd], match: Match) -> Diagnosis:

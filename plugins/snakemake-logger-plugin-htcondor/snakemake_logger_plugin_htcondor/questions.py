@@ -6,7 +6,7 @@ Each question is one query, or a few, with no more attributes than are needed.
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import classad2 as classad
@@ -15,7 +15,18 @@ import htcondor2 as htcondor
 from . import codes
 from .diagnosis import Pool, diagnose
 
-STATUS = ("ClusterId", "JobStatus", "EnteredCurrentStatus", "QDate", "AutoClusterId", "UserLog", "Iwd", "Out", "Err")
+STATUS = (
+    "ClusterId",
+    "JobStatus",
+    "EnteredCurrentStatus",
+    "QDate",
+    "JobPrio",
+    "AutoClusterId",
+    "UserLog",
+    "Iwd",
+    "Out",
+    "Err",
+)
 NOT_DYNAMIC = "DynamicSlot =!= true"
 ACCOUNTING = (
     *("Name", "Priority", "IsAccountingGroup", "ConfigQuota", "EffectiveQuota", "SurplusPolicy"),
@@ -74,13 +85,14 @@ def negotiator() -> str:
     return ""
 
 
-def diagnoses(clusters: list[int], described: list[dict[str, str]], seen: list[str], negotiator: str) -> dict[str, Any]:
+def diagnoses(clusters: dict[str, int], described: list[str], seen: list[str], negotiator: str) -> dict[str, Any]:
     """Say why jobs wait.
 
     Parameters
     ----------
     clusters
-        Jobs in the queue; of those that HTCondor counts as alike, one is enough.
+        Jobs in the queue, and how many idle jobs of the run come before each; of those that HTCondor counts as alike,
+        one is enough.
     described
         Jobs that are not yet in the queue, as ClassAds in text.
     seen
@@ -101,6 +113,7 @@ def diagnoses(clusters: list[int], described: list[dict[str, str]], seen: list[s
         _schedd(collector),
         negotiator,
         sorted(set(seen) - set(names)),
+        collector.query(htcondor.AdType.Submitter, projection=["Name", "IdleJobs"]),
     )
     jobs = []
     if clusters:
@@ -109,7 +122,9 @@ def diagnoses(clusters: list[int], described: list[dict[str, str]], seen: list[s
             (int(ad["ClusterId"]), ad) for ad in htcondor.Schedd().query(constraint=f"({constraint}) && JobStatus == 1")
         ]
     return {
-        "jobs": {cluster: asdict(diagnose(ad, ads, pool)) for cluster, ad in jobs},
+        "jobs": {
+            cluster: asdict(diagnose(ad, ads, replace(pool, ahead=clusters[str(cluster)]))) for cluster, ad in jobs
+        },
         "described": [asdict(diagnose(classad.parseOne(text), ads, pool)) for text in described],
         "slots": names,
     }

@@ -175,7 +175,7 @@ class Watch:
         with self._counted("the look before the first submission"):
             try:
                 told = self._asker.ask(
-                    "diagnoses", deadline, clusters=[], described=list(described.values()), seen=[], negotiator=""
+                    "diagnoses", deadline, clusters={}, described=list(described.values()), seen=[], negotiator=""
                 )
             except NoAnswer as error:
                 self._say("warning", f"the pool can't be looked at before the first submission: {error}")
@@ -426,7 +426,7 @@ class Watch:
         try:
             answer = self._asker.ask(
                 "diagnoses",
-                clusters=list(groups),
+                clusters={str(cluster): _ahead(cluster, told) for cluster in groups},
                 described=[],
                 seen=sorted(self._seen),
                 negotiator=self._ask_negotiator(),
@@ -507,6 +507,16 @@ def _held(job: Job, ad: Mapping[str, Any], does: str) -> str:
     then = does or "Snakemake waits for it as long as its held-timeout says"
     where = f" on {job.host}" if job.host else ""
     return f"is held{where}. {why.happened} {why.todo} {then[0].upper()}{then[1:]}."
+
+
+def _ahead(cluster: int, told: Mapping[int, Mapping[str, Any]]) -> int:
+    """Return how many idle jobs come before one: of a higher JobPrio, or of the same and submitted before."""
+
+    def place(number: int) -> tuple[int, int, int]:
+        ad = told[number]
+        return -int(ad.get("JobPrio", 0)), int(ad.get("QDate", 0)), number
+
+    return sum(ad["JobStatus"] == IDLE and place(number) < place(cluster) for number, ad in told.items())
 
 
 def _name(job: Job) -> str:
