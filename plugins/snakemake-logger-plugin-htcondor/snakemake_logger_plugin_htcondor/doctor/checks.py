@@ -132,8 +132,10 @@ def _versions(answers: Answers) -> Check:
         sentence = (
             f"more than one series of HTCondor lies between {old} ({shown(found[old])}) and {new} ({shown(found[new])})"
         )
-        remedy = "Versions so far apart may not understand each other: update the older one, or install bindings "
-            "of the schedd's "
+        remedy = (
+            "Versions so far apart may not understand each other: update the older one, or install bindings of the "
+            "schedd's "
+        )
         return Check("pool.versions", WARN, sentence, f"{remedy}series")
     numbers = sorted({shown(version) for version in found.values()} - {"unknown"})
     return Check("pool.versions", PASS, f"bindings and daemons are of versions that go together: {', '.join(numbers)}")
