@@ -42,7 +42,8 @@ def running(finished):
     """A run that is training a slow model: the driver, Snakemake, and the job."""
     finished.config(models__slow=SLOW)
     driver = subprocess.Popen(
-        [sys.executable, "-m", "scripts.tools.run"],
+        # Whoever runs the tests in the background may have them ignore Ctrl-C, and so would all they start.
+        ["env", "--default-signal=INT", sys.executable, "-m", "scripts.tools.run"],
         cwd=finished.folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
