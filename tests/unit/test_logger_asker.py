@@ -142,3 +142,13 @@ def test_an_error_of_more_lines_is_one(monkeypatch):
     said = io.StringIO()
     questions.answer([json.dumps({"question": "slots", "about": {}})], said.write)
     assert said.getvalue() == '{"error": "no collector"}\n'
+
+
+def test_a_module_in_the_working_folder_takes_no_ones_place(tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text("raise SystemExit('not the one of Python')")
+    monkeypatch.chdir(tmp_path)
+    asker = Asker()
+    try:
+        assert asker.ask("hello", 20.0) == "hello"
+    finally:
+        asker.close()

@@ -184,3 +184,17 @@ def test_a_resource_that_no_slot_has():
     found = diagnose(job(f"(TARGET.GPUs >= RequestGPUs) && {DEFAULT}", RequestGPUs=1), [slot()], Pool())
     assert found.reason == "asks for 1 GPU, the largest slot has 0 GPUs; 0 of 1 slot matches"
     assert found.remedy == "Ask the pool's admin for a node with GPUs"
+
+
+@pytest.mark.parametrize("universe", [7, 9, 12])
+def test_jobs_that_run_on_no_slot_are_not_judged_by_slots(universe):
+    found = diagnose(job(RequestCpus=64, JobUniverse=universe), [slot()], Pool())
+    assert found.word is Word.UNKNOWN
+    assert f"universe {universe}, which runs on the access point or elsewhere" in found.reason
+
+
+def test_what_no_slot_here_takes_may_find_one_in_another_pool():
+    found = diagnose(job(RequestCpus=64), [slot()], Pool(flocks="cm.example.org"))
+    assert found.word is Word.UNKNOWN
+    assert "asks for 64 cores" in found.reason
+    assert "jobs may also go to cm.example.org" in found.reason

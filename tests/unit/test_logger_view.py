@@ -362,11 +362,11 @@ def test_without_a_terminal_only_lines_are_printed(monkeypatch, dumb):
 
 def test_plain_lines_come_now_and_then_and_only_with_news():
     said, now = [], [0.0]
-    lines = PlainLines(said.append, 60, clock=lambda: now[0])
+    lines = PlainLines(60, clock=lambda: now[0])
     run = Run(0.0, planned={"train": 2})
     for second in range(0, 200):
         now[0] = float(second)
         if second == 130:
             run.finished["train"] = 1
-        lines.update(run)
-    assert said == ["0 of 2 done", "1 of 2 done"]
+        said.append(lines.update(run))
+    assert [line for line in said if line] == ["0 of 2 done", "1 of 2 done"]

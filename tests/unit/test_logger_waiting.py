@@ -188,12 +188,19 @@ def never_since(waiting, began):
     assert said(waiting, [idle()], began + 60) == [(NEVER, [7])]
 
 
+def hopeless(waiting, now, seconds):
+    """Check once more, and return who has no hope."""
+    check(waiting, NEVER, 1, now=now)
+    return list(waiting.hopeless(now, seconds))
+
+
 def test_hopeless_is_who_was_never_for_so_long_and_was_told_so(waiting):
     check(waiting, NEVER, 3, now=100.0)
-    assert list(waiting.hopeless(1000.0, 300.0)) == [], "it was not said yet"
+    assert hopeless(waiting, 100.0, 0.0) == [], "it was not said yet"
     assert said(waiting, [idle()], 160.0) == [(NEVER, [7])]
-    assert list(waiting.hopeless(399.0, 300.0)) == []
-    assert list(waiting.hopeless(400.0, 300.0)) == [(7, NEVER)]
+    assert hopeless(waiting, 399.0, 300.0) == []
+    assert hopeless(waiting, 400.0, 300.0) == [(7, NEVER)]
+    assert list(waiting.hopeless(401.0, 300.0)) == [], "it was not checked in this round"
 
 
 @pytest.mark.parametrize("found", [NOT_YET, UNKNOWN])
@@ -208,8 +215,8 @@ def test_another_verdict_in_between_begins_the_time_anew(waiting):
     check(waiting, NOT_YET, 1, now=390.0)
     assert list(waiting.hopeless(500.0, 300.0)) == []
     check(waiting, NEVER, 3, now=400.0)
-    assert list(waiting.hopeless(699.0, 300.0)) == []
-    assert list(waiting.hopeless(700.0, 300.0)) == [(7, NEVER)]
+    assert hopeless(waiting, 699.0, 300.0) == []
+    assert hopeless(waiting, 700.0, 300.0) == [(7, NEVER)]
 
 
 def test_a_failed_check_in_between_begins_the_time_anew(waiting):
@@ -217,5 +224,13 @@ def test_a_failed_check_in_between_begins_the_time_anew(waiting):
     waiting.unsure()
     assert list(waiting.hopeless(500.0, 300.0)) == []
     check(waiting, NEVER, 3, now=500.0)
-    assert list(waiting.hopeless(799.0, 300.0)) == []
-    assert list(waiting.hopeless(800.0, 300.0)) == [(7, NEVER)]
+    assert hopeless(waiting, 799.0, 300.0) == []
+    assert hopeless(waiting, 800.0, 300.0) == [(7, NEVER)]
+
+
+def test_more_kinds_than_are_asked_about_at_once_take_turns(waiting):
+    kinds = [Idle(Job(number, str(number), "train"), 0.0, f"kind {number}") for number in range(50)]
+    asked = set()
+    for turn in range(3):
+        asked |= set(waiting.to_ask(kinds, 1000.0 + turn))
+    assert asked == set(range(50))

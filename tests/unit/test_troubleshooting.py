@@ -53,7 +53,7 @@ def complaints(tmp_path):
     observed._check_unnoticed()
     silent = Job(22, "2", "train_dt", state=watch.State.IDLE)
     observed._logs["results/logs/htcondor/RUN.log"] = events.EventLog(str(tmp_path / "none"))
-    for _ in range(3):
+    for _ in range(6):
         observed._compare({22: silent}, {})
     return said
 

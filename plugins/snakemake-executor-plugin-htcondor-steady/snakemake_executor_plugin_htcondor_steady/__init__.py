@@ -47,6 +47,7 @@ GONE_SECONDS = 300.0  # for how long a new run waits until the jobs of a killed 
 START_SECONDS = 60.0  # for how long a run waits for a schedd before its first job: there may be none on this host
 KEPT_EVENT_LOGS = 10
 PROBE_BYTES = 8192
+MOST_DESCRIBED = 100  # jobs of different requests that are looked at before the first submission
 NEVER_STARTS = "as it can never start"  # in the reason of a removal
 
 
@@ -128,11 +129,11 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             return
         described: dict[str, str] = {}  # from ClassAd to what it is called
         for job in sorted(self.workflow.dag.needrun_jobs(), key=lambda job: (job.rule.name, job.jobid)):
-            if self.workflow.is_local(job.rule):
+            if self.workflow.is_local(job.rule) or len(described) == MOST_DESCRIBED:
                 continue
             try:
                 ad = description.expected_ad(self._ask_for(job), getpass.getuser())
-            except ValueError:  # it can't be told yet, or never: said when it is submitted
+            except Exception:  # noqa: S112 - it can't be told before its inputs exist: said when it is submitted
                 continue
             described.setdefault(ad, _title(job))
         for listener in self._listeners:

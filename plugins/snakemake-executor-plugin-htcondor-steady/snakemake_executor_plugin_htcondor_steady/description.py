@@ -38,6 +38,19 @@ PASSED_ON = (
     "accounting_group_user",
 )
 
+# HTCondor's numbers of them; container and docker are kinds of vanilla.
+UNIVERSES = {
+    "vanilla": 5,
+    "container": 5,
+    "docker": 5,
+    "scheduler": 7,
+    "grid": 9,
+    "java": 10,
+    "parallel": 11,
+    "local": 12,
+}
+UNIVERSES |= {"vm": 13}
+
 # A word of Snakemake's shell line that is quoted by Python's `repr`, as texts are; paths are quoted for a shell.
 PYTHON_TEXT = re.compile(r"""(?<!\S)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?!\S)""")
 
@@ -181,7 +194,14 @@ def expected_ad(submit: Mapping[str, Any], owner: str) -> str:
     the manual page of condor_submit, "requirements".)
     """
     requests = {f"Request{name}" for name in ("Cpus", "Memory", "Disk")}
-    lines = [f"Owner = {string(owner)}", "JobUniverse = 5", "JobStatus = 1", "NumJobStarts = 0", "JobPrio = 0"]
+    universe = UNIVERSES.get(str(submit.get("universe", "vanilla")).lower(), 0)
+    lines = [
+        f"Owner = {string(owner)}",
+        f"JobUniverse = {universe}",
+        "JobStatus = 1",
+        "NumJobStarts = 0",
+        "JobPrio = 0",
+    ]
     demands = []
     for key, value in submit.items():
         if key.lower() == "requirements":
@@ -190,6 +210,8 @@ def expected_ad(submit: Mapping[str, Any], owner: str) -> str:
             name = "GPUs" if key == "request_gpus" else key.removeprefix("request_").capitalize()
             lines.append(f"Request{name} = {_amount(name, str(value))}")
             requests.discard(f"Request{name}")
+            if str(value).strip() == "0":
+                continue
             demands.append(f"(TARGET.{name} >= Request{name})")
         elif key.startswith("+"):
             lines.append(f"{key[1:]} = {value}")

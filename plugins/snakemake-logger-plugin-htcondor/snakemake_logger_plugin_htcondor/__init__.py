@@ -102,7 +102,7 @@ class LogHandler(LogHandlerBase):
         self._plan = _plan_writer(settings.plan) if settings.plan and self._quiet else None
         self._closed = False
 
-    def _drawing(self) -> "Callable[[Run], None] | None":
+    def _drawing(self) -> "Callable[[Run], str | None] | None":
         """Return what shows the run as it goes."""
         if self._console is not None:
             return self._console.update  # type: ignore[no-any-return]
@@ -110,7 +110,7 @@ class LogHandler(LogHandlerBase):
             return None
         from .plain import PlainLines  # noqa: PLC0415 - each Snakemake imports all plugins, used or not
 
-        return PlainLines(lambda text: self._say("info", text), float(self._settings.progress)).update
+        return PlainLines(float(self._settings.progress)).update
 
     # --- what an executor may tell; each is called with what it knows at once ---
 
@@ -172,7 +172,7 @@ class LogHandler(LogHandlerBase):
 
     def _hear_submission(self, record: logging.LogRecord) -> None:
         if job := getattr(record, "htcondor_job", None):
-            self._watch.submitted(**job)
+            self._watch.submitted(**job, speaks=True)
             return
         for pattern in SUBMITTED:
             if found := pattern.fullmatch(str(record.msg).strip()):
@@ -202,6 +202,9 @@ class LogHandler(LogHandlerBase):
             self._end()
         except Exception as error:
             self._count(error)
+        finally:
+            if self._console is not None:
+                self._console.stop()  # gives the cursor back, also where a second Ctrl-C came in between
         super().close()
 
     def _end(self) -> None:

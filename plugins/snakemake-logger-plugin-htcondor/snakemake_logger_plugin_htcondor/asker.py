@@ -12,13 +12,22 @@ import queue
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
+# Not from the working folder: a workflow's own json.py must not take the place of Python's.
+PYTHON = (sys.executable, "-P", "-m")
+_PATHS = tuple(path for path in sys.path if path and Path(path).resolve() != Path.cwd())
 DEADLINE = 25.0  # HTCondor's own timeout of most questions is 20 s
 
 
 class NoAnswer(Exception):  # noqa: N818 - it is the answer that is missing
     """The pool did not answer; the text says what was asked, and what went wrong."""
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a process that asks: it finds the packages that this one found at its start."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(_PATHS)}
 
 
 class Asker:
@@ -35,6 +44,7 @@ class Asker:
         self._child: subprocess.Popen[str] | None = None
         self._answers: queue.Queue[str] = queue.Queue()
         self._closed = False
+        self._lock = threading.Lock()
 
     def ask(self, question: str, deadline: float | None = None, **about: Any) -> Any:
         """Ask a question of `questions.py`, and return the answer.
@@ -45,43 +55,44 @@ class Asker:
             Where it doesn't come in time, or is an error.
         """
         seconds = deadline or self._deadline
-        child = self._running()
-        try:
-            _tell(child, json.dumps({"question": question, "about": about}) + "\n")
-            answer = json.loads(self._answers.get(timeout=seconds))
-        except queue.Empty:
-            self._end()
-            raise NoAnswer(f"no answer within {seconds:.0f} s") from None
-        except (OSError, ValueError) as error:
-            self._end()
-            raise NoAnswer(f"the process that asks ended: {error}") from None
+        with self._lock:  # one question at a time: an answer doesn't say what it answers
+            child, answers = self._running()
+            try:
+                _tell(child, json.dumps({"question": question, "about": about}) + "\n")
+                answer = json.loads(answers.get(timeout=seconds))
+            except queue.Empty:
+                self._end()
+                raise NoAnswer(f"no answer within {seconds:.0f} s") from None
+            except (OSError, ValueError) as error:
+                self._end()
+                raise NoAnswer("the run is over" if self._closed else f"the process that asks ended: {error}") from None
         if "error" in answer:
             raise NoAnswer(answer["error"])
         return answer["answer"]
 
     def close(self) -> None:
-        """End the child."""
+        """End the child; whoever waits for an answer is told at once that there is none."""
         self._closed = True
         self._end()
 
-    def _running(self) -> subprocess.Popen[str]:
+    def _running(self) -> "tuple[subprocess.Popen[str], queue.Queue[str]]":
         if self._closed:
             raise NoAnswer("the run is over")
         if self._child is None or self._child.poll() is not None:
             self._end()  # also a dead one leaves pipes
             self._answers = queue.Queue()
             self._child = subprocess.Popen(
-                [sys.executable, "-m", f"{__package__}.questions"],
+                [*PYTHON, f"{__package__}.questions"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
                 encoding="utf-8",
                 start_new_session=True,  # Ctrl-C is for Snakemake
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                env=environment(),
             )
             threading.Thread(target=self._listen, args=(self._child, self._answers), daemon=True).start()
-        return self._child
+        return self._child, self._answers
 
     @staticmethod
     def _listen(child: subprocess.Popen[str], answers: "queue.Queue[str]") -> None:
@@ -95,7 +106,8 @@ class Asker:
         if child is None:
             return
         child.kill()
-        child.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs in the kernel, and is left to it
+            child.wait(timeout=2)
         for pipe in (child.stdin, child.stdout):
             with contextlib.suppress(OSError):
                 if pipe:

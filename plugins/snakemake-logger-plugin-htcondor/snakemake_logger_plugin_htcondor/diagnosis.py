@@ -18,6 +18,7 @@ GIVES = re.compile(r"(?:TARGET\.)?Request(?P<have>\w+)\s*<=\s*(?:MY\.)?(?P=have)
 GIVES_GPUS = re.compile(r"TARGET\.Request(?P<have>GPUs)\b.*\bMY\.GPUs", re.IGNORECASE)
 SNAKEMAKE_NAMES = {"memory": "mem_mb", "disk": "disk_mb", "cpus": "threads", "gpus": "request_gpus"}
 CLASSAD_FLOAT = re.compile(r"\d\.\d+E[+-]\d+")  # how the bindings write every number with a fraction
+MATCHED = (5, 10, 11, 13)  # the universes whose jobs run on slots: vanilla, java, parallel, vm
 MOST_SHOWN = 90
 
 
@@ -39,6 +40,8 @@ class Pool:
         The collector's ads of type Submitter: how many idle jobs each user has.
     ahead
         Idle jobs of the same run that come before the job.
+    flocks
+        Other pools to which the access point may send jobs; empty where there are none.
     """
 
     accounting: Sequence[classad.ClassAd] = ()
@@ -47,6 +50,7 @@ class Pool:
     gone: Sequence[str] = ()
     submitters: Sequence[classad.ClassAd] = ()
     ahead: int = 0
+    flocks: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,14 @@ def diagnose(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pool: Pool)
     pool
         What else the pool tells.
     """
+    universe = int(_number(job, "JobUniverse"))
+    if universe and universe not in MATCHED:
+        return Diagnosis(
+            Word.UNKNOWN,
+            "universe",
+            f"it is a job of universe {universe}, which runs on the access point or elsewhere and never on a slot",
+            "The access point's SchedLog tells why it doesn't start",
+        )
     match = judge(job, slots)
     if match.word is Word.UNKNOWN:
         return Diagnosis(
@@ -96,22 +108,30 @@ def diagnose(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pool: Pool)
             "condor_who and its StartLog, tell more",
         )
     if match.word is Word.NEVER:
-        found = _never(job, slots, match)
-        if pool.gone:
-            return Diagnosis(
-                Word.UNKNOWN,
-                f"gone, {found.key}",
-                f"{count(len(pool.gone), 'slot')} that the pool had before {form(len(pool.gone), 'is', 'are')} "
-                f"gone ({listed(list(pool.gone))}), and no other can take it: it {found.reason}",
-                found.remedy,
-            )
-        return found
+        return _never_or_unknown(_never(job, slots, match), pool)
     if match.word is Word.FITS:
         return _fits(job, match, pool)
     return _not_yet(job, slots, match, pool)
 
 
 # --- no slot could ever take it ---
+
+
+def _never_or_unknown(found: Diagnosis, pool: Pool) -> Diagnosis:
+    """Return a NEVER, or what it comes to where there may be other slots than those that were judged."""
+    if pool.gone:
+        reason = (
+            f"{count(len(pool.gone), 'slot')} that the pool had before {form(len(pool.gone), 'is', 'are')} "
+            f"gone ({listed(list(pool.gone))}), and no other can take it: it {found.reason}"
+        )
+        return Diagnosis(Word.UNKNOWN, f"gone, {found.key}", reason, found.remedy)
+    if pool.flocks:
+        reason = (
+            f"no slot of this pool can take it: it {found.reason}; jobs may also go to {pool.flocks}, of which nothing "
+            "is known here"
+        )
+        return Diagnosis(Word.UNKNOWN, f"flocks, {found.key}", reason, found.remedy)
+    return found
 
 
 def _never(job: classad.ClassAd, slots: Sequence[classad.ClassAd], match: Match) -> Diagnosis:

@@ -7,29 +7,29 @@ from .jobs import Run
 
 
 class PlainLines:
-    """Says how the run stands.
+    """Tells how the run stands.
 
     Parameters
     ----------
-    say
-        Prints a line.
     every
         Seconds between two lines; the first comes after so many, so that a short run has none.
     clock
         Returns seconds; only differences count.
     """
 
-    def __init__(self, say: Callable[[str], None], every: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._say, self._every, self._clock = say, every, clock
+    def __init__(self, every: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._every, self._clock = every, clock
         self._last, self._said_at = "", clock()
 
-    def update(self, run: Run) -> None:
-        """Say a line, where it is time and something changed."""
+    def update(self, run: Run) -> str | None:
+        """Return a line, where it is time and something changed."""
         if self._clock() - self._said_at < self._every:
-            return
+            return None
         from .view import plain_line  # noqa: PLC0415 - rich is loaded where something is drawn
 
         self._said_at = self._clock()
-        if (line := plain_line(run)) != self._last:
-            self._last = line
-            self._say(line)
+        line = plain_line(run)
+        if line == self._last:
+            return None
+        self._last = line
+        return line

@@ -14,6 +14,7 @@ import htcondor2 as htcondor
 
 from . import codes
 from .diagnosis import Pool, diagnose
+from .matching import Word
 
 STATUS = (
     "ClusterId",
@@ -103,7 +104,8 @@ def diagnoses(clusters: dict[str, int], described: list[str], seen: list[str], n
     Returns
     -------
     dict
-        "jobs" and "described" (a list of diagnoses each), and "slots", the names of the slots now.
+        "jobs" (diagnoses by cluster), "described" (a list of them, with None where an ad can't be read), and "slots",
+        the names of the slots now.
     """
     collector = htcondor.Collector()
     ads = collector.query(htcondor.AdType.Startd, constraint=NOT_DYNAMIC)
@@ -114,6 +116,7 @@ def diagnoses(clusters: dict[str, int], described: list[str], seen: list[str], n
         negotiator,
         sorted(set(seen) - set(names)),
         collector.query(htcondor.AdType.Submitter, projection=["Name", "IdleJobs"]),
+        flocks=str(htcondor.param.get("FLOCK_TO") or htcondor.param.get("FLOCK_COLLECTOR_HOSTS") or ""),
     )
     jobs = []
     if clusters:
@@ -125,9 +128,18 @@ def diagnoses(clusters: dict[str, int], described: list[str], seen: list[str], n
         "jobs": {
             cluster: asdict(diagnose(ad, ads, replace(pool, ahead=clusters[str(cluster)]))) for cluster, ad in jobs
         },
-        "described": [asdict(diagnose(classad.parseOne(text), ads, pool)) for text in described],
+        "described": [_described(text, ads, pool) for text in described],
         "slots": names,
     }
+
+
+def _described(text: str, slots: list[Any], pool: Pool) -> dict[str, Any] | None:
+    """Return the diagnosis of a job that isn't submitted yet; None where its ad can't be read, or has macros in it."""
+    try:
+        ad = classad.parseOne(text)
+    except Exception:
+        return None
+    return asdict(diagnose(ad, slots, pool)) if "Requirements" in ad and "$(" not in text else None
 
 
 def _schedd(collector: Any) -> Mapping[str, Any]:
@@ -155,8 +167,19 @@ def users(machine: str) -> list[str]:
     return sorted({str(ad["RemoteUser"]) for ad in ads})
 
 
-def remove(cluster: int, reason: str) -> bool:
-    """Remove a job that still waits; return whether it did."""
+def remove(cluster: int, key: str, reason: str, seen: list[str]) -> bool:
+    """Remove a job that still waits and, looked at once more by itself, can still never start; return whether it did.
+
+    Parameters
+    ----------
+    key
+        The reason why, as `Diagnosis.key`.
+    seen
+        As in `diagnoses`.
+    """
+    found = diagnoses({str(cluster): 0}, [], seen, "")["jobs"].get(cluster)
+    if found is None or found["word"] != Word.NEVER or found["key"] != key:
+        return False
     # A reason alone is dropped by the bindings (24.12): it has to come with a code.
     done = htcondor.Schedd().act(
         htcondor.JobAction.Remove, f"ClusterId == {cluster} && JobStatus == 1", reason=(reason, 0)

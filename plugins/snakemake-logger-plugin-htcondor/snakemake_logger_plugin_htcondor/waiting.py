@@ -30,6 +30,7 @@ class _Memory:
     found: Found
     checks: int = 1
     since: float = 0.0
+    at: float = 0.0  # of the last check
     said: str = ""  # the key
     said_at: float = 0.0
 
@@ -58,6 +59,7 @@ class Waiting:
     threshold: float
     period: float
     _jobs: dict[int, _Memory] = field(default_factory=dict)
+    _asked: dict[str, float] = field(default_factory=dict)
 
     def to_ask(self, idle: Iterable[Idle], now: float) -> dict[int, list[int]]:
         """Return the jobs to ask about, each with those that are alike, however long these have waited.
@@ -68,8 +70,13 @@ class Waiting:
         groups: dict[str, list[Idle]] = {}
         for one in sorted(idle, key=lambda one: one.since):
             groups.setdefault(one.kind, []).append(one)
+        self._asked = {kind: at for kind, at in self._asked.items() if kind in groups}
         late = [jobs for jobs in groups.values() if now - jobs[0].since >= self.threshold - lead]
-        return {jobs[0].job.cluster: [one.job.cluster for one in jobs] for jobs in late[:MOST_ASKED]}
+        # Where there are more kinds than are asked about at once, each has its turn.
+        late.sort(key=lambda jobs: self._asked.get(jobs[0].kind, 0.0))
+        turn = late[:MOST_ASKED]
+        self._asked.update({jobs[0].kind: now for jobs in turn})
+        return {jobs[0].job.cluster: [one.job.cluster for one in jobs] for jobs in turn}
 
     def note(self, cluster: int, found: Found, now: float) -> None:
         """Note what a check found of a job."""
@@ -81,6 +88,7 @@ class Waiting:
             memory.found = found
         else:
             memory.found, memory.checks, memory.since = found, 1, now
+        self._jobs[cluster].at = now
 
     def forget(self, cluster: int) -> bool:
         """Forget a job that waits no more; return whether something was said of it."""
@@ -114,10 +122,13 @@ class Waiting:
         return not memory.said or memory.found.word is Word.NEVER or now - memory.said_at >= PAUSE
 
     def hopeless(self, now: float, seconds: float) -> Iterator[tuple[int, Found]]:
-        """Yield the jobs whose verdict has been NEVER for so many seconds, at each check, and which were told so."""
+        """Yield the jobs whose verdict has been NEVER for so many seconds, at each check, and which were told so.
+
+        Only those that were checked just now, as `now` tells.
+        """
         for cluster, memory in self._jobs.items():
             never = memory.found.word is Word.NEVER and memory.checks >= CHECKS[Word.NEVER]
-            if never and memory.said == memory.found.key and now - memory.since >= seconds:
+            if never and memory.at == now and memory.said == memory.found.key and now - memory.since >= seconds:
                 yield cluster, memory.found
 
 

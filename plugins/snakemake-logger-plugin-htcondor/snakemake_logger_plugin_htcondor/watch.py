@@ -4,7 +4,11 @@ A thread of its own; whatever fails in it is counted, told once at the end, and 
 """
 
 import contextlib
+import errno
 import getpass
+import itertools
+import math
+import os
 import re
 import threading
 import time
@@ -21,12 +25,16 @@ from .waiting import Idle, Waiting, found_of, line, sentence
 from .words import count, duration, listed
 
 LOOK_SECONDS = 1.0  # between two looks at the event log
+MOST_EARLY = 10_000  # jobs: the log may hold those of earlier runs
+EXECUTOR_SECONDS = 60.0  # for an executor that is known to say so
+SLOTS_SECONDS = 60.0  # between two looks at which slots there are
 RETRY_WORDS_SECONDS = 3.0  # for how long a held job's line waits for the executor to say what it does
 LOG_LINES, ERROR_LINES = 10, 6
 SNAKEMAKES_END = ("Error in rule ", "Shutting down, this might take some time.")
 SNAKEMAKES_TIME = re.compile(r"\[\w{3} \w{3} .\d \d\d:\d\d:\d\d \d{4}\]")
 NEGOTIATOR_SECONDS = 60.0  # between two questions whether it answers, while it does
-SILENT_LOG_CHECKS = 3
+SILENT_LOG_CHECKS, SILENT_LOG_SECONDS = 3, 60.0
+MOST_READ = 1 << 16  # bytes of a log file's end or beginning: some are huge
 IDLE, RUNNING, HELD = 1, 2, 5
 
 Say = Callable[[str, str], None]  # level and text
@@ -67,10 +75,10 @@ class Watch:
     say
         Prints a line; never called with the lock held.
     draw
-        Called once a second with the run, to draw it; may be None.
+        Called once a second with the run, to draw it, or to return a line to be said; may be None.
     """
 
-    def __init__(self, options: Options, say: Say, draw: Callable[[Run], None] | None = None) -> None:
+    def __init__(self, options: Options, say: Say, draw: Callable[[Run], str | None] | None = None) -> None:
         self.run = Run(time.time())
         self.lock = threading.RLock()
         self.failures: dict[str, int] = {}
@@ -82,7 +90,12 @@ class Watch:
         self._known: dict[str, Job] = {}  # by jobid: rule, wildcards and logs, before there is a cluster
         self._groups: dict[str, tuple[str, ...]] = {}  # by jobid of a member: what their group may be called
         self._reported: set[int] = set()  # clusters of which Snakemake has told the end
-        self._unnoticed: set[str] = set()
+        self._unnoticed: set[int] = set()
+        self._heard = 0.0  # when Snakemake last told the end of a job
+        self._by_jobid: dict[str, list[int]] = {}
+        self._early: dict[int, list[events.Event]] = {}  # of jobs that Snakemake hasn't told us of yet
+        self._speaks = False  # the executor tells what it does about holds
+        self._mute_until = 0.0
         self._evicted: list[events.Change] = []
         self._holds: dict[int, tuple[float, Mapping[str, Any], str]] = {}  # since when, ad, what the executor does
         self._seen: dict[str, float] = {}
@@ -90,6 +103,7 @@ class Watch:
         self._complained: set[str] = set()
         self._silent: dict[str, int] = {}
         self._negotiator = ("", 0.0)
+        self._slots_asked = self._draw_at = 0.0
         self._asked = 0.0
         self._idle: list[Idle] = []
         self._stop = threading.Event()
@@ -115,12 +129,20 @@ class Watch:
             self._groups.update(dict.fromkeys(members, tuple(names)))
 
     def submitted(
-        self, jobid: str, cluster: int, event_log: str, title: str = "", output: str = "", error: str = ""
+        self,
+        jobid: str,
+        cluster: int,
+        event_log: str,
+        title: str = "",
+        output: str = "",
+        error: str = "",
+        speaks: bool = False,
     ) -> None:
-        """Note that a job is in the queue, and begin to watch."""
+        """Note that a job is in the queue, and begin to watch; `speaks` where its executor tells of holds, too."""
         with self.lock:
+            self._speaks = self._speaks or speaks
             known = self._known.get(jobid) or Job(0, jobid, title or f"job {jobid}")
-            attempt = 1 + sum(job.jobid == jobid for job in self.run.jobs.values())
+            attempt = 1 + len(self._by_jobid.get(jobid, ()))
             job = Job(
                 cluster,
                 jobid,
@@ -134,6 +156,7 @@ class Watch:
                 requested=dict(known.requested),
             )
             self.run.jobs[cluster] = job
+            self._by_jobid.setdefault(jobid, []).append(cluster)
             if event_log and event_log not in self._logs:
                 self._logs[event_log] = events.EventLog(event_log)
                 self._open_records(event_log)
@@ -154,7 +177,8 @@ class Watch:
 
     def _told(self, jobid: str) -> None:
         names = (jobid, *self._groups.get(jobid, ()))  # of a group, only its members' ends are told
-        self._reported.update(cluster for cluster, job in self.run.jobs.items() if job.jobid in names)
+        self._reported.update(cluster for name in names for cluster in self._by_jobid.get(name, ()))
+        self._heard = time.time()
 
     def hold(self, cluster: int, ad: Mapping[str, Any], does: str) -> None:
         """Take what the executor knows of a held job, and what it does about it."""
@@ -180,7 +204,8 @@ class Watch:
             except NoAnswer as error:
                 self._say("warning", f"the pool can't be looked at before the first submission: {error}")
                 return
-            found = [(title, found_of(one)) for title, one in zip(described, told["described"], strict=True)]
+            answers = zip(described, told["described"], strict=True)
+            found = [(title, found_of(one)) for title, one in answers if one is not None]
             if not told["slots"]:
                 self._say("warning", sentence(found[0][1]) if found else "the pool has no slots")
                 return
@@ -219,18 +244,24 @@ class Watch:
             self._tell_holds()
 
     def _redraw(self) -> None:
-        if self._draw:
-            with self._counted("drawing"), self.lock:
-                self._draw(self.run)
+        if not self._draw or time.monotonic() < self._draw_at:
+            return
+        began, said = time.monotonic(), None
+        with self._counted("drawing"), self.lock:
+            said = self._draw(self.run)
+        self._draw_at = time.monotonic() + 20 * (time.monotonic() - began)  # a run of 100,000 jobs takes a while
+        if said:
+            self._say("info", said)
 
     def close(self) -> None:
         """Stop watching, read what is left, and end the process that asks."""
         self._stop.set()
         if self._thread:
             self._thread.join(timeout=2)
+        self._asker.close()  # before the last look, whose questions nobody has to wait for
+        if self._thread:
             self._look()
             self._redraw()
-        self._asker.close()
         if self._recorder:
             self._recorder.close()
 
@@ -251,8 +282,10 @@ class Watch:
         changes = []
         for log in logs:
             with self._counted("reading the event log"):  # what was read before is told all the same
-                for event in log.new():
+                for event in itertools.chain(self._late_known(), log.new()):
                     with self.lock:
+                        if event.cluster not in self.run.jobs and len(self._early) < MOST_EARLY:
+                            self._early.setdefault(event.cluster, []).append(event)
                         change = events.apply(self.run, event)
                     if change:
                         changes.append(change)
@@ -264,6 +297,12 @@ class Watch:
         self._evicted = [c for c in changes if c.kind == "evicted" and c is last[c.job.cluster]]
         waits = {id(change) for change in self._evicted}
         return [c for c in told if c.kind != "evicted" or (c.job.cluster not in followed and id(c) not in waits)]
+
+    def _late_known(self) -> list[events.Event]:
+        """Return the events that came before Snakemake told of their jobs, of those that it has told of by now."""
+        with self.lock:
+            known = [cluster for cluster in self._early if cluster in self.run.jobs]
+            return [event for cluster in known for event in self._early.pop(cluster)]
 
     def _tell(self, change: events.Change) -> None:
         job = change.job
@@ -277,7 +316,7 @@ class Watch:
             self._say("error", self._failure(job))
         elif change.kind == "done" and job.error and job.started:
             with contextlib.suppress(OSError):
-                job.worked = summary.startup(_text(job.error), job.started, job.ended)
+                job.worked = summary.startup(_text(job.error, end=False), job.started, job.ended)
         elif change.kind == "removed":
             self._waiting.forget(job.cluster)
             # Snakemake's own removals are no news: what was behind each is said elsewhere.
@@ -290,9 +329,12 @@ class Watch:
 
     def _who_is_on(self, host: str) -> str:
         """Say whose jobs are on a node now: who took a job's place, where HTCondor gives no reason."""
+        if time.monotonic() < self._mute_until:
+            return ""
         try:
             users = self._asker.ask("users", 10.0, machine=host)
         except NoAnswer:
+            self._mute_until = time.monotonic() + 60  # many jobs may be evicted at once
             return ""
         others = [user for user in users if user.partition("@")[0] != getpass.getuser()]
         return f". {host} runs jobs of {listed(others)} now" if others else ""
@@ -305,12 +347,15 @@ class Watch:
         return "\n".join(parts)
 
     def _tell_holds(self) -> None:
+        patience = EXECUTOR_SECONDS if self._speaks else RETRY_WORDS_SECONDS
         with self.lock:
+            for cluster in [c for c, (_, _, does) in self._holds.items() if not does and self._is_over(c)]:
+                del self._holds[cluster]
             due = [
                 (self.run.jobs[cluster], ad, does)
                 for cluster, (since, ad, does) in self._holds.items()
                 if cluster in self.run.jobs
-                and ((does and self._has_read_of(cluster)) or time.time() - since > RETRY_WORDS_SECONDS)
+                and ((does and self._has_read_of(cluster)) or time.time() - since > patience)
             ]
             for job, _, _ in due:
                 del self._holds[job.cluster]
@@ -320,6 +365,11 @@ class Watch:
                 with contextlib.suppress(NoAnswer):
                     told = self._asker.ask("held", 10.0, cluster=job.cluster)
             self._say("error", f"{_name(job)} {_held(job, told, does)}")
+
+    def _is_over(self, cluster: int) -> bool:
+        """Return whether a held job was released before anything was said of it."""
+        job = self.run.jobs.get(cluster)
+        return job is not None and job.state in (State.IDLE, State.RUNNING)
 
     def _has_read_of(self, cluster: int) -> bool:
         """Return whether a hold's event was read; the executor may read it first, and it is to be said once."""
@@ -343,6 +393,7 @@ class Watch:
             self._complain("the access point's schedd", error)
             return
         self._heal("the access point's schedd")
+        self._look_at_slots()
         self._note_files(active, told)
         self._compare(active, told)
         self._explain(active, told)
@@ -372,9 +423,8 @@ class Watch:
                 self._disagree[cluster] = self._disagree.get(cluster, 0) + 1
             else:
                 self._disagree.pop(cluster, None)
-        late = [
-            cluster for cluster, checks in self._disagree.items() if checks >= SILENT_LOG_CHECKS and cluster in active
-        ]
+        checks = max(SILENT_LOG_CHECKS, math.ceil(SILENT_LOG_SECONDS / self._options.period))
+        late = [cluster for cluster, number in self._disagree.items() if number >= checks and cluster in active]
         if late and "event log" not in self._complained:
             self._complained.add("event log")
             log = next(iter(self._logs), "the event log")
@@ -382,7 +432,7 @@ class Watch:
                 "warning",
                 f"{log} no longer tells what happens: by the schedd, {count(len(late), 'job')} "
                 f"({listed([str(cluster) for cluster in late])}) went on for "
-                f"{duration(SILENT_LOG_CHECKS * self._options.period)} without an event. Snakemake may wait for "
+                f"{duration(checks * self._options.period)} without an event. Snakemake may wait for "
                 "events that never come. Look whether its disk is full or it was moved; if the run doesn't go on, end "
                 "it with Ctrl-C and run again",
             )
@@ -397,10 +447,11 @@ class Watch:
                 job
                 for job in self.run.in_state(State.DONE, State.FAILED)
                 if job.cluster not in self._reported
-                and job.jobid not in self._unnoticed
+                and job.cluster not in self._unnoticed
+                and now - self._heard > self._options.unnoticed_after  # it may be busy
                 and now - (job.ended or now) > self._options.unnoticed_after
             ]
-            self._unnoticed.update(job.jobid for job in late)
+            self._unnoticed.update(job.cluster for job in late)
         if late:
             self._say(
                 "error",
@@ -432,6 +483,7 @@ class Watch:
                 negotiator=self._ask_negotiator(),
             )
         except NoAnswer as error:
+            self._seen = dict.fromkeys(self._seen, now)  # they can't come back while nobody tells
             self._waiting.unsure()
             self._complain("the pool's collector", error, "Why jobs wait can't be told until it does")
             return
@@ -446,6 +498,16 @@ class Watch:
                 self._record("diagnosis", one.job, now, word=found.word, reason=sentence(found))
         if self._options.never_after is not None:
             self._remove(now, self._options.never_after)
+
+    def _look_at_slots(self) -> None:
+        """Note each minute which slots there are, so that one that goes away is missed later."""
+        if time.monotonic() - self._slots_asked < SLOTS_SECONDS:
+            return
+        self._slots_asked = time.monotonic()
+        try:
+            self._remember(self._asker.ask("slots"), time.time())
+        except NoAnswer:
+            self._seen = dict.fromkeys(self._seen, time.time())
 
     def _remember(self, slots: Iterable[str], now: float) -> None:
         """Remember the slots that the pool has had in the last quarter of an hour."""
@@ -468,7 +530,9 @@ class Watch:
         for cluster, found in list(self._waiting.hopeless(now, seconds)):
             reason = f"Snakemake removed it, as it can never start. {sentence(found)}"
             try:
-                removed = self._asker.ask("remove", cluster=cluster, reason=reason)
+                removed = self._asker.ask(
+                    "remove", cluster=cluster, key=found.key, reason=reason, seen=sorted(self._seen)
+                )
             except NoAnswer as error:  # tried again at the next check
                 self._complain("the access point's schedd", error)
                 return
@@ -523,8 +587,20 @@ def _name(job: Job) -> str:
     return f"{job.title} (job {job.cluster}.0)"
 
 
-def _text(path: str) -> str:
-    return Path(path).read_text(encoding="utf-8", errors="replace")
+def _text(path: str, end: bool = True) -> str:
+    """Return the end of a file, or its beginning.
+
+    Raises
+    ------
+    OSError
+        Where it can't be read, or is no file: a pipe would be waited for.
+    """
+    if Path(path).exists() and not Path(path).is_file():
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    with Path(path).open("rb") as file:
+        if end:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - MOST_READ))
+        return file.read(MOST_READ).decode("utf-8", errors="replace")
 
 
 def tail(path: str, most: int) -> list[str]:

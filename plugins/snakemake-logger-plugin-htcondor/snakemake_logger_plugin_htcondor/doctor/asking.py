@@ -5,15 +5,13 @@ The bindings keep all of Python waiting while a daemon is silent, whatever threa
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ..asker import NoAnswer
+from ..asker import PYTHON, NoAnswer, environment
 
 __all__ = ["NoAnswer", "ask"]
 
@@ -30,14 +28,14 @@ def ask(question: str, seconds: float, /, **about: Any) -> Any:
         Where none came in time, or an error.
     """
     child = subprocess.Popen(
-        [sys.executable, "-m", f"{__package__}.questions"],
+        [*PYTHON, f"{__package__}.questions"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
         encoding="utf-8",
         start_new_session=True,  # Ctrl-C is for the doctor, which then ends it in order
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        env=environment(),
     )
     try:
         said, _ = child.communicate(json.dumps({"question": question, "about": about}), timeout=seconds)
