@@ -767,8 +767,8 @@ def test_of_a_huge_log_the_end_is_read_and_of_a_pipe_nothing(tmp_path):
     huge = tmp_path / "huge.log"
     with huge.open("w") as file:
         file.write("x" * (1 << 22) + "\n" + "the last line\n")
-    shown = watch.tail(str(huge), 1)
+    shown = tail(str(huge), 1)
     assert shown[-1].strip() == "the last line"
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    assert watch.tail(str(pipe), 1) == [f"  {pipe}: not a regular file"]
+    assert tail(str(pipe), 1) == [f"  {pipe}: not a regular file"]
