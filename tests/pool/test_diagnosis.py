@@ -301,6 +301,8 @@ def test_a_quota_and_a_concurrency_limit_that_are_reached(project, pool):
     )
     wait_until_no_slot_is_kept(pool)
     with configured(pool, policy, "cm"):
+        users = ("condor_userprio", "-allusers")
+        wait_until(lambda: "group_credit" in pool.execute("cm", *users).stdout, 40, "the negotiator knows the group")
         run = start(project)
         run.wait_for(
             r"htcondor: mine\w* \(job .*NOT YET: the quota of accounting group group_credit is reached: it uses "
@@ -367,6 +369,7 @@ def test_an_executor_whose_thread_is_dead_is_told(project):
         r"htcondor: Snakemake has not noticed for 5\.?0? s that plain \(job \d+\.0\) ended\. The executor's thread", 60
     )
     run.signal("KILL")
+    run.wait(30)
 
 
 BROKEN = """
