@@ -115,13 +115,13 @@ def messages(tmp_path):
     yield held(
         HoldReasonCode=14,
         HoldReasonSubCode=2,
-        Iwd="/shared/work",
-        HoldReason="Cannot access initial working directory /shared/work: No such file or directory",
+        Iwd="/shared/loans",
+        HoldReason="Cannot access initial working directory /shared/loans: No such file or directory",
     )
     yield held(
         HoldReasonCode=7,
         HoldReasonSubCode=13,
-        HoldReason="Failed to open '/shared/work/results/logs/a.out' as standard output: Permission denied (errno 13)",
+        HoldReason="Failed to open '/shared/loans/results/logs/a.out' as standard output: Permission denied (errno 13)",
     )
     yield held(
         HoldReasonCode=6,
