@@ -203,12 +203,13 @@ def test_held_by_policy_failed_and_busy_are_told_with_what_a_person_needs(projec
         rule("naughty", "sleep 30; touch {output}", classad_Naughty=1),
         rule("broken", "echo it is broken since there is no such thing >{log}; exit 3", log="logs/broken.log"),
         rule("killed", "kill -SEGV $$"),
-        rule("fits_alone", "sleep 12; touch {output}", mem_mb=7000, threads=1),
-        rule("fits_alone_too", "sleep 12; touch {output}", mem_mb=7001, threads=1),
+        rule("fits_alone", "sleep 18; touch {output}", mem_mb=7000, threads=1),
+        rule("fits_alone_too", "sleep 18; touch {output}", mem_mb=7001, threads=1),
         rule("has_to_wait", mem_mb=7002, htcondor_submit_priority=-5),
     )
     with configured(pool, policy, "ap"):
-        run = start(project, "--retries 0")
+        # The slots tell the collector each five seconds what they have left.
+        run = start(project, "--retries 0 --logger-htcondor-idle-after 9")
         assert run.wait(90) != 0
     said = run.output
     assert re.search(
