@@ -359,7 +359,7 @@ def test_the_lock_of_this_project_is_read_whole():
 
 
 def test_a_question_that_takes_too_long_is_given_up(monkeypatch):
-    monkeypatch.setattr(asking, "PYTHON", ("/bin/sleep",))  # it never reads the question
+    monkeypatch.setattr("snakemake_logger_plugin_htcondor.asker.PYTHON", ("/bin/sleep",))  # it never reads the question
     monkeypatch.setattr(asking.subprocess, "Popen", _sleeping(asking.subprocess.Popen))
     began = time.monotonic()
     with pytest.raises(NoAnswer, match="no answer within 1 s"):

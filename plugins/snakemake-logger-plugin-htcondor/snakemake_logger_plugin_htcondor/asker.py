@@ -25,9 +25,18 @@ class NoAnswer(Exception):  # noqa: N818 - it is the answer that is missing
     """The pool did not answer; the text says what was asked, and what went wrong."""
 
 
-def environment() -> dict[str, str]:
-    """Return the environment of a process that asks: it finds the packages that this one found at its start."""
-    return os.environ | {"PYTHONPATH": os.pathsep.join(_PATHS)}
+def start(module: str) -> subprocess.Popen[str]:
+    """Start a process that asks, with pipes to it; it finds the packages that this one found at its start."""
+    return subprocess.Popen(
+        [*PYTHON, module],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        encoding="utf-8",
+        start_new_session=True,  # Ctrl-C is for whoever started it, who ends it in order
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(_PATHS)},
+    )
 
 
 class Asker:
@@ -81,16 +90,7 @@ class Asker:
         if self._child is None or self._child.poll() is not None:
             self._end()  # also a dead one leaves pipes
             self._answers = queue.Queue()
-            self._child = subprocess.Popen(
-                [*PYTHON, f"{__package__}.questions"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                encoding="utf-8",
-                start_new_session=True,  # Ctrl-C is for Snakemake
-                env=environment(),
-            )
+            self._child = start(f"{__package__}.questions")
             threading.Thread(target=self._listen, args=(self._child, self._answers), daemon=True).start()
         return self._child, self._answers
 

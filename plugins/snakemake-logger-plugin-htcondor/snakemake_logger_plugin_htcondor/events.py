@@ -4,7 +4,6 @@ Most of it is never heard of in a run: evicted, its shadow failed, the connectio
 attributes: HTCondor's manual, "Job event log codes".
 """
 
-import datetime
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -258,8 +257,3 @@ def failure(job: Job) -> str:
             f" of the {megabytes(asked)} of memory it asked for" if asked else " of memory"
         )
     return f"failed {how} on {job.host or 'no host'}{after}{memory}"
-
-
-def when(seconds: float) -> str:
-    """Return a time of day on this host, as in ``14:05:09``."""
-    return datetime.datetime.fromtimestamp(seconds).astimezone().strftime("%H:%M:%S")

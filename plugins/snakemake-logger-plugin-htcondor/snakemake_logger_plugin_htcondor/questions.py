@@ -53,12 +53,6 @@ def held(cluster: int) -> dict[str, Any]:
     return _values(ads[0]) if ads else {}
 
 
-def history(cluster: int) -> dict[str, Any]:
-    """Return what tells where a job that has left the queue put its output."""
-    found = list(htcondor.Schedd().history(constraint=f"ClusterId == {cluster}", projection=list(STATUS), match=1))
-    return _values(found[0]) if found else {}
-
-
 def slots() -> dict[str, int]:
     """Return the names of the slots that the pool has, and how many of each word: a quick look."""
     ads = htcondor.Collector().query(
@@ -188,8 +182,7 @@ def remove(cluster: int, key: str, reason: str, seen: list[str]) -> bool:
 
 
 QUESTIONS: dict[str, Callable[..., Any]] = {
-    question.__name__: question
-    for question in (hello, queue, held, history, slots, negotiator, diagnoses, users, remove)
+    question.__name__: question for question in (hello, queue, held, slots, negotiator, diagnoses, users, remove)
 }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ..asker import PYTHON, NoAnswer, environment
+from ..asker import NoAnswer, start
 
 __all__ = ["NoAnswer", "ask"]
 
@@ -27,16 +27,7 @@ def ask(question: str, seconds: float, /, **about: Any) -> Any:
     NoAnswer
         Where none came in time, or an error.
     """
-    child = subprocess.Popen(
-        [*PYTHON, f"{__package__}.questions"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        encoding="utf-8",
-        start_new_session=True,  # Ctrl-C is for the doctor, which then ends it in order
-        env=environment(),
-    )
+    child = start(f"{__package__}.questions")
     try:
         said, _ = child.communicate(json.dumps({"question": question, "about": about}), timeout=seconds)
     except subprocess.TimeoutExpired:
