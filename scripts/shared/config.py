@@ -153,11 +153,17 @@ class Columns(Section):
     date: Name | None = Field(
         None, description="ISO date (2026-01-31) of the application; needed by `split.method: time`"
     )
+    observed: list[Name] = Field(
+        [],
+        description="categorical columns kept for `fairness` and seen by no model, such as the applicant's sex; "
+        "applications need not have them",
+    )
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
         roles = [
             *self.features(),
+            *self.observed,
             *filter(None, [self.id, self.target.column, self.group, self.date]),
         ]
         twice = sorted({name for name in roles if roles.count(name) > 1})
@@ -427,6 +433,11 @@ class Model(Section):
     numeric: Numeric = Numeric()
     categorical: Categorical = Categorical()
     leave_out: list[str] = Field([], description="features, given or derived, that this model doesn't see")
+    calibration: Literal["none", "sigmoid", "isotonic", "auto"] = Field(
+        "none",
+        description="maps scores to observed default rates, fitted on scores of held-out folds of the train rows; `auto`: "
+        "whichever of the three has the lowest log loss there",
+    )
     sample: Sample | None = None
     tune: Tune | None = Field(
         None, description="a search for better parameters; without it, the row is trained as it is"
@@ -474,6 +485,17 @@ class Threshold(Section):
     cost: Cost = Cost()
 
 
+class Champion(Section):
+    """What the winner must show against the live model, on the same test rows, before it takes its place."""
+
+    min_gain: float | None = Field(
+        None,
+        description="the 95 % interval of the gain in the first of `select.metrics` must lie above this (0: better beyond "
+        "the noise; -0.01: not worse by more than that); otherwise the live model stays. Unset: reported, not asked for",
+    )
+    resamples: Whole = Field(1000, ge=100, le=100_000, description="bootstrap samples of the test rows, for intervals")
+
+
 class Select(Section):
     """How the winner is found."""
 
@@ -493,6 +515,7 @@ class Select(Section):
     gates: dict[MetricName, float] = Field(
         {"roc_auc": 0.6}, description="a candidate must reach these (brier, log_loss: stay below)"
     )
+    champion: Champion = Champion()
 
     @model_validator(mode="before")
     @classmethod
@@ -503,6 +526,13 @@ class Select(Section):
         return value
 
 
+class Reasons(Section):
+    """Why an application was scored as it was: what raised its risk most against the reference group."""
+
+    count: Whole = Field(4, ge=0, le=20, description="reasons at most; 0 for none (more than four rarely help)")
+    of: Literal["refused", "all"] = Field("refused", description="which applications get reasons")
+
+
 class Predict(Section):
     """How new applications are scored."""
 
@@ -510,12 +540,91 @@ class Predict(Section):
         "fail",
         description="a file that lacks a feature column: refuse it, or take the column as missing",
     )
+    other_versions: Literal["refuse", "golden"] = Field(
+        "refuse",
+        description="where Python or a library isn't the one that the live model was trained with: refuse, or go on once "
+        "the model's golden rows come out with equal scores",
+    )
+    reasons: Reasons = Reasons()
 
 
 class Deploy(Section):
     """The model registry."""
 
     folder: str = Field("deployed", description="usually elsewhere, on shared storage; never inside `results/`")
+    approval: bool = Field(
+        False, description="a person must make a new version live: the run stages it and says how to promote it"
+    )
+    keep: Whole | None = Field(
+        None,
+        ge=2,
+        description="versions kept; of more, the oldest go, but never the live one, the one before it, or a staged one. "
+        "Unset: all",
+    )
+    group: Name | None = Field(None, description="group that all files of the registry belong to; unset: the user's own")
+    mode: Text | None = Field(
+        None,
+        pattern=r"^0?[0-7]{3}$",
+        description="permissions of the registry's files in octal, in quotes, such as `'664'`; folders get x where files "
+        "have r. Unset: by the umask",
+    )
+    artefact: Literal["joblib", "skops"] = Field(
+        "joblib", description="how models are written; `skops` loads listed types only, and can't carry every model"
+    )
+
+
+class Screen(Section):
+    """Columns that make a model look better than it will be, or that it must not use; the report tries it without."""
+
+    lender_set: list[Name] = Field(
+        [], description="features that the lender sets after the application, such as the interest rate"
+    )
+    prohibited: list[Name] = Field([], description="features that must not be used; the report holds a model that does")
+
+
+class Group(Section):
+    """How one column divides the applicants."""
+
+    column: Name = Field(description="a feature, or one of `columns.observed`")
+    edges: list[float] = Field([], description="of a numeric column: where a new group begins, such as `[25, 62]`")
+
+    @field_validator("edges")
+    @classmethod
+    def _rising(cls, edges: list[float]) -> list[float]:
+        if sorted(set(edges)) != edges:
+            raise ValueError("edges must rise")
+        return edges
+
+
+class Fairness(Section):
+    """What the report compares between groups of applicants. It shows, and doesn't judge."""
+
+    groups: dict[str, Group] = Field({}, description="by a name of yours")
+
+
+class Governance(Section):
+    """What people decide about the model; stands in its card and in the report. What is unset is reported as missing."""
+
+    owner: Text | None = Field(None, description="who answers for the model")
+    approver: Text | None = Field(None, description="who approves a version")
+    override: Text | None = Field(None, description="who may override the report's verdict")
+    tier: Text | None = Field(None, description="risk tier of the model")
+    intended_use: Text | None = Field(None, description="what decisions it is made for")
+    out_of_scope: Text | None = Field(None, description="what it must not be used for")
+    target_definition: Text | None = Field(None, description="what counts as a default, within which time")
+    exclusions: Text | None = Field(None, description="loans that are not in the data, and what is known of rejected ones")
+    monitoring: Text | None = Field(None, description="what is watched once it is live, how often, and by whom")
+
+
+class Report(Section):
+    """What the report draws."""
+
+    tree_depth: Whole = Field(3, ge=1, le=6, description="levels of a decision tree that are drawn")
+    top_features: Whole = Field(6, ge=1, le=30, description="features whose partial dependence is drawn")
+    sample_rows: Whole = Field(
+        20_000, ge=500, description="test rows, by their hash, for what calls the model many times over"
+    )
+    rules: str = Field("config/rules.yaml", description="the dated register of rules that the report cites")
 
 
 class Partitions(Section):
@@ -581,6 +690,13 @@ class Config(Section):
     select: Select = Select()
     predict: Predict = Predict()
     deploy: Deploy = Deploy()
+    labels: dict[str, Text] = Field(
+        {}, description="features in words, for reasons and the report, such as `person_income: income`"
+    )
+    screen: Screen = Screen()
+    fairness: Fairness = Fairness()
+    governance: Governance = Governance()
+    report: Report = Report()
     partitions: Partitions = Partitions()
     resources: Resources = Resources()
     seed: Whole = Field(2026, ge=0, lt=2**32, description="seed of everything random")
@@ -610,6 +726,7 @@ class Config(Section):
                     raise ValueError(f"{where}: no such column '{name}'{did_you_mean(name, allowed)}")
         taken = {
             *columns.features(),
+            *columns.observed,
             columns.id,
             columns.target.column,
             columns.group,
@@ -633,6 +750,25 @@ class Config(Section):
                     raise ValueError(f"models.{model}.leave_out: no such feature '{name}'{did_you_mean(name, there)}")
             if set(there) <= set(row.leave_out):
                 raise ValueError(f"models.{model}.leave_out: nothing is left to learn from")
+        return self
+
+    @model_validator(mode="after")
+    def _named_features_exist(self) -> Self:
+        there = [*self.columns.features(), *self.features]
+        observed = self.columns.observed
+        for where, names, allowed in (
+            ("labels", list(self.labels), [*there, *observed]),
+            ("screen.lender_set", self.screen.lender_set, there),
+            ("screen.prohibited", self.screen.prohibited, there),
+            ("fairness.groups", [group.column for group in self.fairness.groups.values()], [*there, *observed]),
+        ):
+            for name in names:
+                if name not in allowed:
+                    raise ValueError(f"{where}: no such feature '{name}'{did_you_mean(name, allowed)}")
+        numeric = {*self.columns.numeric, *self.features}
+        for name, group in self.fairness.groups.items():
+            if bool(group.edges) != (group.column in numeric):
+                raise ValueError(f"fairness.groups.{name}: edges are for numeric columns, which need them")
         return self
 
     def contract(self) -> Contract:
