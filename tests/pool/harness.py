@@ -48,14 +48,14 @@ def running(pool: Pool, tests: str) -> Iterator[Pool]:
             pool.down()
 
 
-def wait_until(condition: Callable[[], object], seconds: float, what: str) -> object:
-    """Return the first true answer; fail with what was waited for."""
+def wait_until(condition: Callable[[], object], seconds: float, what: str | Callable[[], str]) -> object:
+    """Return the first true answer; fail with what was waited for, told (or asked for) at the end."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if answer := condition():
             return answer
         time.sleep(0.3)
-    raise AssertionError(f"after {seconds} s: not {what}")
+    raise AssertionError(f"after {seconds} s: not {what if isinstance(what, str) else what()}")
 
 
 def wait_until_no_slot_is_kept(pool: Pool) -> None:
@@ -214,7 +214,11 @@ class Run:
 
     def wait_for(self, pattern: str, seconds: float = 60) -> None:
         """Wait until Snakemake has printed what a pattern matches."""
-        wait_until(lambda: re.search(pattern, self.output), seconds, f"printed {pattern!r}:\n{self.output[-2000:]}")
+        wait_until(
+            lambda: re.search(pattern, self.output),
+            seconds,
+            lambda: f"printed {pattern!r}:\n{self.output[-2000:]}",  # what it has printed by then
+        )
 
 
 class Hosts:

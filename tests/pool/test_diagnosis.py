@@ -155,8 +155,9 @@ def test_a_negotiator_that_is_stopped(project, pool):
         write(project, rule("plain"))
         run = start(project)
         run.wait_for(
-            r"htcondor: plain \(job .*\. NOT YET: 2 of 2 slots are free and would take it, but the "
-            r"negotiator doesn't answer",
+            # The collector forgets who is silent for half a minute: on a busy machine, the run asks after that.
+            r"htcondor: plain \(job .*\. NOT YET: 2 of 2 slots are free and would take it, but "
+            r"(the negotiator doesn't answer|no negotiator is known to the collector)",
             80,
         )
     finally:
