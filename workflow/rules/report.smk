@@ -1,15 +1,46 @@
-# The page for people.
+# The page for people, and what is made for it alone.
+
+
+rule draw_rules:
+    output:
+        picture="results/analysis/rules.svg",
+    log:
+        "results/logs/draw_rules/draw_rules.log",
+    conda:
+        ENVIRONMENT
+    localrule: True
+    threads: 1
+    params:
+        config=CONFIG_FILE,
+        models=", ".join(MODELS),
+        code=code_of("draw_rules"),
+    message:
+        "draw the rules of this run"
+    shell:
+        step("draw_rules", "--config {params.config} --picture {output.picture:q}")
 
 
 rule report:
     input:
-        summary="results/data/summary.json",
+        summary=SUMMARY,
+        profile=PROFILE,
         metrics=expand(METRICS, model=MODELS),
-        curves=expand("results/metrics/{model}.curves.json", model=MODELS),
+        curves=expand(CURVES, model=MODELS),
+        performance=expand(PERFORMANCE, model=MODELS),
+        cards=expand(CARD, model=MODELS),
+        drivers=expand(DRIVERS, model=MODELS),
+        sensitivity=expand(SENSITIVITY, model=MODELS),
+        fairness=expand(FAIRNESS, model=MODELS),
+        screens=expand(SCREEN, model=SCREENED),
         tuned=expand(TUNED, model=SEARCHES),
         trials=expand(TRIALS, model=SEARCHES),
         receipt="results/selection.json",
+        differences="results/metrics/differences.json",
         predictions=expand("results/predictions/{application}.summary.json", application=APPLICATIONS),
+        rules=CONFIG.report.rules,
+        lock=ancient(LOCK),
+        live=ancient(LIVE),
+        rulegraph="results/analysis/rules.svg",
     output:
         page="results/report.html",
     log:
@@ -23,12 +54,21 @@ rule report:
         **requests(),
     params:
         code=code_of("report"),
-        template=sha256_file(ROOT / "workflow/report/report.html.j2"),
+        template=[sha256_file(path) for path in sorted((ROOT / "workflow/report").glob("*.j2"))],
+        config=CONFIG_FILE,
+        shown=as_json(
+            CONFIG.model_dump(mode="json", include={"labels", "governance", "screen", "report", "select", "rejects"})
+        ),
     message:
         "write the report"
     shell:
         step(
             "report",
-            "--summary {input.summary:q} --metrics {input.metrics:q} --curves {input.curves:q}"
-            " --tuned {input.tuned:q} --trials {input.trials:q} --receipt {input.receipt:q} --predictions {input.predictions:q} --page {output.page:q}",
+            "--summary {input.summary:q} --profile {input.profile:q} --metrics {input.metrics:q} --curves {input.curves:q}"
+            " --performance {input.performance:q} --cards {input.cards:q} --drivers {input.drivers:q}"
+            " --sensitivity {input.sensitivity:q} --fairness {input.fairness:q} --screens {input.screens:q}"
+            " --tuned {input.tuned:q} --trials {input.trials:q} --receipt {input.receipt:q}"
+            " --differences {input.differences:q} --predictions {input.predictions:q} --rules {input.rules:q}"
+            " --lock {input.lock:q} --live {input.live:q} --rulegraph {input.rulegraph:q} --config {params.config}"
+            " --page {output.page:q}",
         )

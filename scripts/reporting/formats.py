@@ -1,0 +1,49 @@
+"""How the report writes numbers."""
+
+Interval = tuple[float, float]
+
+
+def count(number: int) -> str:
+    """Return a number of things.
+
+    >>> count(58645)
+    '58,645'
+    """
+    return f"{number:,}"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """Return a share in percent; a few of many are neither none nor all."""
+    text = f"{100 * share:.{digits}f}"
+    smallest = 10.0**-digits
+    if share > 0 and float(text) == 0:
+        text = f"<{smallest:.{digits}f}"
+    elif share < 1 and float(text) == 100:
+        text = f">{100 - smallest:.{digits}f}"
+    return f"{text}\u00a0%"
+
+
+def signed_points(share: float) -> str:
+    """Return a difference of shares in percentage points."""
+    return f"{100 * share:+.2f}".replace("-", "\u2212") + "\u00a0pp"
+
+
+def signed(value: float, digits: int = 4) -> str:
+    """Return a difference, with its sign."""
+    return f"{value:+.{digits}f}".replace("-", "\u2212")
+
+
+def number(value: float) -> str:
+    """Return a number of any size in few digits.
+
+    >>> number(0.123456), number(123456.0), number(42.0)
+    ('0.1235', '123,456', '42')
+    """
+    if float(value).is_integer() or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def between(interval: Interval, digits: int = 3) -> str:
+    """Return an interval."""
+    return f"{interval[0]:.{digits}f}\u2013{interval[1]:.{digits}f}"
