@@ -80,8 +80,13 @@ class Cleaner:
     def text_columns(self) -> list[str]:
         """Return the columns to read as text."""
         columns = self.contract.columns
-        extra = [columns.target.column, columns.group, columns.date] if self.training else []
+        extra = [columns.target.column, columns.group, columns.date, *columns.observed] if self.training else []
         return [*columns.categorical, *(name for name in [columns.id, *extra] if name)]
+
+    def _texts(self) -> list[str]:
+        """Return the categorical columns; those that are only observed aren't asked for in applications."""
+        columns = self.contract.columns
+        return [*columns.categorical, *(columns.observed if self.training else [])]
 
     def clean(self, raw: RawBlock) -> CleanBlock:
         """Return the block's clean rows, and what was set aside."""
@@ -94,7 +99,7 @@ class Cleaner:
             out[columns.date] = self._date(raw, columns.date, problems)
         for name in columns.numeric:
             out[name] = self._numeric(raw, name, problems)
-        for name in columns.categorical:
+        for name in self._texts():
             out[name] = self._categorical(raw.columns.get(name, pa.nulls(rows, pa.string())), name)
         if self.training:
             out[columns.target.column] = self._target(raw, problems)
@@ -124,7 +129,7 @@ class Cleaner:
         texts = [columns.id, *([columns.group, columns.date] if self.training else [])]
         fields += [(name, pa.string()) for name in texts if name]
         fields += [(name, pa.float64()) for name in self.contract.numeric_features()]
-        fields += [(name, pa.dictionary(pa.int32(), pa.string())) for name in columns.categorical]
+        fields += [(name, pa.dictionary(pa.int32(), pa.string())) for name in self._texts()]
         if self.training:
             fields.append((columns.target.column, pa.int8()))
         return pa.schema(fields)
