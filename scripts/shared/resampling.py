@@ -15,19 +15,18 @@ Hanley, J. A. and MacGibbon, B. (2006). Creating non-parametric bootstrap sample
 Methods and Programs in Biomedicine 83(1), 57-62.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse, stats
+from scipy import sparse, special
 
 from scripts.shared.config import METRICS
 
 Target = npt.NDArray[np.int8]
 Scores = npt.NDArray[np.float64]
 FloatArray = npt.NDArray[np.float64]
-Draw = Callable[[np.random.Generator, int, int], npt.NDArray[np.float32]]
 
 EXACT_ROWS = 200_000
 BINS = 500  # between quantiles of each outcome's scores, so twice as many in all
@@ -113,7 +112,7 @@ def resample(
     found: dict[str, list[dict[str, FloatArray]]] = {name: [] for name in scores}
     have = 0
     while have < resamples:
-        counts = chunks(target, grouped, rng)
+        counts = chunks(target, grouped, rng, resamples - have)
         first = next(iter(counts.values()))
         valid = (first.sum(axis=1) > 0).all(axis=0)
         for name, of_model in counts.items():
@@ -185,10 +184,12 @@ def _all_once(target: Target, of_model: _Grouped) -> FloatArray:
     return np.bincount(cell, minlength=2 * of_model.groups).reshape(2, of_model.groups, 1).astype(np.float64)
 
 
-def _exact_counts(target: Target, grouped: Mapping[str, _Grouped], rng: np.random.Generator) -> dict[str, FloatArray]:
-    """Draw some resamples of as many rows; return each model's counts, shape (2, groups, resamples)."""
+def _exact_counts(
+    target: Target, grouped: Mapping[str, _Grouped], rng: np.random.Generator, most: int
+) -> dict[str, FloatArray]:
+    """Draw at most `most` resamples of as many rows; return each model's counts, shape (2, groups, resamples)."""
     rows = len(target)
-    resamples = max(1, CHUNK_CELLS // rows)
+    resamples = min(most, max(1, CHUNK_CELLS // rows))
     counts = np.empty((rows, resamples), np.float32)
     for i in range(resamples):
         counts[:, i] = np.bincount(rng.integers(0, rows, rows), minlength=rows)
@@ -198,13 +199,16 @@ def _exact_counts(target: Target, grouped: Mapping[str, _Grouped], rng: np.rando
     }
 
 
-def _poisson_counts(target: Target, grouped: Mapping[str, _Grouped], rng: np.random.Generator) -> dict[str, FloatArray]:
-    """Draw some resamples with Poisson(1) frequencies; return each model's counts, shape (2, groups, resamples)."""
+def _poisson_counts(
+    target: Target, grouped: Mapping[str, _Grouped], rng: np.random.Generator, most: int
+) -> dict[str, FloatArray]:
+    """Draw at most `most` resamples with Poisson(1) frequencies; return each model's counts, shaped the same."""
     table = _poisson_table()
-    sums = {name: np.zeros((2 * of_model.groups, POISSON_CHUNK)) for name, of_model in grouped.items()}
+    resamples = min(most, POISSON_CHUNK)
+    sums = {name: np.zeros((2 * of_model.groups, resamples)) for name, of_model in grouped.items()}
     for start in range(0, len(target), POISSON_ROWS):
         rows = slice(start, min(start + POISSON_ROWS, len(target)))
-        drawn = rng.integers(0, 65_536, (rows.stop - start, POISSON_CHUNK), np.uint16)
+        drawn = rng.integers(0, 65_536, (rows.stop - start, resamples), np.uint16)
         counts = table[drawn]
         for name, of_model in grouped.items():
             sums[name] += _sums(target, of_model, rows, counts)
@@ -213,7 +217,8 @@ def _poisson_counts(target: Target, grouped: Mapping[str, _Grouped], rng: np.ran
 
 def _poisson_table() -> npt.NDArray[np.float32]:
     """Return Poisson(1) frequencies for 65,536 equally probable numbers."""
-    return stats.poisson.ppf((np.arange(65_536) + 0.5) / 65_536, 1.0).astype(np.float32)
+    up_to = special.pdtr(np.arange(20), 1.0)
+    return np.searchsorted(up_to, (np.arange(65_536) + 0.5) / 65_536).astype(np.float32)
 
 
 def _sums(target: Target, of_model: _Grouped, rows: slice, counts: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -223,7 +228,8 @@ def _sums(target: Target, of_model: _Grouped, rows: slice, counts: npt.NDArray[n
     place = sparse.csc_matrix(
         (np.ones(n, np.float32), cell, np.arange(n + 1, dtype=np.int32)), shape=(2 * of_model.groups, n)
     )
-    return np.asarray(place @ counts)
+    sums: npt.NDArray[np.float32] = place @ counts
+    return sums
 
 
 def _metrics(counts: FloatArray, of_model: _Grouped, metrics: Sequence[str]) -> dict[str, FloatArray]:
