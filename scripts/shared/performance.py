@@ -5,6 +5,7 @@ their partitions matter, and rows are sorted once. Nothing here can be traced to
 rows or more, and their limits are short decimals that separate the same scores, not scores. Intervals are of 95 %.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -257,7 +258,7 @@ def rank_order(tenths: Groups) -> tuple[list[dict[str, Any]], list[dict[str, Any
         )
     breaks = [
         _break(above, below, len(found) - 1)
-        for above, below in zip(found, found[1:], strict=False)
+        for above, below in itertools.pairwise(found)
         if below["default_rate"] > above["default_rate"]
     ]
     return found, breaks

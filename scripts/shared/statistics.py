@@ -159,8 +159,8 @@ def _row_placements(target: Target, scores: FloatArray, outcome: int) -> FloatAr
     bad = np.bincount(group[target == 1], minlength=len(values))
     good = np.bincount(group[target == 0], minlength=len(values))
     of_bad, of_good = _placements(bad, good)
-    placements = of_bad if outcome else of_good
-    return placements[group[target == outcome]]
+    placements: FloatArray = (of_bad if outcome else of_good)[group[target == outcome]]
+    return placements
 
 
 def _placements(bad: npt.NDArray[np.int64], good: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
