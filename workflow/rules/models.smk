@@ -4,7 +4,9 @@ MODEL = "results/models/{model}/model.joblib"
 CARD = "results/models/{model}/model.json"
 CROSS_VALIDATION = "results/models/{model}/cross_validation.json"
 SCORES = "results/scores/{model}/{part}.parquet"
+ALL_SCORES = "results/scores/{model}.parquet"
 METRICS = "results/metrics/{model}.json"
+PERFORMANCE = "results/metrics/{model}.performance.json"
 MODELS = sorted(CONFIG.models)
 
 
@@ -131,6 +133,8 @@ rule evaluate:
     output:
         metrics=METRICS,
         curves="results/metrics/{model}.curves.json",
+        scores=ALL_SCORES,
+        performance=PERFORMANCE,
     log:
         "results/logs/evaluate/{model}.log",
     benchmark:
@@ -151,7 +155,8 @@ rule evaluate:
             "evaluate",
             "--parts {input.parts:q} --membership {input.membership:q} --scores {input.scores:q}"
             " --model-file {input.model:q} --card {input.card:q} --metrics {output.metrics:q}"
-            " --curve-file {output.curves:q} --cv {input.cv:q} --config {params.config}",
+            " --curve-file {output.curves:q} --score-file {output.scores:q} --performance-file {output.performance:q}"
+            " --cv {input.cv:q} --config {params.config}",
         )
 
 
