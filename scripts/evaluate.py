@@ -13,6 +13,7 @@ from scripts.shared.files import read_json, write_json
 from scripts.shared.metrics import compute_metrics, curves
 from scripts.shared.models import load_model
 from scripts.shared.parts import read_part
+from scripts.shared.reference import make_reference
 
 
 def main(
@@ -24,6 +25,8 @@ def main(
     metrics: Path,
     curve_file: Path,
     cv: list[Path],
+    profile: Path,
+    reference: Path,
     config: Path,
 ) -> None:
     """Evaluate one model.
@@ -40,6 +43,8 @@ def main(
         JSON: the metrics; what the report draws.
     cv
         The model's cross-validation, where the threshold comes from it, else empty.
+    profile, reference
+        What the rows look like; JSON: what drift is measured against, published with the model.
     config
         The run's config.
     """
@@ -54,6 +59,7 @@ def main(
     result = compute_metrics(target, scored, at)
     write_json(metrics, {"model": about["name"], "threshold_method": options.method} | result)
     write_json(curve_file, {"model": about["name"]} | curves(target, scored))
+    write_json(reference, make_reference(read_json(profile), about, scored))
     logging.info(
         "%s on %s test rows: ROC AUC %.4f, PR AUC %.4f, F1 %.3f at %.3f",
         about["name"],

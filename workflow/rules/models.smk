@@ -5,6 +5,7 @@ CARD = "results/models/{model}/model.json"
 CROSS_VALIDATION = "results/models/{model}/cross_validation.json"
 SCORES = "results/scores/{model}/{part}.parquet"
 METRICS = "results/metrics/{model}.json"
+REFERENCE = "results/models/{model}/reference.json"
 MODELS = sorted(CONFIG.models)
 
 
@@ -128,7 +129,9 @@ rule evaluate:
         model=MODEL,
         card=CARD,
         cv=CROSS_VALIDATION if CONFIG.threshold.method == "cost" else [],
+        profile=PROFILE,
     output:
+        reference=REFERENCE,
         metrics=METRICS,
         curves="results/metrics/{model}.curves.json",
     log:
@@ -151,7 +154,8 @@ rule evaluate:
             "evaluate",
             "--parts {input.parts:q} --membership {input.membership:q} --scores {input.scores:q}"
             " --model-file {input.model:q} --card {input.card:q} --metrics {output.metrics:q}"
-            " --curve-file {output.curves:q} --cv {input.cv:q} --config {params.config}",
+            " --curve-file {output.curves:q} --cv {input.cv:q} --profile {input.profile:q}"
+            " --reference {output.reference:q} --config {params.config}",
         )
 
 
@@ -183,6 +187,7 @@ rule select:
         cards=expand(CARD, model=MODELS),
         metrics=expand(METRICS, model=MODELS),
         cv=expand(CROSS_VALIDATION, model=MODELS) if CONFIG.select.on == "cv" else [],
+        references=expand(REFERENCE, model=MODELS),
         # A rollback rewrites the live pointer and must not be undone by the next run: its time doesn't count here.
         live=ancient(LIVE),
         lock=ancient(LOCK),  # kept with each version; a changed lock trains anew anyway
@@ -208,5 +213,5 @@ rule select:
         step(
             "select_model",
             "--model-files {input.models:q} --cards {input.cards:q} --metrics {input.metrics:q} --cv {input.cv:q}"
-            " --live {input.live:q} --lock {input.lock:q} --receipt {output.receipt:q} --config {params.config}",
+            " --references {input.references:q} --live {input.live:q} --lock {input.lock:q} --receipt {output.receipt:q} --config {params.config}",
         )
