@@ -15,6 +15,7 @@ from scripts.shared.metrics import compute_metrics, curves
 from scripts.shared.models import load_model
 from scripts.shared.parts import read_part, write_part
 from scripts.shared.performance import performance
+from scripts.shared.reference import make_reference
 
 
 def main(
@@ -28,6 +29,8 @@ def main(
     score_file: Path,
     performance_file: Path,
     cv: list[Path],
+    profile: Path,
+    reference: Path,
     config: Path,
 ) -> None:
     """Evaluate one model.
@@ -48,6 +51,8 @@ def main(
         JSON: what else follows from target and score, with intervals (`performance`).
     cv
         The model's cross-validation, where the threshold comes from it, else empty.
+    profile, reference
+        What the rows look like; JSON: what drift is measured against, published with the model.
     config
         The run's config.
     """
@@ -65,6 +70,7 @@ def main(
     write_json(performance_file, {"model": about["name"]} | performance(target, scored, at, options.cost))
     with atomic(score_file) as beside:
         write_part(pa.table({"target": numbers(target), "score": numbers(scored)}), beside)
+    write_json(reference, make_reference(read_json(profile), about, scored))
     logging.info(
         "%s on %s test rows: ROC AUC %.4f, PR AUC %.4f, F1 %.3f at %.3f",
         about["name"],

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.shared.files import atomic, read_json, write_json
+from scripts.shared.stability import join_drift
 
 COUNTS = ("rows_in", "rows_predicted", "rows_rejected", "refused", "approved")
 BY_NAME = ("rejected_by_reason", "unseen_categories")
@@ -57,4 +58,5 @@ def join_counts(summaries: list[dict[str, Any]]) -> dict[str, Any]:
         for summary in summaries:
             total.update(summary[key])
         joined[key] = dict(sorted(total.items()))
+    joined["drift"] = join_drift([summary["drift"] for summary in summaries])
     return joined

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from scripts.shared.cleaning import CleanBlock, Cleaner
 from scripts.shared.config import Config, Contract, Predict, Rejects, read_config
+from scripts.shared.drift import Drift, read_reference
 from scripts.shared.files import atomic, read_json, write_json
 from scripts.shared.models import load_model, versions
 from scripts.shared.partitions import InputFile, planned_file
@@ -79,7 +80,7 @@ def live_scorer(live: Path) -> "Scorer":
                 card["versions"][name],
                 version,
             )
-    return Scorer(pipeline, card, read_json(folder / "metrics.json")["threshold"], folder.name)
+    return Scorer(pipeline, card, read_json(folder / "metrics.json")["threshold"], folder.name, read_reference(folder))
 
 
 def score_file(
@@ -121,9 +122,19 @@ class Scorer:
         An application is refused from this probability on.
     version
         What the predictions are labelled with.
+    reference
+        What drift is measured against; None where the version has none.
     """
 
-    def __init__(self, pipeline: Any, card: dict[str, Any], threshold: float, version: str) -> None:
+    def __init__(
+        self,
+        pipeline: Any,
+        card: dict[str, Any],
+        threshold: float,
+        version: str,
+        reference: dict[str, Any] | None = None,
+    ) -> None:
+        self.reference = reference
         self.contract = Contract.model_validate(card["contract"])
         self.numeric: list[str] = card["features"]["numeric"]
         self.categorical: list[str] = card["features"]["categorical"]
@@ -157,6 +168,7 @@ class Scorer:
         progress = Progress(f"predict {application.name}")
         counts: Counter[str] = Counter(rows_in=0, rows_predicted=0, refused=0)
         unseen: Counter[str] = Counter()
+        drift = Drift(self.reference)
         with (
             atomic(predictions) as predictions_part,
             atomic(rejects) as rejects_part,
@@ -171,6 +183,7 @@ class Scorer:
                 rejected.write(clean.rejects)
                 unseen.update(self._unseen(clean))
                 scores = self.scorer.score(clean.table)
+                drift.see(clean.table, scores)
                 self.write_scores(clean.table, scores, predictions_file)
                 counts.update(
                     rows_in=clean.rows_in,
@@ -199,6 +212,7 @@ class Scorer:
             "approved": counts["rows_predicted"] - counts["refused"],
             "rejected_by_reason": dict(sorted(rejected.by_reason.items())),
             "unseen_categories": dict(sorted(unseen.items())),
+            "drift": drift.result(),
         }
 
     def write_scores(self, table: pa.Table, scores: npt.NDArray[np.float64], file: IO[bytes]) -> None:

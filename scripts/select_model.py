@@ -21,6 +21,7 @@ def main(
     cards: list[Path],
     metrics: list[Path],
     cv: list[Path],
+    references: list[Path],
     live: Path,
     lock: Path,
     receipt: Path,
@@ -34,6 +35,8 @@ def main(
         One of each per candidate, in the same order.
     cv
         Their cross-validations, where `select.on` is cv, else empty.
+    references
+        What drift is measured against, one per candidate.
     live
         The registry's live pointer.
     lock
@@ -67,6 +70,7 @@ def main(
             "model.joblib": model_files[index],
             "model.json": cards[index],
             "metrics.json": metrics[index],
+            "reference.json": references[index],
             "requirements.lock": lock,
         },
         {

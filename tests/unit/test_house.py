@@ -95,7 +95,7 @@ def test_every_rule_says_what_it_needs_and_leaves():
         [
             *("divide", "preprocess", "split", "check", "split", "tune", "gather", "train", "cross_validate", "score"),
             *("evaluate", "compare", "select", "predict", "divide_application", "predict_share", "join"),
-            *("predict_batch", "report"),
+            *("predict_batch", "report", "profile"),
         ]
     )
     for name, text in rules():
@@ -106,6 +106,7 @@ def test_every_rule_says_what_it_needs_and_leaves():
 # Rules whose module has another name: scripts/select.py would hide Python's own select; the others run a step on a
 # different kind of file, or two steps at once.
 MODULE_OF = {"select": ["select_model"], "split": ["check_and_split", "split"]}
+MODULE_OF |= {"profile": ["profile_data"]}  # profile would hide Python's own
 MODULE_OF |= {"divide_application": ["divide"], "predict_share": ["predict"]}
 
 

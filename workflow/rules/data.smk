@@ -4,6 +4,7 @@ PARTITIONS = partitions_of(RAW)
 PART = "results/data/clean/{part}.parquet"
 MEMBERSHIP = "results/data/membership/{part}.parquet"
 DUPLICATES = "results/data/duplicates.parquet"
+PROFILE = "results/data/profile.json"
 SUMMARY, REJECTED = "results/data/summary.json", "results/data/rejects.csv"
 PARTS = expand(PART, part=PARTITIONS)
 MEMBERSHIPS = expand(MEMBERSHIP, part=PARTITIONS)
@@ -182,3 +183,32 @@ else:
                 "--part {input.part:q} --duplicates {input.duplicates:q} --number {params.number}"
                 " --membership {output.membership:q} --config {params.config}",
             )
+
+
+rule profile:
+    input:
+        parts=PARTS,
+        membership=MEMBERSHIPS,
+    output:
+        profile=PROFILE,
+    log:
+        "results/logs/profile/profile.log",
+    benchmark:
+        "results/benchmarks/profile/profile.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        **requests(memory_per_input=1),
+    params:
+        contract=as_json(CONTRACT),
+        config=CONFIG_FILE,
+        code=code_of("profile_data"),
+    message:
+        "profile the clean rows: distributions, default rates, train against test"
+    shell:
+        step(
+            "profile_data",
+            "--parts {input.parts:q} --membership {input.membership:q} --profile {output.profile:q}"
+            " --config {params.config}",
+        )

@@ -6,7 +6,9 @@ CROSS_VALIDATION = "results/models/{model}/cross_validation.json"
 SCORES = "results/scores/{model}/{part}.parquet"
 ALL_SCORES = "results/scores/{model}.parquet"
 METRICS = "results/metrics/{model}.json"
+CURVES = "results/metrics/{model}.curves.json"
 PERFORMANCE = "results/metrics/{model}.performance.json"
+REFERENCE = "results/models/{model}/reference.json"
 MODELS = sorted(CONFIG.models)
 
 
@@ -130,9 +132,11 @@ rule evaluate:
         model=MODEL,
         card=CARD,
         cv=CROSS_VALIDATION if CONFIG.threshold.method == "cost" else [],
+        profile=PROFILE,
     output:
+        reference=REFERENCE,
         metrics=METRICS,
-        curves="results/metrics/{model}.curves.json",
+        curves=CURVES,
         scores=ALL_SCORES,
         performance=PERFORMANCE,
     log:
@@ -156,7 +160,8 @@ rule evaluate:
             "--parts {input.parts:q} --membership {input.membership:q} --scores {input.scores:q}"
             " --model-file {input.model:q} --card {input.card:q} --metrics {output.metrics:q}"
             " --curve-file {output.curves:q} --score-file {output.scores:q} --performance-file {output.performance:q}"
-            " --cv {input.cv:q} --config {params.config}",
+            " --cv {input.cv:q} --profile {input.profile:q}"
+            " --reference {output.reference:q} --config {params.config}",
         )
 
 
@@ -188,6 +193,7 @@ rule select:
         cards=expand(CARD, model=MODELS),
         metrics=expand(METRICS, model=MODELS),
         cv=expand(CROSS_VALIDATION, model=MODELS) if CONFIG.select.on == "cv" else [],
+        references=expand(REFERENCE, model=MODELS),
         # A rollback rewrites the live pointer and must not be undone by the next run: its time doesn't count here.
         live=ancient(LIVE),
         lock=ancient(LOCK),  # kept with each version; a changed lock trains anew anyway
@@ -213,5 +219,5 @@ rule select:
         step(
             "select_model",
             "--model-files {input.models:q} --cards {input.cards:q} --metrics {input.metrics:q} --cv {input.cv:q}"
-            " --live {input.live:q} --lock {input.lock:q} --receipt {output.receipt:q} --config {params.config}",
+            " --references {input.references:q} --live {input.live:q} --lock {input.lock:q} --receipt {output.receipt:q} --config {params.config}",
         )
