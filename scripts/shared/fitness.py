@@ -30,17 +30,39 @@ def check_versions(folder: Path, policy: str) -> list[str]:
     different = differences(then)
     if not different:
         return []
-    python = then.get("Python", "3")
     if policy != GOLDEN:
-        raise UserError(refusal(folder, different, python, ""))
+        raise UserError(refusal(folder, different, then["Python"], ""))
     if read_golden(folder) is None:
-        why = (
-            "; it was published before there were golden rows, so they can't be tried (predict.other_versions: golden)"
-        )
-        raise UserError(refusal(folder, different, python, why))
-    # scikit-learn tells of each object that is loaded under another version: here it is told in one sentence.
-    warnings.filterwarnings("ignore", module="sklearn")
+        why = ", and it was published before there were golden rows that predict.other_versions: golden could try"
+        raise UserError(refusal(folder, different, then["Python"], why))
     return different
+
+
+@contextmanager
+def tried(folder: Path, different: list[str]) -> Iterator[None]:
+    """Load and try a model; what goes wrong under other versions is put down to them.
+
+    Raises
+    ------
+    UserError
+        Where versions differ, for any exception. Where they are the same, an exception stays what it is.
+    """
+    if not different:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn warns of each object; check_golden says it in one sentence
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:
+            what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise UserError(_refused(folder, different, f", and here it can't be used ({what})")) from error
+
+
+def _refused(folder: Path, different: list[str], why: str) -> str:
+    return refusal(folder, different, recorded(folder, read_json(folder / "model.json"))["Python"], why)
 
 
 def check_golden(folder: Path, scorer: Scorer, different: list[str]) -> str:
