@@ -67,19 +67,21 @@ def main(
     """
     file, part = planned_file(plan, application), part_of(shares, pieces, number)
     settings = read_config(config)
-    score_file(live_scorer(live, settings.predict), file, [predictions, rejects, summary], settings, part)
+    score_file(
+        live_scorer(live, settings.predict.other_versions), file, [predictions, rejects, summary], settings, part
+    )
 
 
-def live_scorer(live: Path, options: Predict) -> "Scorer":
+def live_scorer(live: Path, other_versions: str = "refuse") -> "Scorer":
     """Return the live model, ready to score files.
 
     Raises
     ------
     UserError
-        Where it can't be loaded, or was trained with other versions and `options` don't let it go on.
+        Where it can't be loaded, or was trained with other versions and `other_versions` (of the config's `predict`) doesn't let it go on.
     """
     folder = live_version(live)
-    different = check_versions(folder, options.other_versions)  # before the model is loaded: that alone may go wrong
+    different = check_versions(folder, other_versions)  # before the model is loaded: that alone may go wrong
     with tried(folder, different):
         pipeline, card = load_version(folder, PUBLISH_ANEW)
         scorer = Scorer(pipeline, card, read_json(folder / "metrics.json")["threshold"], folder.name)
