@@ -78,7 +78,8 @@ def live_scorer(live: Path, other_versions: str = "refuse") -> "Scorer":
     Raises
     ------
     UserError
-        Where it can't be loaded, or was trained with other versions and `other_versions` (of the config's `predict`) doesn't let it go on.
+        Where it can't be loaded, or was trained with other versions and `predict.other_versions` is `refuse`, or its
+        golden rows come out otherwise.
     """
     folder = live_version(live)
     different = check_versions(folder, other_versions)  # before the model is loaded: that alone may go wrong

@@ -126,17 +126,11 @@ def make_card(
         ("How to load it", _loading(card, version)),
         ("How long it is kept", _retention(settings)),
     ]
-    return (
-        "\n\n".join(f"{'#' if at == 0 else '##'} {title}\n\n{text}" for at, (title, text) in enumerate(sections)) + "\n"
-    )
+    return "\n\n".join(f"## {title}\n\n{text}" for title, text in sections).removeprefix("#") + "\n"
 
 
 def escape(text: object) -> str:
-    """Return a text that Markdown shows as it is, in one line.
-
-    >>> escape("a|b <c> *d*")
-    'a\\\\|b \\\\<c\\\\> \\\\*d\\\\*'
-    """
+    """Return a text that Markdown shows as it is, in one line: a backslash stands before each of its marks."""
     return re.sub(r"([\\`*_{}\[\]<>|~#&$])", r"\\\1", " ".join(str(text).split()))
 
 
@@ -169,8 +163,8 @@ def _what(card: dict[str, Any], version: str) -> str:
             "Parameters",
             ", ".join(code(f"{k}={canonical(v)}") for k, v in sorted(model["params"].items())) or "defaults",
         ),
-        ("Numeric columns", _options(model.get("numeric", {}))),
-        ("Categorical columns", _options(model.get("categorical", {}))),
+        ("Numeric columns", _options(model.get("numeric", {})) or "as they are"),
+        ("Categorical columns", _options(model.get("categorical", {})) or "as they are"),
         ("Calibration", escape(model.get("calibration", "none"))),
         ("Predicts", "the probability of default of an application, between 0 and 1"),
     ]
@@ -178,7 +172,7 @@ def _what(card: dict[str, Any], version: str) -> str:
 
 
 def _options(options: dict[str, Any]) -> str:
-    return ", ".join(code(f"{key}={canonical(value)}") for key, value in sorted(options.items())) or "as they are"
+    return ", ".join(code(f"{key}={canonical(value)}") for key, value in sorted(options.items()))
 
 
 def _governance(settings: Config) -> str:
@@ -210,7 +204,7 @@ def _training(card: dict[str, Any], settings: Config) -> str:
     if sample := card.get("sample"):
         lines.append(f"They are a sample of {sample['of_rows']:,} train rows.")
     if tuned := card.get("tuned"):
-        found = ", ".join(code(f"{k}={canonical(v)}") for k, v in sorted(tuned["parameters"].items()))
+        found = _options(tuned["parameters"])
         lines.append(f"Parameters were searched for by cross-validation on train rows: {found or 'the row as it is'}.")
     return _bullets(lines)
 
@@ -243,8 +237,8 @@ def _threshold(metrics: dict[str, Any], settings: Config) -> str:
     if settings.threshold.method == "cost":
         cost = settings.threshold.cost
         why = (
-            f"It is the cheapest by cross-validation on train rows, where a missed default costs {cost.missed_default:g} "
-            f"and a refused good loan {cost.refused_good:g}"
+            "It is the cheapest by cross-validation on train rows, where a missed default costs "
+            f"{cost.missed_default:g} and a refused good loan {cost.refused_good:g}"
         )
     else:
         why = "The config sets it"
@@ -276,8 +270,8 @@ def _limits(card: dict[str, Any], metrics: dict[str, Any], settings: Config, dif
             "not known (`split.method: time` would tell)."
         )
     lines.append(
-        "Reject bias: outcomes are known of granted loans only. Of applicants whom earlier rules would have refused, the "
-        "data says little."
+        "Reject bias: outcomes are known of granted loans only. Of applicants whom earlier rules would have refused, "
+        "the data says little."
     )
     if settings.select.on == "test":
         lines.append("The winner was chosen on the rows that it is reported on, which flatters it.")
@@ -311,7 +305,7 @@ def _loading(card: dict[str, Any], version: str) -> str:
     how = (
         "then skops makes objects of the types that `scripts/shared/trusted.py` lists, and of no other"
         if artefact_name(card).endswith(SKOPS)
-        else "then it is unpickled by joblib, which runs what its author wrote: load only what comes from your own registry"
+        else "then joblib unpickles it, which runs what its author wrote: load only what comes from your own registry"
     )
     return (
         "```python\nfrom pathlib import Path\n\nfrom scripts.shared.models import load_version\n\n"
@@ -327,6 +321,6 @@ def _retention(settings: Config) -> str:
         "keeps every version" if keep is None else f"keeps {keep} versions, the live one and the one before among them"
     )
     return (
-        f"The registry {kept} (`deploy.keep`). US lenders keep what a credit decision was based on for 25 months (12 CFR "
-        "1002.12); other rules ask for longer: keep a copy of this folder for as long as yours do."
+        f"The registry {kept} (`deploy.keep`). US lenders keep what a credit decision was based on for 25 months "
+        "(12 CFR 1002.12); other rules ask for longer: keep a copy of this folder for as long as yours do."
     )

@@ -59,7 +59,7 @@ def saved(folder, pipeline):
     return files
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore:Bins whose width")
 @pytest.mark.parametrize(("estimator", "options"), ROWS, ids=[name.rpartition(".")[2] for name, _ in ROWS])
 def test_scores_are_equal_after_a_round_trip(tmp_path, estimator, options):
     pipeline, frame = fitted(estimator, **options), data(500)[0]
@@ -84,17 +84,13 @@ def test_equal_models_are_equal_bytes(tmp_path, options):
 
 def test_a_model_that_is_not_listed_is_refused_before_anything_runs():
     models = {"a": trusted.CARRIED[0], "b": "sklearn.neighbors.KNeighborsClassifier"}
-    with pytest.raises(
-        UserError, match=r"^models\.b\.estimator: sklearn\.neighbors.* by skops.*deploy\.artefact: joblib"
-    ):
+    with pytest.raises(UserError, match=r"^models\.b\.estimator: sklearn\.neighbors.*deploy\.artefact: joblib"):
         trusted.check_carried(models, "skops")
     trusted.check_carried(models, "joblib")
 
 
 def test_what_would_not_be_loaded_again_is_not_written(tmp_path):
-    with pytest.raises(
-        UserError, match=r"would not load it: sklearn\.metrics.*, sklearn\.neighbors\._kd_tree\.KDTree are"
-    ):
+    with pytest.raises(UserError, match=r"would not load it: sklearn\..*, sklearn\.neighbors\._kd_tree\.KDTree are"):
         saved(tmp_path, fitted("sklearn.neighbors.KNeighborsClassifier"))
     assert not list(tmp_path.iterdir())
 
@@ -112,7 +108,7 @@ def test_a_type_that_is_not_listed_is_not_made(tmp_path):
     io.dump(Trap(tmp_path / "sprung"), model)
     write_json(card, read_json(card) | {"sha256": sha256_file(model)})
     with pytest.raises(
-        UserError, match=r"model\.skops is not loaded: test_models\.Trap is no type that scripts/shared/tr"
+        UserError, match=r"model\.skops is not loaded: pathlib\.PosixPath, test_models\.Trap are no types "
     ):
         load_model(model, card)
     assert not (tmp_path / "sprung").exists()
