@@ -15,8 +15,10 @@ import pyarrow.compute as pc
 from scripts.shared.cleaning import CleanBlock, Cleaner
 from scripts.shared.config import Config, Contract, Predict, Rejects, read_config
 from scripts.shared.drift import Drift, read_reference
+from scripts.shared.environment import SAME
 from scripts.shared.files import atomic, read_json, write_json
-from scripts.shared.models import load_model, versions
+from scripts.shared.fitness import check_golden, check_versions, tried
+from scripts.shared.models import load_version
 from scripts.shared.partitions import InputFile, planned_file
 from scripts.shared.progress import Progress
 from scripts.shared.reading import WHOLE, Part, column_names, part_of, read_blocks
@@ -65,22 +67,29 @@ def main(
         The partition's number, from 1.
     """
     file, part = planned_file(plan, application), part_of(shares, pieces, number)
-    score_file(live_scorer(live), file, [predictions, rejects, summary], read_config(config), part)
+    settings = read_config(config)
+    score_file(
+        live_scorer(live, settings.predict.other_versions), file, [predictions, rejects, summary], settings, part
+    )
 
 
-def live_scorer(live: Path) -> "Scorer":
-    """Return the live model, ready to score files."""
+def live_scorer(live: Path, other_versions: str = "refuse") -> "Scorer":
+    """Return the live model, ready to score files.
+
+    Raises
+    ------
+    UserError
+        Where it can't be loaded, or was trained with other versions and `predict.other_versions` is `refuse`, or its
+        golden rows come out otherwise.
+    """
     folder = live_version(live)
-    pipeline, card = load_model(folder / "model.joblib", folder / "model.json", PUBLISH_ANEW)
-    for name, version in versions().items():
-        if card["versions"][name] != version:
-            logging.warning(
-                "warning: the model was trained with %s %s, this is %s",
-                name,
-                card["versions"][name],
-                version,
-            )
-    return Scorer(pipeline, card, read_json(folder / "metrics.json")["threshold"], folder.name, read_reference(folder))
+    different = check_versions(folder, other_versions)  # before the model is loaded: that alone may go wrong
+    with tried(folder, different):
+        pipeline, card = load_version(folder, PUBLISH_ANEW)
+        scorer = Scorer(pipeline, card, read_json(folder / "metrics.json")["threshold"], folder.name, read_reference(folder))
+        if different:
+            scorer.environment = check_golden(folder, scorer.scorer, different)
+    return scorer
 
 
 def score_file(
@@ -142,6 +151,7 @@ class Scorer:
         self.known = {name: set(values) for name, values in card["features"]["categories"].items()}
         self.threshold = threshold
         self.version = version
+        self.environment = SAME
         columns = self.contract.columns
         self.label = columns.id or "line"
 
@@ -205,6 +215,7 @@ class Scorer:
         return {
             "file": str(application),
             "model_version": self.version,
+            "environment": self.environment,
             "rows_in": counts["rows_in"],
             "rows_predicted": counts["rows_predicted"],
             "rows_rejected": rejected.by_reason.total(),

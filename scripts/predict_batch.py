@@ -17,7 +17,8 @@ def main(
     plan: Path,
 ) -> None:
     """Score files, one after another; the parameters are those of `predict.main`, one of each per file, in order."""
-    scorer, settings = live_scorer(live), read_config(config)
+    settings = read_config(config)
+    scorer = live_scorer(live, settings.predict.other_versions)
     files = planned_files(plan, applications)
     for file, *outputs in zip(files, predictions, rejects, summaries, strict=True):
         score_file(scorer, file, outputs, settings)

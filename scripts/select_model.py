@@ -1,6 +1,7 @@
 """Step select: find the winner, publish it as the last act, then write the receipt."""
 
 import logging
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from scripts.shared.cards import check_artefact, model_version
 from scripts.shared.config import LOWER_IS_BETTER, Select, read_config
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, sha256_file, write_json
+from scripts.shared.model_card import version_files
 from scripts.shared.registry import publish
 
 BASIS = {
@@ -51,7 +53,8 @@ def main(
     UserError
         Where no candidate passes the gates; what is deployed stays.
     """
-    options = read_config(config).select
+    settings = read_config(config)
+    options = settings.select
     about = [read_json(path) for path in cards]
     tested = [read_json(path) for path in metrics]
     judged = [read_json(path)["mean"] for path in cv] if options.on == "cv" else tested
@@ -63,24 +66,20 @@ def main(
     index = [card["name"] for card in about].index(winner)
     check_artefact(model_files[index], about[index])
     version = model_version(about[index], tested[index]["threshold"])
-    changed = publish(
-        live.parent,
-        version,
-        {
-            "model.joblib": model_files[index],
-            "model.json": cards[index],
-            "metrics.json": metrics[index],
-            "reference.json": references[index],
-            "requirements.lock": lock,
-        },
-        {
-            "model": winner,
-            "reason": reason,
-            "metric": options.metrics[0],
-            "value": judged[index][options.metrics[0]],
-            "run": sha256_file(config)[:12],  # a run is known by the config that it froze
-        },
-    )
+    with tempfile.TemporaryDirectory() as made:
+        winners = model_files[index], cards[index], metrics[index]
+        changed = publish(
+            live.parent,
+            version,
+            version_files(Path(made), *winners, lock, settings, version) | {"reference.json": references[index]},
+            {
+                "model": winner,
+                "reason": reason,
+                "metric": options.metrics[0],
+                "value": judged[index][options.metrics[0]],
+                "run": sha256_file(config)[:12],  # a run is known by the config that it froze
+            },
+        )
     shown = list(dict.fromkeys([*options.metrics, *options.gates]))
     write_json(
         receipt,

@@ -3,12 +3,18 @@
 import logging
 from pathlib import Path
 
+from scripts.shared.cards import SKOPS
 from scripts.shared.config import read_config
+from scripts.shared.environment import describe
+from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, sha256_file
+from scripts.shared.golden import golden_rows, largest_deviation, make_golden
 from scripts.shared.membership import Digest
-from scripts.shared.models import save_model, versions
+from scripts.shared.models import load_model, save_model, versions
 from scripts.shared.pipeline import build_pipeline
+from scripts.shared.scoring import fast_scorer
 from scripts.shared.search import tuned_row
+from scripts.shared.trusted import USE_JOBLIB
 from scripts.streaming.source import train_rows
 
 
@@ -29,7 +35,7 @@ def main(
     parts, membership
         Clean rows and their sides, in the same order.
     model_file, card
-        The artefact and its card.
+        The artefact, in the format that its name ends with, and its card.
     name
         The model's name in the config.
     tuned
@@ -48,6 +54,9 @@ def main(
         logging.info("%s: fitting %s on %s rows", name, row.estimator, f"{rows.count:,}")
         curve = rows.learning_curve(name, pipeline)
         rows.fit(name, pipeline)
+        categories = rows.categories
+        scorer = fast_scorer(pipeline, numeric, categorical)
+        golden = make_golden(scorer, golden_rows(rows.first_numbers(), categories), numeric, categorical)
         save_model(
             pipeline,
             {
@@ -57,7 +66,7 @@ def main(
                 "features": {
                     "numeric": numeric,
                     "categorical": categorical,
-                    "categories": rows.categories,
+                    "categories": categories,
                 },
                 "training": {"rows": rows.count, "defaults": rows.defaults},
                 **({"sample": curve} if row.sample else {}),
@@ -65,10 +74,25 @@ def main(
                 "seed": settings.seed,
                 "code": code,
                 "versions": versions(),
+                "environment": describe(row.estimator, model_file.name),
+                "golden": golden,
                 "data": str(digest),
                 "inputs": {path.as_posix(): sha256_file(path) for path in [*parts, *membership]},
             },
             model_file,
             card,
         )
+    if model_file.suffix == SKOPS:
+        check_round_trip(name, model_file, card)
     logging.info("%s: done", name)
+
+
+def check_round_trip(name: str, model_file: Path, card: Path) -> None:
+    """Load what was written, and raise UserError where it doesn't score its golden rows as the model did.
+
+    A pickle gives back what it was given; skops builds objects anew, from what it knows of them.
+    """
+    pipeline, about = load_model(model_file, card)
+    scorer = fast_scorer(pipeline, about["features"]["numeric"], about["features"]["categorical"])
+    if deviation := largest_deviation(scorer, about["golden"]):
+        raise UserError(f"models.{name}: read back from skops, scores differ by up to {deviation:.3g}; {USE_JOBLIB}")

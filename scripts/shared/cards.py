@@ -10,6 +10,21 @@ from scripts.shared.errors import UserError
 from scripts.shared.files import canonical, sha256_file, sha256_text
 
 MAKE_ANEW = "delete it and run again"
+JOBLIB, SKOPS = ".joblib", ".skops"
+
+
+def artefact_name(card: dict[str, Any]) -> str:
+    """Return the file name of a model's artefact in its version's folder, which also says its format.
+
+    Raises
+    ------
+    UserError
+        Where the card names something else; cards from before there was a choice name nothing.
+    """
+    name = card.get("artefact", f"model{JOBLIB}")
+    if name not in (f"model{JOBLIB}", f"model{SKOPS}"):
+        raise UserError(f"the card of the model names the artefact {name!r}, which is no format known here; restore it")
+    return str(name)
 
 
 def check_artefact(model_file: Path, card: dict[str, Any], remedy: str = MAKE_ANEW) -> None:
@@ -28,7 +43,10 @@ def model_version(card: dict[str, Any], threshold: float) -> str:
     """Return the version that a model is published under.
 
     A hash over everything that decides what the model says: data, config, code, seed, library versions, threshold. Not
-    over the artefact's bytes, which pickle doesn't promise to repeat, nor over the parts that the data lies in.
+    over the artefact's bytes, which pickle doesn't promise to repeat, nor over the parts that the data lies in. Its
+    format counts where it isn't the usual one, since a version's folder holds one artefact.
     """
     identity = {key: card[key] for key in ("name", "model", "contract", "data", "code", "seed", "versions")}
+    if (artefact := artefact_name(card)) != f"model{JOBLIB}":
+        identity["artefact"] = artefact
     return sha256_text(canonical(identity | {"threshold": threshold}))[:12]

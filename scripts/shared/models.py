@@ -11,14 +11,17 @@ import pandas as pd
 import sklearn
 from sklearn.pipeline import Pipeline
 
-from scripts.shared.cards import MAKE_ANEW, check_artefact
+from scripts.shared import trusted
+from scripts.shared.cards import MAKE_ANEW, SKOPS, artefact_name, check_artefact
+from scripts.shared.environment import python_line
+from scripts.shared.errors import UserError
 from scripts.shared.files import atomic, read_json, sha256_file, write_json
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that a pickled Pipeline depends on."""
+    """Return the versions that a Pipeline depends on, as part of what it is known by: Python's last part is repairs."""
     return {
-        "python": platform.python_version(),
+        "python": python_line(platform.python_version()),
         "scikit_learn": sklearn.__version__,
         "numpy": np.__version__,
         "pandas": pd.__version__,
@@ -27,14 +30,23 @@ def versions() -> dict[str, str]:
 
 
 def save_model(pipeline: Pipeline, card: dict[str, Any], model_file: Path, card_file: Path) -> None:
-    """Write the artefact, then the card with the artefact's checksum."""
+    """Write the artefact in the format that its name ends with, then the card with that and the artefact's checksum.
+
+    Raises
+    ------
+    UserError
+        Where skops can't carry the model.
+    """
     with atomic(model_file) as beside:
-        joblib.dump(pipeline, beside)
-    write_json(card_file, card | {"sha256": sha256_file(model_file)})
+        if model_file.suffix == SKOPS:
+            trusted.dump(pipeline, beside)
+        else:
+            joblib.dump(pipeline, beside)
+    write_json(card_file, card | {"artefact": f"model{model_file.suffix}", "sha256": sha256_file(model_file)})
 
 
 def load_model(model_file: Path, card_file: Path, remedy: str = MAKE_ANEW) -> tuple[Pipeline, dict[str, Any]]:
-    """Return the Pipeline and its card. Nothing is unpickled before the checksum agrees.
+    """Return the Pipeline and its card. Nothing is loaded before the checksum agrees, or by another format's loader.
 
     Parameters
     ----------
@@ -49,8 +61,21 @@ def load_model(model_file: Path, card_file: Path, remedy: str = MAKE_ANEW) -> tu
         Where the artefact isn't the one that the card was written for.
     """
     card = read_json(card_file)
+    expected = Path(artefact_name(card)).suffix
+    if model_file.suffix != expected:
+        raise UserError(
+            f"{model_file} is not loaded: its card says that the model is a {expected} file; {remedy}, or restore it"
+        )
     check_artefact(model_file, card, remedy)
+    if expected == SKOPS:
+        return trusted.load(model_file, remedy), card
     return joblib.load(model_file), card
+
+
+def load_version(folder: Path, remedy: str = MAKE_ANEW) -> tuple[Pipeline, dict[str, Any]]:
+    """Return the Pipeline and the card of a published version, whichever its format; see `load_model`."""
+    card = folder / "model.json"
+    return load_model(folder / artefact_name(read_json(card)), card, remedy)
 
 
 def predict_default(pipeline: Pipeline, frame: pd.DataFrame) -> npt.NDArray[np.float64]:

@@ -18,6 +18,7 @@ from scripts.shared.inputs import find_inputs
 from scripts.shared.partitions import InputFile, from_plain, look_at, to_plain
 from scripts.shared.registry import prepare
 from scripts.shared.search import Round, find_rounds
+from scripts.shared.trusted import check_carried
 
 # What predictions leave beside FILE.csv; no application file may be named so.
 BESIDE_PREDICTIONS = (".rejects", ".summary")
@@ -65,6 +66,7 @@ def make_plan(raw_config: Mapping[str, Any], source: str = "the config") -> Plan
         Where the config is wrong, a file is missing, or the registry can't be written.
     """
     config = load_config(raw_config, source)
+    check_carried({name: row.estimator for name, row in config.models.items()}, config.deploy.artefact)
     raw = find_inputs(config.data.raw, "data.raw")
     if not raw:
         raise UserError(f"data.raw: no file matches {', '.join(config.data.raw)}")

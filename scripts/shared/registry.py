@@ -5,7 +5,7 @@
     deployed/
         live.json               the live version, and the log's entry that made it live; what `predict` follows
         current -> versions/X   the same for people and other programs
-        versions/X/             model.joblib, model.json, metrics.json, requirements.lock
+        versions/X/             what docs/registry.md lists; the card, model.json, names the artefact
         log.jsonl               what became live, one line each (scripts/shared/promotions.py)
 
 Old versions stay. Whoever publishes or rolls back holds the log's lock, and goes in this order:
@@ -32,7 +32,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from scripts.shared.cards import check_artefact
+from scripts.shared.cards import artefact_name, check_artefact
 from scripts.shared.errors import UserError, did_you_mean
 from scripts.shared.files import atomic, read_json, remove_remains, sha256_file, write_json
 from scripts.shared.promotions import (
@@ -163,7 +163,7 @@ def check_version(folder: Path) -> None:
     card, _ = (_object(folder / name) for name in ("model.json", "metrics.json"))
     if not isinstance(card.get("sha256"), str):
         raise UserError(f"{folder / 'model.json'} is no model's card; {ANOTHER}, or restore it")
-    check_artefact(folder / "model.joblib", card, ANOTHER)
+    check_artefact(folder / artefact_name(card), card, ANOTHER)
 
 
 def _object(path: Path) -> dict[str, Any]:
@@ -260,7 +260,7 @@ def _fits(folder: Path) -> bool:
     """Whether the artefact is there, and the one that the card vouches for."""
     try:
         card = _object(folder / "model.json")
-        return bool(card.get("sha256") == sha256_file(folder / "model.joblib"))
+        return bool(card.get("sha256") == sha256_file(folder / artefact_name(card)))
     except (UserError, FileNotFoundError):
         return False
 

@@ -52,6 +52,10 @@ class TrainRows(ABC):
     def keys(self) -> Hashes:
         """Return the hash of each row's identity."""
 
+    @abstractmethod
+    def first_numbers(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Return the numeric features of the first BLOCK_ROWS rows, NaN where missing; the same either way."""
+
     @property
     @abstractmethod
     def categories(self) -> dict[str, list[str]]:
@@ -118,6 +122,11 @@ class InMemory(TrainRows):
         """Return the hash of each row's identity."""
         return self.rows.keys
 
+    def first_numbers(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Return the numeric features of the first BLOCK_ROWS rows, NaN where missing; no -0."""
+        first = self.rows.frame.iloc[:BLOCK_ROWS].drop(columns=self.categorical)
+        return {str(name): first[name].to_numpy(np.float64) + 0.0 for name in first.columns}
+
     @property
     def categories(self) -> dict[str, list[str]]:
         """Return the values that training sees."""
@@ -148,6 +157,11 @@ class InBlocks(TrainRows):
     def keys(self) -> Hashes:
         """Return the hash of each row's identity."""
         return np.concatenate([block.keys for block in self.cache.blocks()])
+
+    def first_numbers(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Return the numeric features of the first BLOCK_ROWS rows, NaN where missing; no -0."""
+        first = next(self.cache.blocks()).numeric
+        return {name: first[:, at] for at, name in enumerate(self.cache.numeric)}
 
     @property
     def categories(self) -> dict[str, list[str]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from scripts.shared.cards import artefact_name
 from scripts.shared.config import METRICS
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json
@@ -132,12 +133,18 @@ def _rows(data: dict[str, Any], applications: list[dict[str, Any]]) -> str:
     return tabulate(table, ["rows", "in", "rejected", "trained", "tested", "predicted"], intfmt=",", missingval="-")
 
 
+def _live_artefact(current: Path) -> Path:
+    """Return the artefact of the live version, which a rollback may have made one of another format."""
+    card = current / "model.json"
+    return current / artefact_name(read_json(card) if card.exists() else {})
+
+
 def _places(predicted: bool) -> str:
     deployed = read_json(RESULTS / "config.json")["deploy"]["folder"]
     places: list[list[object]] = [
         ["metrics", RESULTS / "metrics" / "comparison.csv"],
         ["winner", RESULTS / "selection.json"],
-        ["live model", Path(deployed) / "current" / "model.joblib"],
+        ["live model", _live_artefact(Path(deployed) / "current")],
         ["rejected rows", RESULTS / "data" / "rejects.csv"],
         ["predictions", f"{RESULTS / 'predictions'}/" if predicted else "none: data.applications matches no file"],
         ["logs", f"{RESULTS / 'logs'}/"],

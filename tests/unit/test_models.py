@@ -44,7 +44,7 @@ def saved(folder):
 
 def test_a_saved_model_loads_with_its_card(tmp_path):
     pipeline, card = load_model(*saved(tmp_path))
-    assert card == CARD | {"sha256": sha256_file(tmp_path / "m" / "model.joblib")}
+    assert card == CARD | {"artefact": "model.joblib", "sha256": sha256_file(tmp_path / "m" / "model.joblib")}
     assert predict_default(pipeline, pd.DataFrame({"x": [0]})) == pytest.approx([1 / 3])
     assert sorted(path.name for path in (tmp_path / "m").iterdir()) == ["model.joblib", "model.json"]
 

@@ -117,6 +117,7 @@ def test_predictions_are_those_of_scikit_learn_in_the_order_of_the_file(at):
     assert summary == {
         "file": str(at.folder / "new.csv"),
         "model_version": "usual",
+        "environment": "same",
         "rows_in": 60,
         "rows_predicted": 60,
         "rows_rejected": 0,
@@ -363,15 +364,6 @@ def test_nothing_deployed_is_said(at):
     at.live = prepare(at.folder / "fresh")
     with pytest.raises(UserError, match=r"no model is deployed yet; run the workflow first"):
         score(at, new())
-
-
-def test_other_library_versions_than_in_training_are_said(at, caplog):
-    card = at.live.parent / "versions" / "usual" / "model.json"
-    content = read_json(card)
-    content["versions"]["numpy"] = "1.0"
-    write_json(card, content)
-    score(at, new())
-    assert caplog.messages == [f"warning: the model was trained with numpy 1.0, this is {np.__version__}"]
 
 
 def test_the_end_is_logged_in_one_line(at, caplog):

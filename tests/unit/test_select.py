@@ -141,7 +141,10 @@ def lay_out(folder, on="test", gate=0.6, **tested):
         files["cards"].append(folder / f"{name}.card.json")
         files["metrics"].append(folder / f"{name}.metrics.json")
         identity = {"contract": {}, "data": "", "code": "c", "seed": 1, "versions": {}}
-        card = {"name": name, "model": {"complexity": 1}, "sha256": sha256_file(files["model_files"][-1])}
+        identity |= {"environment": {"python": "3.11.9", "machine": "m", "libraries": {}}, "golden": {"scores": []}}
+        identity |= {"features": {"numeric": [], "categorical": []}, "training": {"rows": 9, "defaults": 3}}
+        model = {"complexity": 1, "estimator": "a.B", "params": {}}
+        card = {"name": name, "model": model, "sha256": sha256_file(files["model_files"][-1])}
         write_json(files["cards"][-1], card | identity)
         write_json(files["metrics"][-1], {"roc_auc": test, "pr_auc": test / 2, "threshold": 0.4})
         if cv is not None:
@@ -175,7 +178,11 @@ def test_the_winner_is_published_and_the_receipt_says_why(tmp_path, caplog):
     }
     live = live_version(files["live"])
     assert live.name == version
-    assert {path.name: path.read_bytes() for path in live.iterdir()} == {
+    found = {path.name: path.read_bytes() for path in live.iterdir()}
+    assert found.pop("card.md").startswith(f"# Model card: b, version {version}\n".encode())
+    assert json.loads(found.pop("environment.json"))["lock"] == sha256_file(files["lock"])
+    assert found == {
+        "golden.json": b'{\n  "scores": []\n}\n',
         "model.joblib": b"model b",
         "model.json": files["cards"][1].read_bytes(),
         "metrics.json": files["metrics"][1].read_bytes(),

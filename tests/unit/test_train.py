@@ -11,6 +11,7 @@ from builders import config, config_dict, write, write_plan
 
 from scripts import check, preprocess, split, train
 from scripts.shared.config import Contract, Model
+from scripts.shared.environment import describe
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, sha256_file, write_json
 from scripts.shared.fitting import fit
@@ -123,6 +124,9 @@ def test_the_card_says_what_was_trained_on_what(trained):
         "seed": 2026,
         "code": "c0de",
         "versions": versions(),
+        "environment": describe(TREE["estimator"], "model.joblib"),
+        "golden": card["golden"],
+        "artefact": "model.joblib",
         "data": digest(trained.parts, trained.membership, "train", trained.settings.contract()),
         "inputs": {path.as_posix(): sha256_file(path) for path in [*trained.parts, *trained.membership]},
         "sha256": sha256_file(trained.model),

@@ -57,6 +57,9 @@ def test_the_card_and_the_registry_agree_with_the_receipt(finished_run):
     assert json.loads(project.read("deployed/live.json"))["version"] == receipt["version"]
     assert project.path("deployed/current").resolve().name == receipt["version"]
     assert sorted(p.name for p in project.path("deployed/current").resolve().iterdir()) == [
+        "card.md",
+        "environment.json",
+        "golden.json",
         "metrics.json",
         "model.joblib",
         "model.json",

@@ -1,6 +1,6 @@
 # From the split to a deployed model. A model is a row in the config; its rule `train_NAME` follows from that.
 
-MODEL = "results/models/{model}/model.joblib"
+MODEL = f"results/models/{{model}}/model.{CONFIG.deploy.artefact}"  # its ending is the format
 CARD = "results/models/{model}/model.json"
 CROSS_VALIDATION = "results/models/{model}/cross_validation.json"
 SCORES = "results/scores/{model}/{part}.parquet"
