@@ -60,6 +60,8 @@ def main(
                     "categories": rows.categories,
                 },
                 "training": {"rows": rows.count, "defaults": rows.defaults},
+                "reference_group": rows.reference(),
+                "labels": settings.labels,
                 **({"sample": curve} if row.sample else {}),
                 **({"tuned": read_json(tuned[0])} if tuned else {}),
                 "seed": settings.seed,
