@@ -81,9 +81,7 @@ class CatBoost(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         Not by way of the probability, of which no digits are left where it is near 1.
         """
         pool = self._pool(X)
-        each = [
-            model.predict(pool, prediction_type="RawFormulaVal", thread_count=_threads()) for model in self.models_
-        ]
+        each = [model.predict(pool, prediction_type="RawFormulaVal", thread_count=_threads()) for model in self.models_]
         if len(each) == 1:
             return np.asarray(each[0], dtype=np.float64)
         raw = np.stack(each)

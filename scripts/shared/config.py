@@ -535,7 +535,9 @@ class Select(Section):
 class Reasons(Section):
     """Why an application was scored as it was: what raised its risk most against the reference group."""
 
-    count: Whole = Field(4, ge=0, le=MOST_REASONS, description="reasons at most; 0 for none (more than four rarely help)")
+    count: Whole = Field(
+        4, ge=0, le=MOST_REASONS, description="reasons at most; 0 for none (more than four rarely help)"
+    )
     of: Literal["refused", "all"] = Field("refused", description="which applications get reasons")
 
 
@@ -567,7 +569,9 @@ class Deploy(Section):
         description="versions kept; of more, the oldest go, but never the live one, the one before it, or a staged one. "
         "Unset: all",
     )
-    group: Name | None = Field(None, description="group that all files of the registry belong to; unset: the user's own")
+    group: Name | None = Field(
+        None, description="group that all files of the registry belong to; unset: the user's own"
+    )
     mode: Text | None = Field(
         None,
         pattern=r"^0?[0-7]{3}$",
@@ -618,7 +622,9 @@ class Governance(Section):
     intended_use: Text | None = Field(None, description="what decisions it is made for")
     out_of_scope: Text | None = Field(None, description="what it must not be used for")
     target_definition: Text | None = Field(None, description="what counts as a default, within which time")
-    exclusions: Text | None = Field(None, description="loans that are not in the data, and what is known of rejected ones")
+    exclusions: Text | None = Field(
+        None, description="loans that are not in the data, and what is known of rejected ones"
+    )
     monitoring: Text | None = Field(None, description="what is watched once it is live, how often, and by whom")
 
 

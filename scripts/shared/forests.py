@@ -134,9 +134,9 @@ def _joined(
         roots.append(size)
         parts.append(tree | {side: tree[side] + size for side in ("left", "right")})
         size += len(tree["column"])
-    types = {"column": np.int64, "category": np.int64, "left": np.int64, "right": np.int64}
+    types: dict[str, Any] = {"column": np.int64, "category": np.int64, "left": np.int64, "right": np.int64}
     types |= {"threshold": np.float64, "value": np.float64, "missing_left": np.bool_, "zero_is_missing": np.bool_}
-    whole = {f: np.concatenate([[], *(part[f] for part in parts)]).astype(types[f]) for f in FIELDS}
+    whole: dict[str, Any] = {f: np.concatenate([[], *(part[f] for part in parts)]).astype(types[f]) for f in FIELDS}
     table = np.zeros((len(sets), max(map(len, sets), default=0)), np.bool_)
     for row, members in enumerate(sets):
         table[row, : len(members)] = members

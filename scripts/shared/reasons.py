@@ -8,7 +8,7 @@ regression and of boosting, probability of a tree or forest, which have no log-o
 | --- | --- |
 | logistic regression | its terms, less the reference's: exact |
 | tree, forest, HistGradientBoosting, LightGBM | baseline Shapley values from the trees: exact |
-| CatBoost and any other | baseline Shapley values from scores of mixtures: exact up to six changed features, else by orders |
+| CatBoost, others | baseline Shapley values from scores of mixtures: exact for few changed features, else by orders |
 
 All columns that the Pipeline makes of a feature (categories, splines, indicators, a target encoding) are that feature.
 """
@@ -186,6 +186,8 @@ class _Linear:
         return total
 
     def contributions(self, table: pa.Table) -> Floats:
+        if not table.num_rows:
+            return np.zeros((0, len(self.features)))
         matrix = np.asarray(self.encode(table), np.float64)
         found = np.zeros((len(matrix), len(self.features)))
         for place, owner in enumerate(self.owners):
@@ -193,7 +195,7 @@ class _Linear:
         return found
 
     def scores(self, table: pa.Table) -> Floats:
-        return self._sum(np.asarray(self.encode(table), np.float64))
+        return self._sum(np.asarray(self.encode(table), np.float64)) if table.num_rows else np.empty(0)
 
 
 class _OfForest:
@@ -360,36 +362,33 @@ def _owners(columns: ColumnTransformer, features: list[str]) -> Integers | None:
 
 def _sources(transformer: Any, width: int) -> Integers | None:
     """Return the input of each output of a fitted transformer, None where that isn't known."""
+    if not isinstance(transformer, Pipeline):
+        return _sources_of_step(transformer, np.arange(width))
     inputs = np.arange(width)
-    if isinstance(transformer, Pipeline):
-        for _, step in transformer.steps:
-            further = _sources(step, len(inputs))
-            if further is None:
-                return None
-            inputs = inputs[further]
-        return inputs
-    kind = type(transformer)
-    if kind is SimpleImputer:
-        if not transformer.keep_empty_features:
+    for _, step in transformer.steps:
+        further = _sources_of_step(step, np.arange(len(inputs)))
+        if further is None:
             return None
-        indicator = transformer.indicator_
-        return inputs if indicator is None else np.concatenate([inputs, indicator.features_])
-    if kind is SplineTransformer:
-        return np.repeat(inputs, transformer.n_features_out_ // width)
-    if kind is KBinsDiscretizer:
-        return inputs if transformer.encode == "ordinal" else np.repeat(inputs, transformer.n_bins_.astype(np.int64))
-    if kind is OneHotEncoder:
-        return _of_one_hot(transformer, width)
-    passes = kind is FunctionTransformer and transformer.func is None
-    known = passes or kind in (StandardScaler, OrdinalEncoder, TargetEncoder)
-    return inputs if known or transformer == "passthrough" else None
+        inputs = inputs[further]
+    return inputs
 
 
-def _of_one_hot(encoder: OneHotEncoder, width: int) -> Integers | None:
-    if hasattr(encoder, "feature_names_in_"):
-        return None  # behind an imputer, as build_pipeline makes it, columns have no names
-    outputs = encoder.get_feature_names_out([str(n) for n in range(width)])  # 0_RENT, 0_OWN, …, 1_MEDICAL
-    return np.array([int(name.partition("_")[0]) for name in outputs], np.int64)
+def _sources_of_step(step: Any, inputs: Integers) -> Integers | None:
+    kind = type(step)
+    found: Integers | None = None
+    same = kind is FunctionTransformer and step.func is None  # what "passthrough" becomes
+    if same or kind in (StandardScaler, OrdinalEncoder, TargetEncoder):
+        found = inputs
+    elif kind is SimpleImputer and step.keep_empty_features:
+        found = inputs if step.indicator_ is None else np.concatenate([inputs, step.indicator_.features_])
+    elif kind is SplineTransformer:
+        found = np.repeat(inputs, step.n_features_out_ // len(inputs))
+    elif kind is KBinsDiscretizer:
+        found = inputs if step.encode == "ordinal" else np.repeat(inputs, step.n_bins_.astype(np.int64))
+    elif kind is OneHotEncoder and not hasattr(step, "feature_names_in_"):  # behind an imputer, columns have no names
+        outputs = step.get_feature_names_out([str(n) for n in inputs])  # 0_RENT, 0_OWN, …, 1_MEDICAL
+        found = np.array([int(name.partition("_")[0]) for name in outputs], np.int64)
+    return found
 
 
 # --- in words -----------------------------------------------------------------------------------------------------
@@ -468,8 +467,8 @@ class Reasons:
         numbered = [known.get(text, len(known)) for text in texts]
         return np.asarray(first + np.array([*numbered, len(known) + 1])[places], np.int32)
 
-    def columns(self, table: pa.Table, chosen: Bools) -> pl.DataFrame:
-        """Return the columns reason_1, reason_2, … of the rows: texts, null where there is none.
+    def columns(self, table: pa.Table, chosen: Bools, quoted: bool = False) -> pl.DataFrame:
+        """Return the columns reason_1, reason_2, … of the rows.
 
         Parameters
         ----------
@@ -477,14 +476,28 @@ class Reasons:
             Clean rows.
         chosen
             Shape (rows,): which of them get reasons.
+        quoted
+            Whether texts have the quotes that CSV needs; then a row's missing reason is an empty text, else null.
         """
         codes = np.full((table.num_rows, self.count), -1, np.int32)
-        codes[chosen] = self.codes(table.filter(pa.array(chosen)))
-        phrases = pl.Series(self.phrases, dtype=pl.String)
-        places = pl.DataFrame(codes, schema=reason_columns(self.count)).select(
-            pl.when(pl.all() >= 0).then(pl.all()).name.keep()
-        )
-        return places.select(phrases.gather(column).alias(column.name) for column in places)
+        if chosen.any():
+            codes[chosen] = self.codes(table.filter(pa.array(chosen)))
+        texts = [*(_quoted(phrase) if quoted else phrase for phrase in self.phrases), "" if quoted else None]
+        last = len(texts) - 1
+        phrases = pl.Series(texts, dtype=pl.String)
+        each = zip(reason_columns(self.count), codes.T, strict=True)
+        return pl.DataFrame([phrases.gather(np.where(c < 0, last, c)).alias(name) for name, c in each])
+
+
+def no_reasons(names: list[str], rows: int, quoted: bool) -> pl.DataFrame:
+    """Return the columns of rows without reasons, as `Reasons.columns` does."""
+    empty = pl.Series([""] if quoted else [None], dtype=pl.String).gather(np.zeros(rows, np.int64))
+    return pl.DataFrame([empty.alias(name) for name in names])
+
+
+def _quoted(text: str) -> str:
+    """Return a text as Polars writes it to CSV."""
+    return pl.DataFrame({"t": [text]}).write_csv(include_header=False).removesuffix("\n")
 
 
 HIGHER, LOWER = "higher than typical of repaid loans", "lower than typical of repaid loans"

@@ -112,14 +112,17 @@ class _Tree:
         patterns, rows = np.unique(self._patterns(block, gaps), return_inverse=True)
         place, root = self.place, self.root
         one = np.uint64(1)
-        found = self._walk(len(patterns), lambda item, node: (patterns[item] >> place[node - root]) & one > 0)
-        return found[rows]
+
+        def differs(item: Integers, node: Integers) -> Bools:
+            return np.asarray((patterns[item] >> place[node - root]) & one, np.bool_)
+
+        return self._walk(len(patterns), differs)[rows]
 
     def _large(self, block: Floats) -> Floats:
         forest, left = self.whole.forest, self.whole.base_left
 
         def differs(item: Integers, node: Integers) -> Bools:
-            return forest.goes_left(block[item, forest.column[node]], node) != left[node]
+            return np.asarray(forest.goes_left(block[item, forest.column[node]], node) != left[node])
 
         return self._walk(len(block), differs)
 
@@ -167,7 +170,7 @@ class _Tree:
         return found.T
 
     def _add(self, found: Floats, item: Integers, value: Floats, taken: Masks, kept: Masks) -> None:
-        sizes = self.count(taken).astype(np.int64), self.count(kept).astype(np.int64)
+        sizes = np.asarray(self.count(taken), np.int64), np.asarray(self.count(kept), np.int64)
         plus, minus = value * self.plus[sizes], value * self.minus[sizes]
         for group, bit in enumerate(self.bits):
             for masks, weights, sign in ((taken, plus, 1), (kept, minus, -1)):
@@ -256,7 +259,7 @@ def _exact(evaluate: Evaluate, differs: Bools, base: float, scores: Floats, rows
         for n in range(count):
             if coalition >> n & 1:
                 masks[place, np.arange(len(rows)), features[:, n]] = True
-    if len(coalitions):
+    if coalitions:
         flat = evaluate(np.tile(rows, len(coalitions)), masks.reshape(-1, differs.shape[1]))
         worth[:, 1:-1] = flat.reshape(len(coalitions), -1).T
     found = np.zeros(differs.shape)

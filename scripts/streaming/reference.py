@@ -55,8 +55,9 @@ def reference_in_blocks(cache: RowCache, keep: Keep | None = None) -> dict[str, 
     for block in map(_repaid, cache.blocks(keep)):
         rows += len(block.target)
         present += (~np.isnan(block.numeric)).sum(axis=0)
-        for found, codes in zip(counts, block.codes.T, strict=True):
-            found += np.bincount(np.where(codes < 0, len(found) - 1, codes), minlength=len(found))
+        for at, codes in enumerate(block.codes.T):
+            size = len(counts[at])
+            counts[at] += np.bincount(np.where(codes < 0, size - 1, codes), minlength=size)
     ranks = [_ranks(int(number)) for number in present]
     middles = order_statistics(lambda: (_repaid(block).numeric for block in cache.blocks(keep)), ranks)
     values: dict[str, float | str | None] = dict(zip(cache.numeric, map(_middle, middles), strict=True))
