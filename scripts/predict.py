@@ -16,12 +16,14 @@ from scripts.shared.cleaning import CleanBlock, Cleaner
 from scripts.shared.config import Config, Contract, Predict, Rejects, read_config
 from scripts.shared.drift import Drift, read_reference
 from scripts.shared.environment import SAME
+from scripts.shared.config import Reasons as ReasonOptions
 from scripts.shared.files import atomic, read_json, write_json
 from scripts.shared.fitness import check_golden, check_versions, tried
 from scripts.shared.models import load_version
 from scripts.shared.partitions import InputFile, planned_file
 from scripts.shared.progress import Progress
 from scripts.shared.reading import WHOLE, Part, column_names, part_of, read_blocks
+from scripts.shared.reasons import Reasons, no_reasons, reason_columns
 from scripts.shared.registry import PUBLISH_ANEW, live_version
 from scripts.shared.rejects import RejectsWriter
 from scripts.shared.scoring import fast_scorer
@@ -54,7 +56,8 @@ def main(
     live
         The registry's live pointer.
     predictions
-        CSV: the id (or the line, where there is no id), probability_of_default, decision, model_version.
+        CSV: the id (or the line, where there is no id), probability_of_default, decision, model_version, and
+        reason_1, reason_2, …: what raised the risk, most first.
     rejects
         Rows set aside: file, line, column, value, reason.
     summary
@@ -98,6 +101,7 @@ def score_file(
     """Score one file, or a part of it, and say how many rows; `outputs` are predictions, rejects and summary."""
     application = Path(file.path)
     predictions, rejects, summary = outputs
+    scorer.give_reasons(settings.predict.reasons, settings.labels)
     file.check()
     counts = scorer.score_file(application, predictions, rejects, settings.predict, settings.rejects, part)
     file.check()
@@ -154,6 +158,26 @@ class Scorer:
         self.environment = SAME
         columns = self.contract.columns
         self.label = columns.id or "line"
+        self.pipeline, self.card = pipeline, card
+        self.reasons: Reasons | None = None
+        self.reason_columns: list[str] = []
+        self.all_reasons = False
+
+    def give_reasons(self, options: ReasonOptions, labels: dict[str, str]) -> None:
+        """Have predictions carry reasons, in the words of `labels`, or of the card where those have none."""
+        if self.reason_columns or not options.count:
+            return
+        self.reason_columns = reason_columns(options.count)
+        self.all_reasons = options.of == "all"
+        if "reference_group" not in self.card:
+            logging.warning(
+                "warning: the model %s was trained before models had a reference group, so its predictions carry no "
+                "reasons; train a new one, or set predict.reasons.count: 0",
+                self.version,
+            )
+            return
+        words = self.card.get("labels", {}) | labels
+        self.reasons = Reasons.of(self.pipeline, self.card, options.count, words)
 
     def score_file(
         self,
@@ -230,7 +254,7 @@ class Scorer:
         """Write the predictions of some rows, below a header where the file is empty.
 
         To look at each value for marks that need quotes is most of the writing. What stands after the score is one of
-        two texts, and the marks of all ids are found at once.
+        two texts where there are no reasons, and the marks of all ids are found at once.
         """
         if file.tell() == 0:
             self.label_scores(table.slice(0, 0), scores[:0]).write_csv(file)
@@ -242,19 +266,33 @@ class Scorer:
         score = pl.Series("score", scores)
         after = pl.when(pl.col("score") >= self.threshold).then(pl.lit(refused)).otherwise(pl.lit(approved))
         rows = pl.DataFrame([pl.Series(self.label, names), score]).with_columns(after=after)
+        if self.reason_columns:
+            ends = self._reasons(table, scores, quoted=True).select(end=pl.concat_str(pl.all(), separator=","))
+            rows = rows.with_columns(after=pl.concat_str(pl.col("after"), ends.to_series(), separator=","))
         rows.write_csv(file, include_header=False, quote_style="never")
 
     def _after_score(self, decision: str) -> str:
-        """Return the line's end, with quotes where it needs them."""
+        """Return what stands after the score, less reasons, with quotes where it needs them."""
         return pl.DataFrame({"d": [decision], "v": [self.version]}).write_csv(include_header=False).removesuffix("\n")
+
+    def _reasons(self, table: pa.Table, scores: npt.NDArray[np.float64], quoted: bool = False) -> pl.DataFrame:
+        """Return the columns of reasons; `quoted`: as CSV has them, where none is an empty text, else null."""
+        if self.reasons is None:
+            return no_reasons(self.reason_columns, len(scores), quoted)
+        chosen = np.full(len(scores), True) if self.all_reasons else scores >= self.threshold
+        return self.reasons.columns(table, chosen, quoted)
 
     def label_scores(self, table: pa.Table, scores: npt.NDArray[np.float64]) -> pl.DataFrame:
         """Return the predictions of some rows, as they are written."""
         score = pl.col("probability_of_default")
         names = pl.Series(self.label, table.column(self.contract.columns.id or LINE))
-        return pl.DataFrame([names, pl.Series("probability_of_default", scores)]).with_columns(
-            decision=pl.when(score >= self.threshold).then(pl.lit(REFUSE)).otherwise(pl.lit(APPROVE)),
-            model_version=pl.lit(self.version),
+        return (
+            pl.DataFrame([names, pl.Series("probability_of_default", scores)])
+            .with_columns(
+                decision=pl.when(score >= self.threshold).then(pl.lit(REFUSE)).otherwise(pl.lit(APPROVE)),
+                model_version=pl.lit(self.version),
+            )
+            .with_columns(self._reasons(table, scores))
         )
 
     def _unseen(self, clean: CleanBlock) -> dict[str, int]:

@@ -69,6 +69,8 @@ def main(
                     "categories": categories,
                 },
                 "training": {"rows": rows.count, "defaults": rows.defaults},
+                "reference_group": rows.reference(),
+                "labels": settings.labels,
                 **({"sample": curve} if row.sample else {}),
                 **({"tuned": read_json(tuned[0])} if tuned else {}),
                 "seed": settings.seed,

@@ -75,6 +75,19 @@ class CatBoost(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         each = [model.predict_proba(pool, thread_count=_threads()) for model in self.models_]
         return np.asarray(np.mean(each, axis=0), dtype=np.float64)
 
+    def log_odds(self, X: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the log-odds of the averaged probability of class 1, shape (rows,).
+
+        Not by way of the probability, of which no digits are left where it is near 1.
+        """
+        pool = self._pool(X)
+        each = [model.predict(pool, prediction_type="RawFormulaVal", thread_count=_threads()) for model in self.models_]
+        if len(each) == 1:
+            return np.asarray(each[0], dtype=np.float64)
+        raw = np.stack(each)
+        log_of_default, log_of_repaid = (-np.logaddexp(0, sign * raw) for sign in (-1, 1))
+        return np.asarray(np.logaddexp.reduce(log_of_default, axis=0) - np.logaddexp.reduce(log_of_repaid, axis=0))
+
     def predict(self, X: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
         """Return the likelier class of each row."""
         return np.asarray(self.classes_[np.argmax(self.predict_proba(X), axis=1)])

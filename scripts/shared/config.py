@@ -42,7 +42,13 @@ METRICS = (
     "ks",
 )
 LOWER_IS_BETTER = frozenset({"brier", "log_loss"})
-PREDICTION_COLUMNS = ("probability_of_default", "decision", "model_version")
+MOST_REASONS = 20
+PREDICTION_COLUMNS = (
+    "probability_of_default",
+    "decision",
+    "model_version",
+    *(f"reason_{n}" for n in range(1, MOST_REASONS + 1)),
+)
 MetricName = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "pr_auc", "brier", "log_loss", "gini", "ks"]
 
 
@@ -529,7 +535,9 @@ class Select(Section):
 class Reasons(Section):
     """Why an application was scored as it was: what raised its risk most against the reference group."""
 
-    count: Whole = Field(4, ge=0, le=20, description="reasons at most; 0 for none (more than four rarely help)")
+    count: Whole = Field(
+        4, ge=0, le=MOST_REASONS, description="reasons at most; 0 for none (more than four rarely help)"
+    )
     of: Literal["refused", "all"] = Field("refused", description="which applications get reasons")
 
 

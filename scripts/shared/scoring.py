@@ -9,7 +9,7 @@ A score depends on its row alone, to the last bit, however rows are cut into blo
 promise that. What is not known here is scored by the Pipeline itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -75,6 +75,16 @@ def fast_scorer(pipeline: Pipeline, numeric: Sequence[str], categorical: Sequenc
         if additive is not None:
             return _Additive(pipeline, numeric, categorical, additive)
     return _Matrix(pipeline, numeric, categorical, transformers, categories)
+
+
+def terms_of(scorer: Scorer) -> tuple[float, Callable[[pa.Table], Iterator[tuple[str, Floats]]]] | None:
+    """Return a logistic regression's constant and what each column adds to the log-odds, None of another scorer."""
+    return (scorer.terms.constant, scorer.terms.each) if isinstance(scorer, _Additive) else None
+
+
+def matrix_of(scorer: Scorer) -> Callable[[pa.Table], npt.NDArray[Any]] | None:
+    """Return what makes the estimator's matrix (rows, columns) of clean rows, None where the scorer makes none."""
+    return scorer.matrix if isinstance(scorer, _Matrix) else None
 
 
 def _take_apart(
@@ -203,6 +213,10 @@ class _Matrix(_InBlocks):
         self.indicated = [] if imputer is None else [numeric[n] for n in _indicated(imputer)]
 
     def _block(self, table: pa.Table) -> Floats:
+        return np.asarray(self.model.predict_proba(self.matrix(table))[:, self.positive], np.float64)
+
+    def matrix(self, table: pa.Table) -> npt.NDArray[Any]:
+        """Return what the Pipeline would give the estimator (shape (rows, columns))."""
         blocks = []
         for kind in self.transformers:
             blocks += self._numeric(table) if kind == "numeric" else self._categorical(table)
@@ -214,7 +228,7 @@ class _Matrix(_InBlocks):
             for block in blocks:
                 matrix[:, at : at + block.shape[1]] = block
                 at += block.shape[1]
-        return np.asarray(self.model.predict_proba(matrix)[:, self.positive], np.float64)
+        return matrix
 
     def _numeric(self, table: pa.Table) -> list[npt.NDArray[Any]]:
         columns = {name: _numbers(table.column(name)) for name in self.numeric}
@@ -299,15 +313,20 @@ class _Sum:
     def of(self, table: pa.Table) -> Floats:
         """Return the sum of each row (shape (rows,))."""
         total = np.full(table.num_rows, self.constant)
+        for _, value in self.each(table):
+            total += value
+        return total
+
+    def each(self, table: pa.Table) -> Iterator[tuple[str, Floats]]:
+        """Yield each column's name and what it adds to the sum of each row (shape (rows,))."""
         for name, (pieces, missing) in self.numbers.items():
             x = _numbers(table.column(name))
             value = pieces.at(x)
             if (absent := np.isnan(x)).any():
                 np.copyto(value, missing, where=absent)
-            total += value
+            yield name, value
         for name, (categories, values) in self.categories.items():
-            total += values.take(categories.places(table.column(name)))
-        return total
+            yield name, values.take(categories.places(table.column(name)))
 
 
 class _Additive(_InBlocks):

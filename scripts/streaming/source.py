@@ -23,6 +23,7 @@ from scripts.shared.models import predict_default
 from scripts.shared.sides import TRAIN
 from scripts.streaming.cache import BLOCK_ROWS, Keep, RowCache, cached
 from scripts.streaming.fit import fit_streaming, fits_from_blocks
+from scripts.streaming.reference import reference_in_blocks, reference_in_memory
 from scripts.streaming.sampling import DIVISORS, SampleOf, draw
 
 
@@ -60,6 +61,13 @@ class TrainRows(ABC):
     @abstractmethod
     def categories(self) -> dict[str, list[str]]:
         """Return the values that training sees, so that prediction can tell new ones."""
+
+    def reference(self) -> dict[str, Any]:
+        """Return the reference group of the rows to train on, as the card has it: see `streaming.reference`."""
+        return self._reference(self._chosen)
+
+    @abstractmethod
+    def _reference(self, keep: Keep | None) -> dict[str, Any]: ...
 
     @property
     def count(self) -> int:
@@ -133,6 +141,10 @@ class InMemory(TrainRows):
         frame = self.rows.frame[self._mask(self._chosen)]
         return {name: sorted(frame[name].dropna().unique()) for name in self.categorical}
 
+    def _reference(self, keep: Keep | None) -> dict[str, Any]:
+        mask = self._mask(keep)
+        return reference_in_memory(self.rows.frame[mask], self.rows.target[mask], self.categorical)
+
 
 class InBlocks(TrainRows):
     """Rows on scratch disk. Held in memory are only outcomes, keys and scores, where they are asked for."""
@@ -172,6 +184,9 @@ class InBlocks(TrainRows):
                 seen.update(np.unique(codes[codes >= 0]).tolist())
         texts = [self.cache.values(at) for at in range(len(found))]
         return {name: sorted(texts[at][code] for code in found[at]) for at, name in enumerate(self.cache.categorical)}
+
+    def _reference(self, keep: Keep | None) -> dict[str, Any]:
+        return reference_in_blocks(self.cache, keep)
 
 
 @contextlib.contextmanager

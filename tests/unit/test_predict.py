@@ -25,6 +25,8 @@ from scripts.shared.models import load_model
 from scripts.shared.registry import prepare, publish, roll_back
 
 FEATURES = ("x", "y", "t")
+REASONS = ["reason_1", "reason_2", "reason_3", "reason_4"]
+HEADER = ",".join(["id", "probability_of_default", "decision", "model_version", *REASONS]) + "\n"
 BOUNDS = {"cleaning": {"bounds": {"x": {"min": -100, "max": 200}}}}
 
 
@@ -108,6 +110,7 @@ def test_predictions_are_those_of_scikit_learn_in_the_order_of_the_file(at):
             "probability_of_default": p["probability_of_default"],
             "decision": "refuse" if own >= 0.5 else "approve",
             "model_version": "usual",
+            **{name: p[name] for name in REASONS},
         }
         for row, p, own in zip(rows, predictions, scores, strict=True)
     ]
@@ -229,7 +232,7 @@ def test_values_of_bad_rows_are_shown_only_where_the_config_says_so(at, caplog, 
 def test_all_rows_may_be_bad(at):
     predictions, rejects, summary = score(at, [row | {"x": "oops"} for row in new()])
     assert (predictions, len(rejects), summary["rows_predicted"]) == ([], 60, 0)
-    assert at.outputs[0].read_text() == "id,probability_of_default,decision,model_version\n"
+    assert at.outputs[0].read_text() == HEADER
 
 
 # --- what training never saw --------------------------------------------------------------------------------------
@@ -301,7 +304,7 @@ def empty_parquet(folder):
 def test_a_file_without_rows_has_empty_predictions(at, caplog, content):
     given = empty_parquet(at.folder) if content is None else content
     assert score(at, given)[:2] == ([], [])
-    assert at.outputs[0].read_text() == "id,probability_of_default,decision,model_version\n"
+    assert at.outputs[0].read_text() == HEADER
     name = "new.csv" if content else "new.parquet"
     assert caplog.messages == [f"warning: {at.folder / name} has a header and no rows; its predictions are empty"]
 
@@ -335,7 +338,7 @@ def test_without_an_id_rows_are_known_by_their_line(at):
     text = csv_text(new(4), ("id", *FEATURES)).splitlines(keepends=True)
     text.insert(3, "\n")
     predictions = score(at, "".join(text))[0]
-    assert list(predictions[0]) == ["line", "probability_of_default", "decision", "model_version"]
+    assert list(predictions[0]) == ["line", "probability_of_default", "decision", "model_version", *REASONS]
     assert [p["line"] for p in predictions] == ["2", "3", "5", "6"]
 
 
@@ -392,3 +395,92 @@ def test_ids_without_marks_are_written_the_short_way():
     plain, quoted = (pa.chunked_array([pa.array(["x", text])]) for text in ("é 1", "a,b"))
     assert not predict._needs_quotes(plain)
     assert predict._needs_quotes(quoted)
+
+
+# --- reasons ------------------------------------------------------------------------------------------------------
+
+
+def written(at):
+    """Return the lines of the predictions, less the reasons."""
+    return [line.split(",")[:4] for line in at.outputs[0].read_text().splitlines()]
+
+
+def test_refused_applications_have_reasons_and_others_have_none(at):
+    predictions = score(at, new())[0]
+    model, card = load_model(
+        *((at.live.parent / "versions" / "usual" / f"model.{kind}") for kind in ("joblib", "json"))
+    )
+    values = card["reference_group"]["values"]
+    words = {"x": "higher than typical of repaid loans", "t": "RENT"}
+    for row, p in zip(new(), predictions, strict=True):
+        told = [p[name] for name in REASONS if p[name]]
+        if p["decision"] == "approve":
+            assert not told
+            continue
+        assert told
+        assert len({text.partition(":")[0] for text in told}) == len(told)
+        # Risk rises with x and with rent (test_train.loans); what tells of them is what the row holds.
+        if f"x: {words['x']}" in told:
+            assert float(row["x"]) > values["x"]
+        if f"t: {words['t']}" in told:
+            assert row["t"].strip().upper() == "RENT"
+    firsts = {p["reason_1"] for p in predictions}
+    assert {f"{name}: {text}" for name, text in words.items()} <= firsts
+
+
+def test_all_applications_may_have_reasons_or_none(at):
+    score(at, new())
+    usual, bare = at.outputs[0].read_text(), written(at)
+    configure(at, predict={"reasons": {"of": "all", "count": 2}})
+    predictions = score(at, new())[0]
+    assert list(predictions[0])[4:] == REASONS[:2]
+    assert any(p["reason_1"] for p in predictions if p["decision"] == "approve")
+    assert written(at) == bare
+    configure(at, predict={"reasons": {"count": 0}})
+    assert list(score(at, new())[0][0])[4:] == []
+    assert written(at) == bare
+    configure(at)
+    score(at, new())
+    assert at.outputs[0].read_text() == usual
+
+
+def test_reasons_speak_in_the_words_of_the_run_or_else_of_the_card(at):
+    path = at.live.parent / "versions" / "usual" / "model.json"
+    write_json(path, read_json(path) | {"labels": {"x": "the card's x", "t": "home"}})
+    configure(at, labels={"x": 'income, "net"'})
+    firsts = {p["reason_1"] for p in score(at, new())[0]}
+    assert {'income, "net": higher than typical of repaid loans', "home: RENT"} <= firsts
+    assert "the card's x" not in at.outputs[0].read_text()
+
+
+def test_a_model_of_former_days_gives_no_reasons_and_says_so(at, caplog):
+    bare = [p | dict.fromkeys(REASONS, "") for p in score(at, new())[0]]
+    path = at.live.parent / "versions" / "usual" / "model.json"
+    card = read_json(path)
+    del card["reference_group"], card["labels"]
+    write_json(path, card)
+    assert score(at, new())[0] == bare
+    (message,) = caplog.messages
+    assert message.startswith("warning: the model usual was trained before models had a reference group")
+
+
+@pytest.mark.parametrize("odd", ["a", "a,b"])
+@pytest.mark.parametrize("of", ["refused", "all"])
+@pytest.mark.parametrize("label", ["plain", 'odd, "very"'])
+def test_reasons_are_written_the_short_way_with_the_same_bytes(at, odd, of, label):
+    scorer = predict.live_scorer(at.live)
+    options = config(predict={"reasons": {"of": of, "count": 3}}).predict.reasons
+    scorer.give_reasons(options, {"x": label, "t": label})
+    texts = pa.array(["RENT", "OWN", None], pa.string()).dictionary_encode()
+    numbers = {"x": pa.array([90.0, None, 70.0]), "y": pa.array([1.0, 2.0, None])}
+    table = pa.table({"id": pa.array(["x", odd, "y"]), **numbers, "t": texts})
+    scores = np.array([0.9, 0.1, scorer.threshold])
+    written_, expected = io.BytesIO(), io.BytesIO()
+    scorer.write_scores(table, scores, written_)
+    scorer.label_scores(table, scores).write_csv(expected)
+    assert written_.getvalue() == expected.getvalue()
+    in_parts = io.BytesIO()
+    for row in range(3):
+        scorer.write_scores(table.slice(row, 1), scores[row : row + 1], in_parts)
+    assert in_parts.getvalue() == expected.getvalue()
+    assert label.partition(",")[0].encode() in expected.getvalue()

@@ -91,7 +91,7 @@ def rows_by_id(at, side):
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     rows = loans()
-    at = lay_out(folder, rows[:250], rows[250:], features={"ratio": "x / (y + 1)"})
+    at = lay_out(folder, rows[:250], rows[250:], features={"ratio": "x / (y + 1)"}, labels={"x": "income"})
     at.model, at.card = train_model(at)
     return at
 
@@ -111,6 +111,7 @@ def test_a_model_sees_nothing_of_what_it_leaves_out(tmp_path, in_memory_rows):
 
 def test_the_card_says_what_was_trained_on_what(trained):
     card, rows = read_json(trained.card), rows_on(trained, "train")
+    repaid = rows[rows["z"] == 0]
     assert card == {
         "name": "tree",
         "model": trained.settings.models["tree"].model_dump(mode="json"),
@@ -121,6 +122,14 @@ def test_the_card_says_what_was_trained_on_what(trained):
             "categories": {"t": ["MORTGAGE", "OWN", "RENT"]},
         },
         "training": {"rows": len(rows), "defaults": int(rows["z"].sum())},
+        "reference_group": {
+            "description": f"typical of the {len(repaid)} train rows that were repaid: the median of each number, the "
+            "most frequent value of each category",
+            "rows": len(repaid),
+            "values": {name: float(repaid[name].median()) for name in ("x", "y", "ratio")}
+            | {"t": repaid["t"].fillna("").mode()[0] or None},
+        },
+        "labels": {"x": "income"},
         "seed": 2026,
         "code": "c0de",
         "versions": versions(),

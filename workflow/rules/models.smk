@@ -41,6 +41,7 @@ for NAME, ROW in CONFIG.models.items():
             model_name=NAME,
             model=row_of(NAME),
             contract=as_json(CONTRACT),
+            labels=as_json(CONFIG.labels),
             seed=CONFIG.seed,
             in_blocks=IN_BLOCKS,
             lock=LOCK_CHECKSUM,

@@ -46,6 +46,7 @@ rule predict:
     params:
         predict=as_json(CONFIG.predict.model_dump(mode="json")),
         policy=as_json(REJECTS),
+        labels=as_json(CONFIG.labels),
         config=CONFIG_FILE,
         plan=PLAN_FILE,
         code=code_of("predict"),
@@ -119,6 +120,7 @@ if DIVIDED:
             number=lambda wildcards: SHARES_OF_APPLICATIONS[wildcards.share].number,
             predict=as_json(CONFIG.predict.model_dump(mode="json")),
             policy=as_json(REJECTS),
+            labels=as_json(CONFIG.labels),
             config=CONFIG_FILE,
             plan=PLAN_FILE,
             code=code_of("predict"),
@@ -192,6 +194,7 @@ for NUMBER, BATCH in enumerate(BATCHES, 1):
             files=len(BATCH),
             predict=as_json(CONFIG.predict.model_dump(mode="json")),
             policy=as_json(REJECTS),
+            labels=as_json(CONFIG.labels),
             config=CONFIG_FILE,
             plan=PLAN_FILE,
             code=code_of("predict_batch"),
