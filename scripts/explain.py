@@ -25,7 +25,7 @@ from scripts.shared.membership import stream_tables, to_frame
 from scripts.shared.models import load_model
 from scripts.shared.parts import read_part
 from scripts.shared.pipeline import build_pipeline
-from scripts.shared.reasons import explainer, stability
+from scripts.shared.reasons import Reasons, stability
 from scripts.shared.scoring import Scorer, fast_scorer
 from scripts.shared.search import tuned_row
 from scripts.shared.sides import TEST, TRAIN
@@ -80,7 +80,9 @@ def main(
         {"model": name, "rows": len(test.target)}
         | make_sensitivity(scorer, about, settings, tuned, train, test)
         | {
-            "overfit": overfit(scorer, train, test, [fold["roc_auc"] for path in cv for fold in read_json(path)["folds"]]),
+            "overfit": overfit(
+                scorer, train, test, [fold["roc_auc"] for path in cv for fold in read_json(path)["folds"]]
+            ),
             **make_reasons(pipeline, scorer, about, settings, test, threshold),
         },
     )
@@ -163,14 +165,14 @@ def make_reasons(
     options = settings.predict.reasons
     if not options.count:
         return {"reasons": {"not_run": "reasons are switched off (predict.reasons.count)"}, "notices": []}
-    explained = explainer(pipeline, card)
+    reasons = Reasons.of(pipeline, card, options.count, settings.labels)
     refused = np.flatnonzero(scorer.score(test.table) >= threshold)[:REASON_ROWS]
     if not len(refused):
         return {"reasons": {"not_run": "no test row is refused"}, "notices": []}
-    found = stability(explained, test.table.take(refused), card, options.count, settings.seed)
+    found = stability(reasons.model, test.table.take(refused), card, options.count, settings.seed)
     return {
-        "reasons": found,
-        "notices": sample_notices(explained, scorer, test, card, settings.labels, options.count, threshold),
+        "reasons": {"method": reasons.model.method} | found,
+        "notices": sample_notices(reasons, scorer, test, card, threshold),
     }
 
 

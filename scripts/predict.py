@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 
 from scripts.shared.cleaning import CleanBlock, Cleaner
 from scripts.shared.config import Config, Contract, Predict, Rejects, read_config
+from scripts.shared.config import Reasons as ReasonOptions
 from scripts.shared.drift import Drift, read_reference
 from scripts.shared.environment import SAME
-from scripts.shared.config import Reasons as ReasonOptions
 from scripts.shared.files import atomic, read_json, write_json
 from scripts.shared.fitness import check_golden, check_versions, tried
 from scripts.shared.models import load_version
@@ -89,7 +89,9 @@ def live_scorer(live: Path, other_versions: str = "refuse") -> "Scorer":
     different = check_versions(folder, other_versions)  # before the model is loaded: that alone may go wrong
     with tried(folder, different):
         pipeline, card = load_version(folder, PUBLISH_ANEW)
-        scorer = Scorer(pipeline, card, read_json(folder / "metrics.json")["threshold"], folder.name, read_reference(folder))
+        scorer = Scorer(
+            pipeline, card, read_json(folder / "metrics.json")["threshold"], folder.name, read_reference(folder)
+        )
         if different:
             scorer.environment = check_golden(folder, scorer.scorer, different)
     return scorer

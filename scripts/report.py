@@ -13,10 +13,10 @@ from scripts.reporting.checks import Evidence, run_checks, verdict
 from scripts.reporting.provenance import provenance, read_svg, run_times
 from scripts.reporting.rules import read_rules
 from scripts.reporting.sections import (
+    AGAIN,
     CHOSEN_ON,
     LABELS,
     SHOWN_FILES,
-    AGAIN,
     candidate_table,
     data_section,
     drift_section,

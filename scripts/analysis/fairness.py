@@ -79,9 +79,7 @@ def compare_groups(
         inside = codes == place
         if inside.any():
             counted.append((names[place], _counts(target[inside], scores[inside], approved[inside])))
-    rates = {
-        name: found["approved"] / found["rows"] for name, found in counted if found["rows"] >= MIN_ROWS
-    }
+    rates = {name: found["approved"] / found["rows"] for name, found in counted if found["rows"] >= MIN_ROWS}
     best = max(rates, key=lambda name: (rates[name], name), default=None)
     most = dict(counted)[best] if best is not None else None
     return [{"group": name, **_figures(found, most)} for name, found in counted]

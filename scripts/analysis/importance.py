@@ -97,7 +97,9 @@ def _number_grid(column: pa.ChunkedArray) -> tuple[list[Any], list[float]]:
 
 def _category_grid(column: pa.ChunkedArray) -> tuple[list[Any], list[float]]:
     counts = {found["values"]: found["counts"] for found in column.cast(pa.string()).value_counts().to_pylist()}
-    kept = sorted((text for text, n in counts.items() if text is not None and n >= FEWEST), key=lambda t: (-counts[t], t))
+    kept = sorted(
+        (text for text, n in counts.items() if text is not None and n >= FEWEST), key=lambda t: (-counts[t], t)
+    )
     return kept, [counts[text] / len(column) for text in kept]
 
 

@@ -7,20 +7,14 @@ import pyarrow as pa
 
 from scripts.analysis.importance import partial_dependence
 from scripts.analysis.sample import Sample, replaced
-from scripts.shared.reasons import Explainer, reasons_of, reference_table
+from scripts.shared.reasons import Reasons, reference_table
 from scripts.shared.scoring import Scorer
 
 NOTICES = 3
 
 
 def sample_notices(
-    explained: Explainer,
-    scorer: Scorer,
-    test: Sample,
-    card: dict[str, Any],
-    labels: dict[str, str],
-    count: int,
-    threshold: float,
+    reasons: Reasons, scorer: Scorer, test: Sample, card: dict[str, Any], threshold: float
 ) -> list[dict[str, Any]]:
     """Return notices of made-up applications: the reference, made riskier feature by feature until it is refused.
 
@@ -33,8 +27,8 @@ def sample_notices(
     """
     reference, numeric = reference_table(card), set(card["features"]["numeric"])
     riskiest = []
-    for name in explained.features:
-        curve = partial_dependence(scorer, Sample(test.table, test.target, test.of_rows), name, name in numeric)
+    for name in reasons.model.features:
+        curve = partial_dependence(scorer, test, name, name in numeric)
         candidates = [replaced(reference, name, _one(reference, name, value)) for value in curve["grid"]]
         if candidates:
             scores = [float(scorer.score(row)[0]) for row in candidates]
@@ -48,7 +42,8 @@ def sample_notices(
             row = replaced(row, name, _one(row, name, value))
             score = float(scorer.score(row)[0])
             if score >= threshold:
-                notices.append({"score": score, "reasons": reasons_of(explained, row, card, labels, count)[0]})
+                said = [reasons.phrases[code] for code in reasons.codes(row)[0] if code >= 0]
+                notices.append({"score": score, "reasons": said})
                 break
     return notices
 

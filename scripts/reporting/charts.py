@@ -77,7 +77,9 @@ def draw_dependences(features: list[dict[str, Any]], rows: int) -> list[Markup]:
     """Return the partial dependence of numeric features as SVG."""
     with matplotlib.style.context(["default", STYLE]):
         return [
-            to_svg(draw_dependence(each), f"pd-{index}", f"Partial dependence, {each['feature']}", f"{rows:,} test rows")
+            to_svg(
+                draw_dependence(each), f"pd-{index}", f"Partial dependence, {each['feature']}", f"{rows:,} test rows"
+            )
             for index, each in enumerate(features, start=1)
         ]
 

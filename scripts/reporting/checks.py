@@ -247,7 +247,9 @@ def discrimination(evidence: Evidence) -> Finding:
     metrics = evidence.metrics
     low, high = evidence.differences["intervals"][evidence.receipt["winner"]]["roc_auc"]
     gate = evidence.config["select"]["gates"].get("roc_auc")
-    value = f"ROC AUC {metrics['roc_auc']:.4f} ({between((low, high), 4)}), Gini {metrics['gini']:.4f}, " + rows(metrics)
+    value = f"ROC AUC {metrics['roc_auc']:.4f} ({between((low, high), 4)}), Gini {metrics['gini']:.4f}, " + rows(
+        metrics
+    )
     if gate is None:
         return Finding(PASS if low > 0.5 else FAIL, value, "lower end of the interval above 0.5", "a coin toss")
     state = PASS if low >= gate else WARN if metrics["roc_auc"] >= gate else FAIL
@@ -393,7 +395,9 @@ def drift(evidence: Evidence) -> Finding:
     threshold = "below 0.1 (warn), below 0.25 (fail), beyond what the number of rows explains"
     files = [file for file in evidence.predictions if "features" in file.get("drift", {})]
     if not files:
-        reasons = sorted({file.get("drift", {}).get("not_run", "no drift was counted") for file in evidence.predictions})
+        reasons = sorted(
+            {file.get("drift", {}).get("not_run", "no drift was counted") for file in evidence.predictions}
+        )
         return not_run("; ".join(reasons) or "no application file was scored", threshold, CUSTOM)
     moved = [
         (each["psi"], name, file["file"], each)
@@ -433,7 +437,9 @@ def out_of_time(evidence: Evidence) -> Finding:
     threshold = "tested on loans later than those of training"
     options = evidence.config["split"]
     if options["method"] != "time":
-        return not_run("there is no out-of-time test: rows are not split by date (split.method: time)", threshold, CUSTOM)
+        return not_run(
+            "there is no out-of-time test: rows are not split by date (split.method: time)", threshold, CUSTOM
+        )
     value = f"test rows from {options['test_from']} on, " + rows(evidence.metrics)
     return Finding(PASS, value, threshold, CUSTOM)
 
@@ -467,9 +473,11 @@ def reason_codes(evidence: Evidence) -> Finding:
     found = evidence.sensitivity["reasons"]
     if found.get("not_run"):
         return not_run(found["not_run"], threshold, CUSTOM)
+    if found["first_same"] is None:
+        return not_run("no refused row has a reason", threshold, CUSTOM)
     value = (
         f"{found['method']}, against {evidence.card['reference_group']['description']}; the first reason stays in "
-        f"{percent(found['first_same'])} ({between(found['first_same_interval'])}) of {count(found['rows'])} rows"
+        f"{percent(found['first_same'])} ({between(found['first_same_interval'])}) of {count(found['rows_with_reasons'])} rows"
     )
     return Finding(PASS if found["first_same"] >= SAME_REASON else WARN, value, threshold, CUSTOM)
 
@@ -573,7 +581,9 @@ def states_finding(evidence: Evidence, findings: dict[str, Finding]) -> Finding:
     who = evidence.config["governance"].get("override")
     value = f"{', '.join(counts)}; override: {who or 'not stated'}"
     note = "" if who else "not stated: who may override (governance.override in the config)"
-    return Finding(PASS if who else WARN, value, "all listed; who may override is stated", "guidance on model risk", note)
+    return Finding(
+        PASS if who else WARN, value, "all listed; who may override is stated", "guidance on model risk", note
+    )
 
 
 @check("C25", "Monitoring plan, rollback target, promotion log")

@@ -5,7 +5,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from scripts.reporting.charts import line_styles
+from scripts.reporting.charts import draw_dependences, line_styles
 from scripts.reporting.formats import number
 from scripts.shared.config import LOWER_IS_BETTER, METRICS
 from scripts.shared.errors import UserError, listing
@@ -63,7 +63,9 @@ def read_models(
     if odd := sorted(tested.keys() ^ drawn.keys()):
         raise UserError(f"metrics and curves are of different models: {listing(odd)} stand in one of them only{again}")
     if odd := sorted(tested.keys() ^ differences["intervals"].keys() - {"champion"}):
-        raise UserError(f"metrics and intervals are of different models: {listing(odd)} stand in one of them only{again}")
+        raise UserError(
+            f"metrics and intervals are of different models: {listing(odd)} stand in one of them only{again}"
+        )
     if receipt["winner"] not in tested:
         raise UserError(f"the selection's winner '{receipt['winner']}' has no metrics{again}")
     if len({(values["rows"], values["defaults"]) for values in tested.values()}) > 1:
@@ -128,7 +130,12 @@ def _model(
         "performance": figures,
         "style": style,
         "calibration": [
-            {"score": each["mean_score"], "rate": each["default_rate"], "rows": each["rows"], "interval": each["interval"]}
+            {
+                "score": each["mean_score"],
+                "rate": each["default_rate"],
+                "rows": each["rows"],
+                "interval": each["interval"],
+            }
             for each in figures["calibration"]["bins"]
         ],
     }
@@ -359,5 +366,61 @@ def _drift_row(file: dict[str, Any], names: list[str]) -> dict[str, Any]:
             if each is None or each["psi"] is None
             else {**each, "beyond": each["status"] != "stable" and not each["noise"]}
             for each in found
+        ],
+    }
+
+
+def drivers_section(drivers: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
+    """Return importance, dependence (numbers with their chart, categories with their points), coefficients and tree."""
+    importance = drivers["permutation_importance"]
+    most = max([each["mean"] for each in importance], default=0.0)
+    curves = [each for each in drivers["partial_dependence"] if each["grid"]]
+    numeric = [each for each in curves if each["kind"] == "numeric"]
+    charts = draw_dependences(numeric, numeric[0]["rows"] if numeric else 0)
+    return {
+        **{key: drivers[key] for key in ("rows", "repeats", "coefficients", "tree")},
+        "dependence_rows": curves[0]["rows"] if curves else 0,
+        "importance": [
+            {
+                **each,
+                "label": labels.get(each["feature"], each["feature"]),
+                "width": 100 * max(0.0, each["mean"]) / most if most > 0 else 0.0,
+            }
+            for each in importance
+        ],
+        "numeric": [
+            {**each, "label": labels.get(each["feature"], each["feature"]), "chart": chart}
+            for each, chart in zip(numeric, charts, strict=True)
+        ],
+        "categorical": [
+            {
+                "label": labels.get(each["feature"], each["feature"]),
+                "points": [
+                    {"value": value, "mean": mean, "low": low, "high": high}
+                    for value, mean, low, high in zip(
+                        each["grid"], each["mean"], each["low"], each["high"], strict=True
+                    )
+                ],
+            }
+            for each in curves
+            if each["kind"] == "categorical"
+        ],
+    }
+
+
+def fairness_section(fairness: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
+    """Return the divisions with the name and label of each; or not_run."""
+    if fairness.get("not_run"):
+        return {"not_run": fairness["not_run"]}
+    return {
+        "not_run": None,
+        "min_rows": fairness["min_rows"],
+        "divisions": [
+            {
+                "name": name,
+                "label": f"{name} ({labels.get(each['column'], each['column'])})",
+                "groups": each["groups"],
+            }
+            for name, each in fairness["divisions"].items()
         ],
     }

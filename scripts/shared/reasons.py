@@ -47,6 +47,10 @@ from scripts.shared.shapley import ForestShapley, by_scores
 
 Codes = npt.NDArray[np.int32]
 
+EXACT_TERMS = "the logistic regression's own terms, less the reference's (exact, on the log-odds)"
+FROM_TREES = "baseline Shapley values from the trees (exact)"
+FROM_SCORES = "baseline Shapley values from scores of mixtures of application and reference"
+
 LEAST = 1e-9  # of the scale; what raises a score by less raises it by rounding alone
 NOISE = 0.01
 Z = 1.959963984540054  # of a 95 % interval
@@ -63,11 +67,14 @@ class Explainer(Protocol):
         The reference's score, on the scale.
     scale
         `LOG_ODDS` or `PROBABILITY`.
+    method
+        How it is done, in words.
     """
 
     features: list[str]
     base: float
     scale: Scale
+    method: str
 
     def contributions(self, table: pa.Table) -> Floats:
         """Return what each feature adds to the base (shape (rows, features)), for clean rows.
@@ -140,6 +147,7 @@ class _Terms:
     """A sum over the columns: each column's term, less the reference's."""
 
     scale = LOG_ODDS
+    method = EXACT_TERMS
 
     def __init__(
         self,
@@ -168,6 +176,7 @@ class _Linear:
     """A logistic regression on a matrix: each column's part, summed by feature. No BLAS: a row decides alone."""
 
     scale = LOG_ODDS
+    method = EXACT_TERMS
 
     def __init__(
         self, features: list[str], encode: "Encode", owners: Integers, model: LogisticRegression, reference: pa.Table
@@ -201,6 +210,8 @@ class _Linear:
 class _OfForest:
     """Trees."""
 
+    method = FROM_TREES
+
     def __init__(
         self,
         features: list[str],
@@ -230,6 +241,8 @@ class _OfForest:
 
 class _ByScores:
     """Any model, by scores of mixtures of a row and the reference."""
+
+    method = FROM_SCORES
 
     features: list[str]
     base: float

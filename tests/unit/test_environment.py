@@ -179,11 +179,13 @@ def test_a_version_without_golden_rows_is_refused_and_why_is_said(at):  # noqa: 
 
 def test_what_goes_wrong_under_other_versions_is_put_down_to_them(tmp_path):
     write(tmp_path / "model.json", '{"versions": {"python": "3.11.7"}}')
-    with pytest.raises(
-        UserError, match=r"numpy 1 .*, and here it can't be used \(AttributeError: no such thing\)\. Pred"
+    with (
+        pytest.raises(
+            UserError, match=r"numpy 1 .*, and here it can't be used \(AttributeError: no such thing\)\. Pred"
+        ),
+        fitness.tried(tmp_path, ["numpy 1 (here 2)"]),
     ):
-        with fitness.tried(tmp_path, ["numpy 1 (here 2)"]):
-            raise AttributeError("no\nsuch thing")
+        raise AttributeError("no\nsuch thing")
     with pytest.raises(AttributeError), fitness.tried(tmp_path, []):
         raise AttributeError("a defect")
     with pytest.raises(UserError, match="^own words$"), fitness.tried(tmp_path, ["numpy 1 (here 2)"]):

@@ -44,7 +44,11 @@ const pre = document.createElement("pre"); pre.id = "look"; pre.textContent = JS
 
 def find_browser() -> str:
     """Return a Chromium; installed from the distribution's packages where that is possible."""
-    if (found := next(filter(None, map(shutil.which, NAMES)), None)) is None and os.getuid() == 0 and shutil.which("apt-get"):
+    if (
+        (found := next(filter(None, map(shutil.which, NAMES)), None)) is None
+        and os.getuid() == 0
+        and shutil.which("apt-get")
+    ):
         for command in (["apt-get", "update", "-q"], ["apt-get", "install", "-q", "-y", "chromium"]):
             subprocess.run(
                 command, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"}, capture_output=True, check=False

@@ -26,7 +26,9 @@ def test_the_report_in_a_real_browser(finished, tmp_path):
 
     for width in (1280, 420):
         seen = browser.look(page, width)
-        assert seen["scroll"] <= seen["width"], f"at {width} px the page is {seen['scroll']} px wide: {seen['wide'][:3]}"
+        assert seen["scroll"] <= seen["width"], (
+            f"at {width} px the page is {seen['scroll']} px wide: {seen['wide'][:3]}"
+        )
         assert not seen["wide"] and not seen["clipped"], seen["wide"][:3] + seen["clipped"][:3]
         picture = np.asarray(Image.open(browser.shot(page, width, seen["height"])).convert("RGB"))
         assert picture.shape[:2] == (seen["height"], width)
@@ -38,7 +40,7 @@ def test_the_report_in_a_real_browser(finished, tmp_path):
         assert len(seen["charts"]) >= 14
         for left, top, right, bottom in seen["charts"]:
             assert right - left > 150 and bottom - top > 100, "a chart can be read"
-            assert 0 <= left and right <= width, "a chart is on the page"
+            assert left >= 0 and right <= width, "a chart is on the page"
             drawn = picture[top:bottom, left:right]
             assert 0.005 < ink(drawn) < 0.7, f"a chart is drawn: {(left, top, right, bottom)}"
             assert len(np.unique(drawn.reshape(-1, 3), axis=0)) > 8, "it has lines and letters"
