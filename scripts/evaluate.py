@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from scripts.score import score_test_rows
 from scripts.shared.config import read_config
-from scripts.shared.files import read_json, write_json
+from scripts.shared.files import atomic, read_json, write_json
 from scripts.shared.metrics import compute_metrics, curves
 from scripts.shared.models import load_model
-from scripts.shared.parts import read_part
+from scripts.shared.parts import read_part, write_part
 
 
 def main(
@@ -23,6 +23,7 @@ def main(
     card: Path,
     metrics: Path,
     curve_file: Path,
+    scored_file: Path,
     cv: list[Path],
     config: Path,
 ) -> None:
@@ -38,6 +39,8 @@ def main(
         The model, checked against its card before it is loaded.
     metrics, curve_file
         JSON: the metrics; what the report draws.
+    scored_file
+        Parquet: target (int8) and score (float64) of all test rows, in the order of the parts.
     cv
         The model's cross-validation, where the threshold comes from it, else empty.
     config
@@ -53,6 +56,8 @@ def main(
         target, scored = score_test_rows(parts, membership, pipeline, about)
     result = compute_metrics(target, scored, at)
     write_json(metrics, {"model": about["name"], "threshold_method": options.method} | result)
+    with atomic(scored_file) as beside:
+        write_part(pa.table({"target": target, "score": scored}), beside)
     write_json(curve_file, {"model": about["name"]} | curves(target, scored))
     logging.info(
         "%s on %s test rows: ROC AUC %.4f, PR AUC %.4f, F1 %.3f at %.3f",

@@ -19,7 +19,7 @@ from scripts.shared.models import load_model, versions
 from scripts.shared.partitions import InputFile, planned_file
 from scripts.shared.progress import Progress
 from scripts.shared.reading import WHOLE, Part, column_names, part_of, read_blocks
-from scripts.shared.registry import PUBLISH_ANEW, live_version
+from scripts.shared.registry import PUBLISH_ANEW, live_version, reads_live_version
 from scripts.shared.rejects import RejectsWriter
 from scripts.shared.scoring import fast_scorer
 from scripts.shared.values import LINE
@@ -67,6 +67,7 @@ def main(
     score_file(live_scorer(live), file, [predictions, rejects, summary], read_config(config), part)
 
 
+@reads_live_version
 def live_scorer(live: Path) -> "Scorer":
     """Return the live model, ready to score files."""
     folder = live_version(live)

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from scripts.shared.access import Access
 from scripts.shared.config import Config, load_config, read_config
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, write_json
@@ -62,7 +63,7 @@ def make_plan(raw_config: Mapping[str, Any], source: str = "the config") -> Plan
     Raises
     ------
     UserError
-        Where the config is wrong, a file is missing, or the registry can't be written.
+        Where the config is wrong, a file is missing, or the registry can't be written, or not by the config's group.
     """
     config = load_config(raw_config, source)
     raw = find_inputs(config.data.raw, "data.raw")
@@ -74,7 +75,7 @@ def make_plan(raw_config: Mapping[str, Any], source: str = "the config") -> Plan
         config,
         {name: look_at(path, mb) for name, path in raw.items()},
         {name: look_at(path, mb) for name, path in applications.items()},
-        str(prepare(Path(config.deploy.folder))),
+        str(prepare(Path(config.deploy.folder), Access.of(config.deploy.group, config.deploy.mode))),
         find_searches(config),
     )
 

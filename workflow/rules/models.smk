@@ -4,6 +4,7 @@ MODEL = "results/models/{model}/model.joblib"
 CARD = "results/models/{model}/model.json"
 CROSS_VALIDATION = "results/models/{model}/cross_validation.json"
 SCORES = "results/scores/{model}/{part}.parquet"
+SCORED = "results/scores/{model}.parquet"
 METRICS = "results/metrics/{model}.json"
 MODELS = sorted(CONFIG.models)
 
@@ -131,6 +132,7 @@ rule evaluate:
     output:
         metrics=METRICS,
         curves="results/metrics/{model}.curves.json",
+        scored=SCORED,
     log:
         "results/logs/evaluate/{model}.log",
     benchmark:
@@ -151,7 +153,7 @@ rule evaluate:
             "evaluate",
             "--parts {input.parts:q} --membership {input.membership:q} --scores {input.scores:q}"
             " --model-file {input.model:q} --card {input.card:q} --metrics {output.metrics:q}"
-            " --curve-file {output.curves:q} --cv {input.cv:q} --config {params.config}",
+            " --curve-file {output.curves:q} --scored-file {output.scored:q} --cv {input.cv:q} --config {params.config}",
         )
 
 
@@ -183,11 +185,16 @@ rule select:
         cards=expand(CARD, model=MODELS),
         metrics=expand(METRICS, model=MODELS),
         cv=expand(CROSS_VALIDATION, model=MODELS) if CONFIG.select.on == "cv" else [],
+        # The live model is scored on the same rows as the candidates. Which one that is, the step looks up by itself.
+        parts=PARTS,
+        membership=MEMBERSHIPS,
+        scores=expand(SCORED, model=MODELS),
         # A rollback rewrites the live pointer and must not be undone by the next run: its time doesn't count here.
         live=ancient(LIVE),
         lock=ancient(LOCK),  # kept with each version; a changed lock trains anew anyway
     output:
         receipt="results/selection.json",
+        differences="results/metrics/differences.json",
     log:
         "results/logs/select/select.log",
     benchmark:
@@ -196,17 +203,20 @@ rule select:
         ENVIRONMENT
     threads: 1
     resources:
-        **requests(),
+        **requests(memory_per_input=20, divided_by=lambda wildcards: len(PARTITIONS)),
     params:
         models=", ".join(MODELS),
         select=as_json(CONFIG.select.model_dump(mode="json")),
+        approval=CONFIG.deploy.approval,  # who owns the registry's files, and how many stay, changes no result
         config=CONFIG_FILE,
         code=code_of("select_model"),
     message:
-        "select the best of {params.models} and publish it"
+        "select the best of {params.models} and compare it with the live model"
     shell:
         step(
             "select_model",
             "--model-files {input.models:q} --cards {input.cards:q} --metrics {input.metrics:q} --cv {input.cv:q}"
-            " --live {input.live:q} --lock {input.lock:q} --receipt {output.receipt:q} --config {params.config}",
+            " --parts {input.parts:q} --membership {input.membership:q} --scores {input.scores:q}"
+            " --live {input.live:q} --lock {input.lock:q} --receipt {output.receipt:q}"
+            " --differences {output.differences:q} --config {params.config}",
         )
