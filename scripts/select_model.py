@@ -97,7 +97,7 @@ def main(
         "value": judged[index][options.metrics[0]],
         "run": sha256_file(config)[:12],  # a run is known by the config that it froze
     }
-    said = bring(live.parent, version, files, entry, decision, settings)
+    said = bring(live.parent, version, files, entry, (decision, before), settings)
     write_json(differences, found)
     shown = list(dict.fromkeys([*options.metrics, *options.gates]))
     write_json(
@@ -161,7 +161,9 @@ def compared(
     else:
         champion = find_champion(live, *rows, target, settings)
     found = compare_all(winner, target, scored, metrics, champion, settings)
-    first = [each for each in found["differences"] if each["against"] == "champion" and each["metric"] == found["metric"]]
+    first = [
+        each for each in found["differences"] if each["against"] == "champion" and each["metric"] == found["metric"]
+    ]
     gain = Gain.of(first[0]) if champion.scores is not None else None
     decision, why = decide(
         version, champion.version, gain, champion.why_not, settings.select.champion.min_gain, settings.deploy.approval
@@ -170,17 +172,38 @@ def compared(
 
 
 def bring(
-    folder: Path, version: str, files: dict[str, Path], entry: dict[str, Any], decision: str, settings: Config
+    folder: Path,
+    version: str,
+    files: dict[str, Path],
+    entry: dict[str, Any],
+    decided: tuple[str, str | None],
+    settings: Config,
 ) -> str:
-    """Publish or stage a version in the registry `folder`, or leave it; return in words what came of it."""
-    deploy = settings.deploy
+    """Publish or stage a version in the registry, or leave it; return in words what came of it.
+
+    Parameters
+    ----------
+    folder, version, files, entry
+        As `publish` takes them.
+    decided
+        The decision, and what was live when it was taken.
+    settings
+        The run's config.
+
+    Raises
+    ------
+    UserError
+        Where another version has become live since the decision.
+    """
+    deploy, (decision, before) = settings.deploy, decided
     if decision == KEEP:
         return "is not published"
     access = Access.of(deploy.group, deploy.mode)
     if decision == STAGE:
         new = stage(folder, version, files, entry, access)
         return f"{'is staged' if new else 'was staged already'}; {how_to_promote(version)}"
-    return "is live now" if publish(folder, version, files, entry, access, deploy.keep) else "was live already"
+    changed = publish(folder, version, files, entry, access, deploy.keep, {before})
+    return "is live now" if changed else "was live already"
 
 
 def choose(candidates: dict[str, dict[str, Any]], options: Select) -> tuple[str, str]:

@@ -180,26 +180,25 @@ def decide(
     approval
         `deploy.approval`.
     """
-    onward = (STAGE, "a person must make it live (deploy.approval)") if approval else (PUBLISH, "")
     if version == live:
         return PUBLISH, f"version {version} is live already"
+    onward = (STAGE, "a person must make it live (deploy.approval)") if approval else (PUBLISH, "")
     if live is None:
         return _because(onward, "nothing is live yet")
     if min_gain is None:
         told = f"{gain}; no gain was asked for (select.champion.min_gain)" if gain else f"not compared: {why_not}"
         return _because(onward, told)
     asked = f"select.champion.min_gain {min_gain:g}"
-    if gain is None:
-        told = f"{asked} is asked for, and the live version {live} can't be compared: {why_not}"
-        if approval:
-            return _because(onward, told)
-        return KEEP, (
-            f"{told}; it stays live; to replace it all the same, set deploy.approval: true and promote the winner, "
-            "or leave min_gain out"
-        )
-    if gain.low > min_gain:
-        return _because(onward, f"{gain}: above {asked}")
-    return KEEP, f"{gain}: not above {asked}; version {live} stays live"
+    if gain is not None:
+        enough = gain.low > min_gain
+        told = f"{gain}: above {asked}" if enough else f"{gain}: not above {asked}; version {live} stays live"
+        return _because(onward if enough else (KEEP, ""), told)
+    told = f"{asked} is asked for, and the live version {live} can't be compared: {why_not}"
+    remedy = (
+        "it stays live; to replace it all the same, set deploy.approval: true and promote the winner, or leave "
+        "min_gain out"
+    )
+    return _because(onward, told) if approval else (KEEP, f"{told}; {remedy}")
 
 
 def _because(onward: tuple[str, str], told: str) -> tuple[str, str]:

@@ -561,7 +561,9 @@ class Deploy(Section):
         description="versions kept; of more, the oldest go, but never the live one, the one before it, or a staged one. "
         "Unset: all",
     )
-    group: Name | None = Field(None, description="group that all files of the registry belong to; unset: the user's own")
+    group: Name | None = Field(
+        None, description="group that all files of the registry belong to; unset: the user's own"
+    )
     mode: Text | None = Field(
         None,
         pattern=r"^0?[0-7]{3}$",
@@ -612,7 +614,9 @@ class Governance(Section):
     intended_use: Text | None = Field(None, description="what decisions it is made for")
     out_of_scope: Text | None = Field(None, description="what it must not be used for")
     target_definition: Text | None = Field(None, description="what counts as a default, within which time")
-    exclusions: Text | None = Field(None, description="loans that are not in the data, and what is known of rejected ones")
+    exclusions: Text | None = Field(
+        None, description="loans that are not in the data, and what is known of rejected ones"
+    )
     monitoring: Text | None = Field(None, description="what is watched once it is live, how often, and by whom")
 
 
@@ -707,6 +711,8 @@ class Config(Section):
         for name in models:
             if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
                 raise ValueError(f"'{name}': a model's name has lower-case letters, digits and _, a letter first")
+            if name == "champion":
+                raise ValueError("'champion' is what results call the live model; choose another name")
         return models
 
     @model_validator(mode="after")

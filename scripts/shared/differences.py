@@ -132,16 +132,13 @@ def read_scores(files: Mapping[str, Path]) -> tuple[Target, dict[str, Scores]]:
     UserError
         Where the files are of different rows.
     """
-    scores: dict[str, Scores] = {}
-    target: Target | None = None
-    for name, path in files.items():
-        table: pa.Table = read_part(path)
-        found = table.column("target").to_numpy()
-        if target is not None and not np.array_equal(target, found):
-            raise UserError(f"{path} is of other rows than the other models' scores; delete results/scores, run again")
-        target, scores[name] = found, table.column("score").to_numpy()
-    assert target is not None, "a config has at least one model"
-    return target, scores
+    tables: dict[str, pa.Table] = {name: read_part(path) for name, path in files.items()}
+    targets = {name: table.column("target").to_numpy() for name, table in tables.items()}
+    target = next(iter(targets.values()))
+    for name, found in targets.items():
+        if not np.array_equal(target, found):
+            raise UserError(f"{files[name]} is of other rows than the other models' scores; delete results/scores")
+    return target, {name: table.column("score").to_numpy() for name, table in tables.items()}
 
 
 def compare_all(

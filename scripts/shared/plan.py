@@ -17,7 +17,7 @@ from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, write_json
 from scripts.shared.inputs import find_inputs
 from scripts.shared.partitions import InputFile, from_plain, look_at, to_plain
-from scripts.shared.registry import prepare
+from scripts.shared.registry import live_name, prepare
 from scripts.shared.search import Round, find_rounds
 
 # What predictions leave beside FILE.csv; no application file may be named so.
@@ -49,6 +49,10 @@ class Plan:
     applications: dict[str, InputFile]
     live: str
     searches: dict[str, list[Round]]
+
+    def waits(self) -> bool:
+        """Whether nothing can be predicted by this run: no model is live, and a person must make one so."""
+        return self.config.deploy.approval and live_name(Path(self.live)) is None
 
     def freeze(self) -> None:
         """Write the plan for the run's jobs."""

@@ -8,7 +8,7 @@
         versions/X/             model.joblib, model.json, metrics.json, requirements.lock
         log.jsonl               what became live, one line each (scripts/shared/promotions.py)
 
-Old versions stay, or as many as the config says. Whoever changes something holds the log's lock, and goes in this order:
+Old versions stay, or as many as the config says. Whoever changes something holds the log's lock and goes in this order:
 
 1. what a killed predecessor left is put in order: half a line at the log's end goes, the entry that the live pointer
    carries joins the log if it isn't there yet, `current` is set to what is live, half-copied versions go;
@@ -32,7 +32,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -108,6 +108,7 @@ def publish(
     about: Entry,
     access: Access = NO_CHANGE,
     keep: int | None = None,
+    instead_of: Collection[str | None] | None = None,
 ) -> bool:
     """Publish a version and make it live; return whether that changed anything.
 
@@ -125,14 +126,22 @@ def publish(
         Group and mode of all that is written.
     keep
         How many versions may stay; of more, the oldest are removed (`to_prune`). None: all.
+    instead_of
+        The versions in whose place it may come; None: any. What the winner was compared with, so that no other is
+        replaced unseen.
 
     Raises
     ------
     UserError
-        Where the log doesn't verify; what is live stays.
+        Where the log doesn't verify, or another version has become live meanwhile; what is live stays.
     """
     prepare(folder, access)
     with _alone(folder, access) as log:
+        if instead_of is not None and log.version not in {*instead_of, version}:
+            raise UserError(
+                f"version {log.version} has become live in {folder} since the winner was compared with what was live "
+                "before; run again"
+            )
         _bring(folder, version, files, access)
         changed = _make_live(folder, log, PUBLISH, version, about, access)
         _prune(folder, log, keep)
@@ -158,9 +167,7 @@ def stage(folder: Path, version: str, files: dict[str, Path], about: Entry, acce
     return True
 
 
-def promote(
-    folder: Path, version: str, reason: str, access: Access = NO_CHANGE, keep: int | None = None
-) -> bool:
+def promote(folder: Path, version: str, reason: str, access: Access = NO_CHANGE, keep: int | None = None) -> bool:
     """Make a staged version live; return whether that changed anything.
 
     Parameters
@@ -220,7 +227,8 @@ def _about_staged(log: Log, version: str) -> Entry:
     history = f"its last entry in the log is '{last['action']}'" if last else "the log doesn't say that it ever was"
     others = f"; staged: {', '.join(waits)}" if waits else ""
     raise UserError(
-        f"version {version} isn't staged ({history}){others}; to make it live all the same: make rollback VERSION={version}"
+        f"version {version} isn't staged ({history}){others}; "
+        f"to make it live all the same: make rollback VERSION={version}"
     )
 
 

@@ -18,7 +18,7 @@ from scripts.shared.models import load_model
 def evaluate_model(at, files, cv=()):
     """Return the metrics and the curves."""
     outputs = at.folder / "metrics.json", at.folder / "curves.json"
-    evaluate.main(at.parts, at.membership, [], *files, *outputs, list(cv), at.config)
+    evaluate.main(at.parts, at.membership, [], *files, *outputs, at.folder / "scored.parquet", list(cv), at.config)
     return [read_json(path) for path in outputs]
 
 

@@ -9,7 +9,7 @@ rule report:
         tuned=expand(TUNED, model=SEARCHES),
         trials=expand(TRIALS, model=SEARCHES),
         receipt="results/selection.json",
-        predictions=expand("results/predictions/{application}.summary.json", application=APPLICATIONS),
+        predictions=expand("results/predictions/{application}.summary.json", application=PREDICTED),
     output:
         page="results/report.html",
     log:
