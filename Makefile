@@ -10,7 +10,7 @@ POOL ?= loan-pool
 MINUTES ?= 20
 POOL_OPTIONS := --name $(POOL) --nodes $(NODES)
 
-.PHONY: help setup run submit follow report models rollback dag schema sample docs doctor lint format test test-unit test-workflow test-pool \
+.PHONY: help setup run submit follow report models rollback promote reject dag schema sample docs doctor lint format test test-unit test-workflow test-pool \
 	test-nfs test-storm bench bench-dagman bench-nfs bench-scale bench-schedd lock clean install-profile \
 	pool-up pool-run pool-status pool-shell pool-down pool-purge
 
@@ -38,6 +38,13 @@ models: setup ## versions in the model registry, or what was live: make models [
 
 rollback: setup ## make an older version live: make rollback VERSION=… (make models lists them)
 	@$(BIN)/python -m scripts.tools.rollback $(if $(CONFIG),--config "$(CONFIG)") "$(VERSION)"
+
+promote: setup ## make a staged version live: make promote VERSION=… REASON="…" (deploy.approval)
+	@$(BIN)/python -m scripts.tools.promote $(if $(CONFIG),--config "$(CONFIG)") --reason "$(REASON)" "$(VERSION)"
+
+reject: setup ## say no to a staged version: make reject VERSION=… REASON="…"
+	@$(BIN)/python -m scripts.tools.promote $(if $(CONFIG),--config "$(CONFIG)") --reject --reason "$(REASON)" \
+		"$(VERSION)"
 
 dag: setup ## draw results/dag.svg, results/rulegraph.svg and both as mermaid
 	@$(BIN)/python -m scripts.tools.draw_dag $(if $(CONFIG),--config $(CONFIG))

@@ -24,7 +24,7 @@ from scripts.shared.partitions import InputFile, planned_file
 from scripts.shared.progress import Progress
 from scripts.shared.reading import WHOLE, Part, column_names, part_of, read_blocks
 from scripts.shared.reasons import Reasons, no_reasons, reason_columns
-from scripts.shared.registry import PUBLISH_ANEW, live_version
+from scripts.shared.registry import PUBLISH_ANEW, live_version, reads_live_version
 from scripts.shared.rejects import RejectsWriter
 from scripts.shared.scoring import fast_scorer
 from scripts.shared.values import LINE
@@ -76,6 +76,7 @@ def main(
     )
 
 
+@reads_live_version
 def live_scorer(live: Path, other_versions: str = "refuse") -> "Scorer":
     """Return the live model, ready to score files.
 

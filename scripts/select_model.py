@@ -1,16 +1,18 @@
-"""Step select: find the winner, publish it as the last act, then write the receipt."""
+"""Step select: find the winner, compare it with the live model, publish or stage it as the last act, write receipts."""
 
 import logging
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from scripts.shared.access import Access
 from scripts.shared.cards import check_artefact, model_version
-from scripts.shared.config import LOWER_IS_BETTER, Select, read_config
+from scripts.shared.champion import KEEP, STAGE, Gain, decide
+from scripts.shared.config import LOWER_IS_BETTER, Config, Select, read_config
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, sha256_file, write_json
 from scripts.shared.model_card import version_files
-from scripts.shared.registry import publish
+from scripts.shared.registry import how_to_promote, live_name, publish, stage
 
 BASIS = {
     "test": "on the test rows (choosing and reporting on the same rows flatters the winner)",
@@ -24,27 +26,37 @@ def main(
     metrics: list[Path],
     cv: list[Path],
     references: list[Path],
+    parts: list[Path],
+    membership: list[Path],
+    scores: list[Path],
     live: Path,
     lock: Path,
     receipt: Path,
+    differences: Path,
     config: Path,
 ) -> None:
-    """Select and publish.
+    """Select, compare with what is live, and publish, stage or keep.
+
+    What is live is looked up here, when the step runs: a rollback is no reason to run it again.
 
     Parameters
     ----------
-    model_files, cards, metrics
-        One of each per candidate, in the same order.
+    model_files, cards, metrics, scores
+        One of each per candidate, in the same order; scores are of the test rows.
     cv
         Their cross-validations, where `select.on` is cv, else empty.
     references
         What drift is measured against, one per candidate.
+    parts, membership
+        Clean rows and their sides, in the same order, for the live model to score.
     live
         The registry's live pointer.
     lock
         The lock file, kept with each version.
     receipt
-        JSON: the winner, the metric, every candidate's value, the reason in words.
+        JSON: the winner, the metric, every candidate's value, the reason in words, and what was decided.
+    differences
+        JSON: intervals of all models, and the winner's differences from the live model and from the others.
     config
         The run's config.
 
@@ -66,20 +78,30 @@ def main(
     index = [card["name"] for card in about].index(winner)
     check_artefact(model_files[index], about[index])
     version = model_version(about[index], tested[index]["threshold"])
+    before = live_name(live)
+    found = compared(
+        winner,
+        version,
+        live.parent / "versions" / before if before else None,
+        {card["name"]: path for card, path in zip(about, scores, strict=True)},
+        {card["name"]: values for card, values in zip(about, tested, strict=True)},
+        (parts, membership),
+        settings,
+    )
+    decision, why = found["decision"], found["why"]
+    entry = {
+        "model": winner,
+        "reason": reason,
+        "metric": options.metrics[0],
+        "value": judged[index][options.metrics[0]],
+        "run": sha256_file(config)[:12],  # a run is known by the config that it froze
+    }
     with tempfile.TemporaryDirectory() as made:
         winners = model_files[index], cards[index], metrics[index]
-        changed = publish(
-            live.parent,
-            version,
-            version_files(Path(made), *winners, lock, settings, version) | {"reference.json": references[index]},
-            {
-                "model": winner,
-                "reason": reason,
-                "metric": options.metrics[0],
-                "value": judged[index][options.metrics[0]],
-                "run": sha256_file(config)[:12],  # a run is known by the config that it froze
-            },
-        )
+        files = version_files(Path(made), *winners, lock, settings, version, found)
+        files["reference.json"] = references[index]
+        said = bring(live.parent, version, files, entry, (decision, before), settings)
+    write_json(differences, found)
     shown = list(dict.fromkeys([*options.metrics, *options.gates]))
     write_json(
         receipt,
@@ -89,6 +111,10 @@ def main(
             "metric": options.metrics[0],
             "on": options.on,
             "reason": reason,
+            "decision": decision,
+            "why": why,
+            "champion": before,
+            "live": live_name(live),
             "candidates": {
                 name: {key: candidate["values"][key] for key in shown}
                 | {
@@ -100,7 +126,87 @@ def main(
         },
     )
     logging.info("%s wins: %s", winner, reason)
-    logging.info("version %s %s", version, "is live now" if changed else "was live already")
+    logging.info("%s: %s", decision, why)
+    logging.info("version %s %s", version, said)
+
+
+def compared(
+    winner: str,
+    version: str,
+    live: Path | None,
+    scores: dict[str, Path],
+    metrics: dict[str, dict[str, float]],
+    rows: tuple[list[Path], list[Path]],
+    settings: Config,
+) -> dict[str, Any]:
+    """Return what `differences.json` holds: the winner against the live model and the others, and what follows.
+
+    Parameters
+    ----------
+    winner, version
+        Its name and its version.
+    live
+        Folder of the live version, None where nothing is live.
+    scores, metrics
+        Of each candidate, by name.
+    rows
+        The clean parts, and the sides of their rows.
+    settings
+        The run's config.
+    """
+    from scripts.shared.differences import Champion, compare_all, find_champion, read_scores  # noqa: PLC0415
+
+    target, scored = read_scores(scores)
+    if live is None:
+        champion = Champion(None, why_not="nothing is live yet")
+    elif live.name == version:
+        champion = Champion(version, winner, why_not="it is the winner itself")
+    else:
+        champion = find_champion(live, *rows, target, settings)
+    found = compare_all(winner, target, scored, metrics, champion, settings)
+    first = [
+        each for each in found["differences"] if each["against"] == "champion" and each["metric"] == found["metric"]
+    ]
+    gain = Gain.of(first[0]) if champion.scores is not None else None
+    decision, why = decide(
+        version, champion.version, gain, champion.why_not, settings.select.champion.min_gain, settings.deploy.approval
+    )
+    return found | {"decision": decision, "why": why}
+
+
+def bring(
+    folder: Path,
+    version: str,
+    files: dict[str, Path],
+    entry: dict[str, Any],
+    decided: tuple[str, str | None],
+    settings: Config,
+) -> str:
+    """Publish or stage a version in the registry, or leave it; return in words what came of it.
+
+    Parameters
+    ----------
+    folder, version, files, entry
+        As `publish` takes them.
+    decided
+        The decision, and what was live when it was taken.
+    settings
+        The run's config.
+
+    Raises
+    ------
+    UserError
+        Where another version has become live since the decision.
+    """
+    deploy, (decision, before) = settings.deploy, decided
+    if decision == KEEP:
+        return "is not published"
+    access = Access.of(deploy.group, deploy.mode)
+    if decision == STAGE:
+        new = stage(folder, version, files, entry, access)
+        return f"{'is staged' if new else 'was staged already'}; {how_to_promote(version)}"
+    changed = publish(folder, version, files, entry, access, deploy.keep, {before})
+    return "is live now" if changed else "was live already"
 
 
 def choose(candidates: dict[str, dict[str, Any]], options: Select) -> tuple[str, str]:

@@ -74,6 +74,8 @@ def main(
                 **({"sample": curve} if row.sample else {}),
                 **({"tuned": read_json(tuned[0])} if tuned else {}),
                 "seed": settings.seed,
+                # No part of its version: tells a later comparison whether it may have seen that one's test rows.
+                "split": settings.split.model_dump(mode="json"),
                 "code": code,
                 "versions": versions(),
                 "environment": describe(row.estimator, model_file.name),

@@ -722,6 +722,8 @@ class Config(Section):
         for name in models:
             if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
                 raise ValueError(f"'{name}': a model's name has lower-case letters, digits and _, a letter first")
+            if name == "champion":
+                raise ValueError("'champion' is what results call the live model; choose another name")
         return models
 
     @model_validator(mode="after")

@@ -11,12 +11,13 @@ from typing import Any
 
 import yaml
 
+from scripts.shared.access import Access
 from scripts.shared.config import Config, load_config, read_config
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, write_json
 from scripts.shared.inputs import find_inputs
 from scripts.shared.partitions import InputFile, from_plain, look_at, to_plain
-from scripts.shared.registry import prepare
+from scripts.shared.registry import live_name, prepare
 from scripts.shared.search import Round, find_rounds
 from scripts.shared.trusted import check_carried
 
@@ -50,6 +51,10 @@ class Plan:
     live: str
     searches: dict[str, list[Round]]
 
+    def waits(self) -> bool:
+        """Whether nothing can be predicted by this run: no model is live, and a person must make one so."""
+        return self.config.deploy.approval and live_name(Path(self.live)) is None
+
     def freeze(self) -> None:
         """Write the plan for the run's jobs."""
         write_json(FROZEN_CONFIG, self.config.model_dump(mode="json"))
@@ -63,7 +68,7 @@ def make_plan(raw_config: Mapping[str, Any], source: str = "the config") -> Plan
     Raises
     ------
     UserError
-        Where the config is wrong, a file is missing, or the registry can't be written.
+        Where the config is wrong, a file is missing, or the registry can't be written, or not by the config's group.
     """
     config = load_config(raw_config, source)
     check_carried({name: row.estimator for name, row in config.models.items()}, config.deploy.artefact)
@@ -76,7 +81,7 @@ def make_plan(raw_config: Mapping[str, Any], source: str = "the config") -> Plan
         config,
         {name: look_at(path, mb) for name, path in raw.items()},
         {name: look_at(path, mb) for name, path in applications.items()},
-        str(prepare(Path(config.deploy.folder))),
+        str(prepare(Path(config.deploy.folder), Access.of(config.deploy.group, config.deploy.mode))),
         find_searches(config),
     )
 

@@ -21,7 +21,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,10 @@ Entry = dict[str, Any]
 
 LOG = "log.jsonl"
 GENESIS = "what became live in this registry"
-PUBLISH, ROLLBACK, FOUND, ADOPT = "publish", "rollback", "found", "adopt"
+PUBLISH, ROLLBACK, FOUND, ADOPT, PROMOTED = "publish", "rollback", "found", "adopt", "promoted"
+# These leave what is live as it is, and name the versions that they concern.
+STAGED, REJECTED, PRUNED = "staged", "rejected", "pruned"
+QUIET = frozenset({STAGED, REJECTED, PRUNED})
 GUIDE = "see docs/registry.md"
 
 
@@ -185,15 +188,72 @@ def last_until(entries: Sequence[Entry], time: dt.datetime, path: Path) -> Entry
         Where the log doesn't reach back so far.
     """
     made = [entry for entry in entries if _time_of(entry) <= time]
-    if made:
-        return made[-1]
-    if entries and (entries[0]["action"] in {ADOPT, FOUND}):
+    decided = [entry for entry in made if entry["action"] not in QUIET]
+    if decided:
+        return decided[-1]
+    if not made and entries and (entries[0]["action"] in {ADOPT, FOUND}):
         raise UserError(f"{path}: can't say what was live before {entries[0]['at']}, where its chain begins; {GUIDE}")
     return None
 
 
 def _time_of(entry: Entry) -> dt.datetime:
     return dt.datetime.fromisoformat(entry["at"])
+
+
+# --- what the entries say of versions ------------------------------------------------------------------------------
+
+
+def concerns(entry: Entry) -> list[str]:
+    """Return the versions that an entry is about."""
+    if entry["action"] in QUIET:
+        names = entry.get("concerns")
+        return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    return [entry["version"]] if entry["version"] is not None else []
+
+
+def last_mentions(entries: Iterable[Entry]) -> dict[str, Entry]:
+    """Return for each version the last entry about it, the version that was mentioned longest ago first."""
+    last: dict[str, Entry] = {}
+    for entry in entries:
+        for version in concerns(entry):
+            last.pop(version, None)
+            last[version] = entry
+    return last
+
+
+def staged(entries: Iterable[Entry]) -> dict[str, Entry]:
+    """Return the versions that wait for a person's yes: staged, and since then neither live, rejected nor pruned."""
+    return {version: entry for version, entry in last_mentions(entries).items() if entry["action"] == STAGED}
+
+
+def previously_live(entries: Sequence[Entry]) -> str | None:
+    """Return what was live before the version that is live, or None: what one would roll back to."""
+    lived = [entry["version"] for entry in entries if entry["action"] not in QUIET]
+    before = [version for version in lived if version is not None and version != lived[-1]]
+    return before[-1] if before else None
+
+
+def to_prune(there: Iterable[str], lines: Sequence[bytes], entries: Sequence[Entry], keep: int) -> list[str]:
+    """Return the versions that are too many, the oldest first.
+
+    Parameters
+    ----------
+    there
+        The versions in the registry's folder.
+    lines
+        The whole log: its order also tells the age of versions from before an adoption.
+    entries
+        Its verified part.
+    keep
+        How many versions may stay. What is live, what was live before it, and what is staged stay in any case; a
+        version that the log has never named isn't counted, and stays.
+    """
+    named = last_mentions(entry for line in lines if (entry := _parse(line)) and _has_fields(entry))
+    known = set(there)
+    ages = [version for version in named if version in known]
+    safe = {entries[-1]["version"] if entries else None, previously_live(entries), *staged(entries)}
+    spare = max(0, len(ages) - keep)
+    return [version for version in ages if version not in safe][:spare]
 
 
 # --- writing -------------------------------------------------------------------------------------------------------

@@ -12,8 +12,21 @@ from scripts.shared.config import Config, load_config
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, to_json
 from scripts.shared.plan import read_yaml
-from scripts.shared.promotions import ADOPT, FOUND, LOG, Entry, last_until, moment
-from scripts.shared.registry import adopt, check_version, history, versions
+from scripts.shared.promotions import (
+    ADOPT,
+    FOUND,
+    LOG,
+    PRUNED,
+    QUIET,
+    STAGED,
+    Entry,
+    concerns,
+    last_mentions,
+    last_until,
+    moment,
+    staged,
+)
+from scripts.shared.registry import adopt, check_version, history, how_to_promote, versions
 
 CONFIG = Path("config/config.yaml")
 
@@ -61,13 +74,17 @@ def overview(folder: Path, config: Config) -> dict[str, Any]:
     metric = config.select.metrics[0]
     rows = [_row(folder / "versions" / name, live, entries, metric) for name in versions(folder)]
     known = {row["version"] for row in rows}
-    lost = {entry["version"] for entry in entries if entry["version"]} - known
+    last = last_mentions(entries)
+    lost = {version for version, entry in last.items() if entry["action"] != PRUNED} - known
+    waits = staged(entries)
+    rows = [row | {"state": _joined(row["state"], "staged")} if row["version"] in waits else row for row in rows]
     rows += [_lost(name, live, entries) for name in sorted(lost)]
     return {
         "registry": str(folder),
         "live": live,
         "metric": metric,
-        "versions": sorted(rows, key=lambda row: (row["live_since"] or "", row["version"])),
+        "versions": sorted(rows, key=lambda row: (row["live_since"] or row["staged_since"] or "", row["version"])),
+        "staged": list(waits),
         "log": {"entries": len(entries), "head": entries[-1]["sha256"] if entries else None},
     }
 
@@ -87,15 +104,23 @@ def _lost(version: str, live: str | None, entries: list[Entry]) -> dict[str, Any
     return _logged(version, entries) | {"state": state, "model": None, "value": None}
 
 
+def _joined(*states: str) -> str:
+    return ", ".join(filter(None, states))
+
+
 def _logged(version: str, entries: list[Entry]) -> dict[str, Any]:
-    """Return what the log says of a version's last promotion, and its run."""
-    own = [entry for entry in entries if entry["version"] == version]
-    promoted = [entry for entry in own if entry["action"] != ADOPT] or own
-    last = promoted[-1] if promoted else {}
+    """Return what the log says of a version: when it went live last, when it was staged, and its run."""
+    own = [entry for entry in entries if version in concerns(entry)]
+    live = [entry for entry in own if entry["action"] not in QUIET]
+    promoted = [entry for entry in live if entry["action"] != ADOPT] or live
+    since = promoted[-1] if promoted else {}
+    quiet = [entry for entry in own if entry["action"] in QUIET and entry["entry"] > since.get("entry", 0)]
+    last = (quiet or [since])[-1]  # one that was staged anew, or rejected, after it was live
     run = next((entry["run"] for entry in reversed(own) if "run" in entry), None)
     return {
         "version": version,
-        "live_since": last.get("at"),
+        "live_since": since.get("at"),
+        "staged_since": next((entry["at"] for entry in reversed(quiet) if entry["action"] == STAGED), None),
         "action": last.get("action"),
         "by": last.get("by"),
         "run": run,
@@ -121,7 +146,10 @@ def table(found: dict[str, Any]) -> str:
     heads = ["version", "state", "went live (UTC)", "model", found["metric"], "by", "run"]
     listing = tabulate(rows, heads, floatfmt=".4f", missingval="-", disable_numparse=[0, 6])
     number, head = found["log"]["entries"], found["log"]["head"]
-    return f"{listing}\n\nlog: {number} {'entry' if number == 1 else 'entries'}, verified; the last one is {head}"
+    waits = "".join(f"\nversion {version} is staged; {how_to_promote(version)}" for version in found["staged"])
+    return (
+        f"{listing}\n{waits}\nlog: {number} {'entry' if number == 1 else 'entries'}, verified; the last one is {head}"
+    )
 
 
 def _short(at: str) -> str:
@@ -142,7 +170,8 @@ def at_time(folder: Path, text: str) -> dict[str, Any]:
     time = moment(text)
     _, entries = history(folder)
     entry = last_until(entries, time, folder / LOG)
-    later = entries[entry["entry"] - entries[0]["entry"] + 1 :] if entry else []
+    after = entries[entry["entry"] - entries[0]["entry"] + 1 :] if entry else []
+    later = [each for each in after if each["action"] not in QUIET]
     return {
         "at": time.isoformat(),
         "version": entry["version"] if entry else None,

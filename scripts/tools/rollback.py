@@ -5,6 +5,7 @@ import logging
 import sys
 from pathlib import Path
 
+from scripts.shared.access import Access
 from scripts.shared.config import load_config
 from scripts.shared.errors import UserError
 from scripts.shared.plan import read_yaml
@@ -22,8 +23,8 @@ def main() -> int:
     try:
         if not options.version:
             raise UserError("which version? make rollback VERSION=…; make models lists what is there")
-        folder = Path(load_config(read_yaml(options.config), str(options.config)).deploy.folder)
-        changed = roll_back(folder, options.version)
+        deploy = load_config(read_yaml(options.config), str(options.config)).deploy
+        changed = roll_back(Path(deploy.folder), options.version, Access.of(deploy.group, deploy.mode))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

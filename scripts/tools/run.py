@@ -14,11 +14,14 @@ from typing import Any
 from tabulate import tabulate
 
 from scripts.shared.cards import artefact_name
+from scripts.shared.champion import KEEP, STAGE
 from scripts.shared.config import METRICS
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json
 from scripts.shared.ownership import Owner, lock_state
 from scripts.shared.plan import make_plan, read_yaml
+from scripts.shared.promotions import staged
+from scripts.shared.registry import history, how_to_promote
 
 RESULTS = Path("results")
 SUMMARY = RESULTS / "data" / "summary.json"
@@ -106,7 +109,22 @@ def summary() -> str:
     applications = [
         read_json(path) for path in sorted((RESULTS / "predictions").rglob("*.summary.json")) if _is_current(path)
     ]
-    return "\n\n".join(["", _models(models, receipt), _rows(data, applications), _places(bool(applications))])
+    deploy = read_json(RESULTS / "config.json")["deploy"]
+    said = _decision(receipt, Path(deploy["folder"]))
+    return "\n\n".join(
+        ["", _models(models, receipt) + said, _rows(data, applications), _places(bool(applications), deploy)]
+    )
+
+
+def _decision(receipt: dict[str, Any], folder: Path) -> str:
+    """Return a line that says why the winner isn't live, and what one can do; nothing where it is."""
+    if receipt.get("decision") == KEEP:
+        return f"\n* it is not published: {receipt['why']}"
+    live, entries = history(folder) if receipt.get("decision") == STAGE else (None, [])
+    if receipt.get("version") not in staged(entries):
+        return ""
+    goes_on = f"predictions go on with {live}" if live else "no model is live yet, so nothing is predicted"
+    return f"\n* version {receipt['version']} is staged, {goes_on}; {how_to_promote(receipt['version'])}"
 
 
 def _is_current(path: Path) -> bool:
@@ -139,14 +157,14 @@ def _live_artefact(current: Path) -> Path:
     return current / artefact_name(read_json(card) if card.exists() else {})
 
 
-def _places(predicted: bool) -> str:
-    deployed = read_json(RESULTS / "config.json")["deploy"]["folder"]
+def _places(predicted: bool, deploy: dict[str, Any]) -> str:
+    none = "none: " + ("no model is live yet" if deploy.get("approval") else "data.applications matches no file")
     places: list[list[object]] = [
         ["metrics", RESULTS / "metrics" / "comparison.csv"],
         ["winner", RESULTS / "selection.json"],
-        ["live model", _live_artefact(Path(deployed) / "current")],
+        ["live model", _live_artefact(Path(deploy["folder"]) / "current")],
         ["rejected rows", RESULTS / "data" / "rejects.csv"],
-        ["predictions", f"{RESULTS / 'predictions'}/" if predicted else "none: data.applications matches no file"],
+        ["predictions", f"{RESULTS / 'predictions'}/" if predicted else none],
         ["logs", f"{RESULTS / 'logs'}/"],
     ]
     return tabulate(places, tablefmt="plain")

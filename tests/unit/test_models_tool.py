@@ -82,6 +82,7 @@ def test_after_a_rollback_the_table_says_so(show, back, folder):
         "version": "v1",
         "state": "live",
         "live_since": "2026-03-03T12:00:00.000000Z",
+        "staged_since": None,
         "action": "rollback",
         "by": "berta on ap1",
         "run": "run of v1",

@@ -201,7 +201,7 @@ def test_a_failure_before_the_pointer_leaves_what_was_live_and_the_next_call_men
         raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="Disk quota exceeded"):
-        patch.setattr(registry, "write_json", fail)
+        patch.setattr(registry, "to_json", fail)
         publish(folder, "v2", sources(tmp_path, "two"), {})
     assert live_version(folder / "live.json").name == "v1"
     assert publish(folder, "v2", sources(tmp_path, "two"), {}) is True

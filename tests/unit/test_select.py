@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from builders import config, config_dict, write
 
@@ -11,7 +13,9 @@ from scripts.shared.cards import model_version
 from scripts.shared.config import Select
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, sha256_file, write_json
-from scripts.shared.registry import live_version, prepare
+from scripts.shared.metrics import compute_metrics
+from scripts.shared.parts import write_part
+from scripts.shared.registry import live_version, prepare, promote
 
 ON_TEST = "on the test rows (choosing and reporting on the same rows flatters the winner)"
 ON_CV = "by cross-validation on training rows; the test rows had no say"
@@ -130,11 +134,21 @@ def test_where_nobody_passes_each_is_told_why():
 # --- the step -----------------------------------------------------------------------------------------------------
 
 
-def lay_out(folder, on="test", gate=0.6, **tested):
+TARGET = (np.arange(200) % 5 == 0).astype(np.int8)
+
+
+def scores_of(value):
+    """Return scores of the test rows, the better the higher the value."""
+    noise = np.random.default_rng(1).random(len(TARGET))
+    return np.clip(value * (0.2 + 0.6 * TARGET) + (1 - value) * noise, 0, 1)
+
+
+def lay_out(folder, on="test", gate=0.6, deploy=None, champion=None, **tested):
     """Write models that nobody loads, with ROC AUCs on test rows (and by cross-validation, where a pair is given)."""
-    settings = config(**config_dict(select={"on": on, "gates": {"roc_auc": gate}}))
+    select = {"on": on, "gates": {"roc_auc": gate}, "champion": {"resamples": 100} | (champion or {})}
+    settings = config(**config_dict(select=select, deploy=deploy or {}))
     write_json(folder / "config.json", settings.model_dump(mode="json"))
-    files = {"model_files": [], "cards": [], "metrics": [], "cv": []}
+    files = {"model_files": [], "cards": [], "metrics": [], "cv": [], "scores": []}
     for name, value in tested.items():
         test, cv = value if isinstance(value, tuple) else (value, None)
         files["model_files"].append(write(folder / f"{name}.joblib", f"model {name}"))
@@ -146,14 +160,20 @@ def lay_out(folder, on="test", gate=0.6, **tested):
         model = {"complexity": 1, "estimator": "a.B", "params": {}}
         card = {"name": name, "model": model, "sha256": sha256_file(files["model_files"][-1])}
         write_json(files["cards"][-1], card | identity)
-        write_json(files["metrics"][-1], {"roc_auc": test, "pr_auc": test / 2, "threshold": 0.4})
+        files["scores"].append(folder / f"{name}.parquet")
+        write_part(pa.table({"target": TARGET, "score": scores_of(test)}), files["scores"][-1])
+        known = compute_metrics(TARGET, scores_of(test), 0.4)
+        write_json(files["metrics"][-1], known | {"roc_auc": test, "pr_auc": test / 2})
         if cv is not None:
             files["cv"].append(folder / f"{name}.cv.json")
             write_json(files["cv"][-1], {"mean": {"roc_auc": cv, "pr_auc": cv / 2}})
     return files | {
         "live": prepare(folder / "deployed"),
         "lock": write(folder / "requirements.lock", "numpy==2\n"),
+        "parts": [],
+        "membership": [],
         "receipt": folder / "selection.json",
+        "differences": folder / "differences.json",
         "config": folder / "config.json",
     }
 
@@ -170,6 +190,10 @@ def test_the_winner_is_published_and_the_receipt_says_why(tmp_path, caplog):
         "metric": "roc_auc",
         "on": "test",
         "reason": reason,
+        "decision": "publish",
+        "why": "nothing is live yet",
+        "champion": None,
+        "live": version,
         "candidates": {
             "a": {"roc_auc": 0.8, "pr_auc": 0.4, "complexity": 1, "passes_gates": True},
             "b": {"roc_auc": 0.9, "pr_auc": 0.45, "complexity": 1, "passes_gates": True},
@@ -198,16 +222,22 @@ def test_the_winner_is_published_and_the_receipt_says_why(tmp_path, caplog):
         "value": 0.9,
         "run": sha256_file(files["config"])[:12],
     }
-    assert caplog.messages == [f"b wins: {reason}", f"version {version} is live now"]
+    assert caplog.messages == [
+        f"b wins: {reason}",
+        "publish: nothing is live yet",
+        f"version {version} is live now",
+    ]
 
 
 def test_selecting_again_changes_nothing(tmp_path, caplog):
     caplog.set_level("INFO")
     files = lay_out(tmp_path, a=0.8)
     select_model.main(**files)
-    before = files["live"].stat().st_mtime_ns, files["receipt"].read_bytes()
+    before, receipt = files["live"].stat().st_mtime_ns, read_json(files["receipt"])
     select_model.main(**files)
-    assert (files["live"].stat().st_mtime_ns, files["receipt"].read_bytes()) == before
+    assert files["live"].stat().st_mtime_ns == before
+    why = f"version {receipt['version']} is live already"
+    assert read_json(files["receipt"]) == receipt | {"champion": receipt["version"], "why": why}
     assert caplog.messages[-1].endswith("was live already")
     assert len((tmp_path / "deployed" / "log.jsonl").read_text().splitlines()) == 1
 
@@ -253,3 +283,122 @@ def test_a_publication_that_fails_leaves_no_receipt(tmp_path):
         select_model.main(**files)
     assert read_json(files["live"]) == {"version": None}
     assert not files["receipt"].exists()
+
+
+# --- the live model -----------------------------------------------------------------------------------------------
+
+
+def log(folder):
+    return [json.loads(line) for line in (folder / "deployed" / "log.jsonl").read_text().splitlines()]
+
+
+def test_differences_are_those_of_the_winner_on_the_same_rows(tmp_path):
+    files = lay_out(tmp_path, a=0.8, b=0.95)
+    select_model.main(**files)
+    found = read_json(files["differences"])
+    told = {key: found[key] for key in ("rows", "defaults", "resamples", "seed", "metric", "decision", "why")}
+    assert told == {
+        "rows": 200,
+        "defaults": 40,
+        "resamples": 100,
+        "seed": 2026,
+        "metric": "roc_auc",
+        "decision": "publish",
+        "why": "nothing is live yet",
+    }
+    assert found["champion"]["version"] is None
+    assert found["champion"]["comparable"] is False
+    assert set(found["intervals"]) == {"a", "b"}
+    assert set(found["intervals"]["a"]) >= {"accuracy", "roc_auc", "ks", "log_loss"}
+    differences = {each["metric"]: each for each in found["differences"]}
+    assert list(differences) == ["roc_auc", "pr_auc", "ks", "brier", "log_loss"]
+    assert {(each["model"], each["against"]) for each in found["differences"]} == {("b", "a")}
+    brier = differences["brier"]
+    assert brier["value"] < 0, "winner less other"
+    assert brier["low"] <= brier["value"] <= brier["high"]
+    assert brier["share_better"] == 1, "lower is better"
+
+
+def test_the_same_input_gives_the_same_differences(tmp_path):
+    first, second = (lay_out(tmp_path / name, a=0.8, b=0.95) for name in ("one", "two"))
+    for files in (first, second):
+        select_model.main(**files)
+    assert first["differences"].read_bytes() == second["differences"].read_bytes()
+
+
+def test_scores_of_other_rows_are_refused(tmp_path):
+    files = lay_out(tmp_path, a=0.8, b=0.9)
+    write_part(pa.table({"target": TARGET[::-1], "score": scores_of(0.9)}), files["scores"][1])
+    with pytest.raises(UserError, match=r"b\.parquet is of other rows than the other models' scores; delete"):
+        select_model.main(**files)
+    assert read_json(files["live"]) == {"version": None}
+
+
+def another(folder, files, **options):
+    """Return the files of a later run in the same registry, whose winner is another version."""
+    later = lay_out(folder / "later", **options)
+    return later | {"live": files["live"]}
+
+
+def test_a_live_model_that_cannot_be_compared_is_replaced_where_no_gain_is_asked_for(tmp_path):
+    files = lay_out(tmp_path, a=0.8)
+    select_model.main(**files)
+    later = another(tmp_path, files, b=0.9)
+    select_model.main(**later)
+    champion = read_json(later["differences"])["champion"]
+    assert champion["version"] == read_json(files["receipt"])["version"]
+    assert champion["comparable"] is False
+    assert champion["why_not"].startswith("its files can't be read (")
+    assert live_version(files["live"]).name == read_json(later["receipt"])["version"]
+
+
+def test_a_live_model_that_cannot_be_compared_stays_where_a_gain_is_asked_for(tmp_path):
+    files = lay_out(tmp_path, a=0.8)
+    select_model.main(**files)
+    before = files["live"].read_bytes()
+    later = another(tmp_path, files, champion={"min_gain": 0}, b=0.9)
+    select_model.main(**later)
+    receipt = read_json(later["receipt"])
+    assert (receipt["decision"], receipt["live"]) == ("keep", receipt["champion"])
+    assert "can't be compared" in receipt["why"]
+    assert "set deploy.approval: true and promote the winner, or leave min_gain out" in receipt["why"]
+    assert files["live"].read_bytes() == before
+    assert len(list((tmp_path / "deployed" / "versions").iterdir())) == 1, "nothing is written"
+
+
+def test_with_approval_the_winner_is_staged_and_a_person_makes_it_live(tmp_path, caplog):
+    caplog.set_level("INFO")
+    files = lay_out(tmp_path, deploy={"approval": True}, a=0.8)
+    select_model.main(**files)
+    receipt = read_json(files["receipt"])
+    version = receipt["version"]
+    assert (receipt["decision"], receipt["champion"], receipt["live"]) == ("stage", None, None)
+    assert receipt["why"] == "nothing is live yet; a person must make it live (deploy.approval)"
+    how = f'to make it live: make promote VERSION={version} REASON="…"'
+    assert caplog.messages[-1] == f"version {version} is staged; {how}"
+    with pytest.raises(UserError, match=f"no model is live yet, and version {version} is staged; to make it live: make"):
+        live_version(files["live"])
+    select_model.main(**files)
+    assert caplog.messages[-1] == f"version {version} was staged already; {how}"
+    assert [entry["action"] for entry in log(tmp_path)] == ["staged"]
+    promote(tmp_path / "deployed", version, "looks right")
+    assert live_version(files["live"]).name == version
+    select_model.main(**files)
+    assert read_json(files["receipt"])["decision"] == "publish"
+    assert [entry["action"] for entry in log(tmp_path)] == ["staged", "promoted"]
+
+
+def test_a_version_that_became_live_meanwhile_is_not_replaced_unseen(tmp_path, monkeypatch):
+    files = lay_out(tmp_path, a=0.8)
+    other = another(tmp_path, files, b=0.9)
+    compared = select_model.compared
+
+    def slow(*given):
+        monkeypatch.setattr(select_model, "compared", compared)
+        select_model.main(**other)
+        return compared(*given)
+
+    monkeypatch.setattr(select_model, "compared", slow)
+    with pytest.raises(UserError, match="has become live in .* since the winner was compared with what was live"):
+        select_model.main(**files)
+    assert live_version(files["live"]).name == read_json(other["receipt"])["version"]

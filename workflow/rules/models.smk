@@ -195,11 +195,16 @@ rule select:
         metrics=expand(METRICS, model=MODELS),
         cv=expand(CROSS_VALIDATION, model=MODELS) if CONFIG.select.on == "cv" else [],
         references=expand(REFERENCE, model=MODELS),
+        # The live model is scored on the same rows as the candidates. Which one that is, the step looks up by itself.
+        parts=PARTS,
+        membership=MEMBERSHIPS,
+        scores=expand(ALL_SCORES, model=MODELS),
         # A rollback rewrites the live pointer and must not be undone by the next run: its time doesn't count here.
         live=ancient(LIVE),
         lock=ancient(LOCK),  # kept with each version; a changed lock trains anew anyway
     output:
         receipt="results/selection.json",
+        differences="results/metrics/differences.json",
     log:
         "results/logs/select/select.log",
     benchmark:
@@ -208,17 +213,20 @@ rule select:
         ENVIRONMENT
     threads: 1
     resources:
-        **requests(),
+        **requests(memory_per_input=20, divided_by=lambda wildcards: len(PARTITIONS)),
     params:
         models=", ".join(MODELS),
         select=as_json(CONFIG.select.model_dump(mode="json")),
+        approval=CONFIG.deploy.approval,  # who owns the registry's files, and how many stay, changes no result
         config=CONFIG_FILE,
         code=code_of("select_model"),
     message:
-        "select the best of {params.models} and publish it"
+        "select the best of {params.models} and compare it with the live model"
     shell:
         step(
             "select_model",
             "--model-files {input.models:q} --cards {input.cards:q} --metrics {input.metrics:q} --cv {input.cv:q}"
-            " --references {input.references:q} --live {input.live:q} --lock {input.lock:q} --receipt {output.receipt:q} --config {params.config}",
+            " --references {input.references:q} --parts {input.parts:q} --membership {input.membership:q}"
+            " --scores {input.scores:q} --live {input.live:q} --lock {input.lock:q} --receipt {output.receipt:q}"
+            " --differences {output.differences:q} --config {params.config}",
         )

@@ -9,6 +9,8 @@ SHARE_PREDICTIONS, SHARE_REJECTS, SHARE_SUMMARY = expand(
 )
 SHARES_OF_APPLICATIONS = partitions_of(APPLICATIONS)
 DIVIDED = [name for name, file in APPLICATIONS.items() if file.partitions > 1]
+# A first version that waits for a person's yes scores nothing yet: the run ends there, and the next one predicts.
+PREDICTED = [] if PLAN.waits() else APPLICATIONS
 WHOLE = {name: file for name, file in APPLICATIONS.items() if file.partitions == 1}
 BATCHES = []
 if len(WHOLE) > CONFIG.partitions.files:
@@ -21,6 +23,10 @@ ALL_PREDICTIONS = expand(
 for BATCH in BATCHES:
     BATCH_FILES = expand("results/predictions/{application}{kind}", application=BATCH, kind=PREDICTION_FILES)
     ALL_PREDICTIONS.append(to_ask_for(BATCH_FILES, THERE))
+if APPLICATIONS and not PREDICTED:
+    ALL_PREDICTIONS = []
+    if workflow.is_main_process:
+        logger.warning("No model is live yet, and a person must make one so (deploy.approval): nothing is predicted.")
 
 
 rule predict:

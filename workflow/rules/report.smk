@@ -36,7 +36,7 @@ rule report:
         trials=expand(TRIALS, model=SEARCHES),
         receipt="results/selection.json",
         differences="results/metrics/differences.json",
-        predictions=expand("results/predictions/{application}.summary.json", application=APPLICATIONS),
+        predictions=expand("results/predictions/{application}.summary.json", application=PREDICTED),
         rules=CONFIG.report.rules,
         lock=ancient(LOCK),
         live=ancient(LIVE),
