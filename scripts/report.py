@@ -26,6 +26,7 @@ from scripts.reporting.sections import (
     profile_section,
     read_models,
     read_trials,
+    sensitivity_section,
     tuning_section,
 )
 from scripts.shared.errors import UserError, listing
@@ -127,7 +128,7 @@ def main(
                 tuning_section(read_json(found), read_trials(table)) for found, table in zip(tuned, trials, strict=True)
             ],
             "drivers": drivers_section(evidence.drivers, labels),
-            "sensitivity": evidence.sensitivity,
+            "sensitivity": sensitivity_section(evidence.sensitivity),
             "reference": evidence.card.get("reference_group"),
             "screens": [read_json(path) for path in screens],
             "fairness": fairness_section(evidence.fairness, labels),
@@ -198,6 +199,7 @@ def render(context: dict[str, Any]) -> str:
         "signed_points": formats.signed_points,
         "signed": formats.signed,
         "number": formats.number,
+        "p_value": formats.p_value,
         "interval": formats.between,
     }
     shared = {

@@ -1,5 +1,6 @@
 """How decisions and errors differ between groups of applicants: counts with intervals, shown and not judged."""
 
+import itertools
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -45,16 +46,18 @@ class Division:
         """Return the names of the groups and the place of each row's among them."""
         codes = np.concatenate([np.empty(0, np.int64), *self._codes])
         if not self.group.edges:
-            return list(self._names), codes
+            order = sorted(self._names)  # that of the rows says nothing
+            places = np.array([order.index(name) for name in self._names], np.int64)
+            return order, places[codes] if len(codes) else codes
         edges = [f"{edge:g}" for edge in self.group.edges]
-        between = [f"{low} to below {high}" for low, high in zip(edges, edges[1:], strict=False)]
+        between = [f"{low} to below {high}" for low, high in itertools.pairwise(edges)]
         return [f"below {edges[0]}", *between, f"{edges[-1]} and above", MISSING], codes
 
 
 def compare_groups(
     names: list[str], codes: Codes, target: npt.NDArray[np.int8], scores: Floats, threshold: float
 ) -> list[dict[str, Any]]:
-    """Return each group's figures, by name; a group without rows has none.
+    """Return each group's figures, in the order of the names; a group without rows has none.
 
     Parameters
     ----------
@@ -75,7 +78,7 @@ def compare_groups(
     """
     approved = scores < threshold
     counted = []
-    for place in sorted(range(len(names)), key=lambda place: names[place]):
+    for place in range(len(names)):
         inside = codes == place
         if inside.any():
             counted.append((names[place], _counts(target[inside], scores[inside], approved[inside])))
@@ -104,7 +107,7 @@ def _figures(found: dict[str, Any], most: dict[str, Any] | None) -> dict[str, An
     others = rows - defaults
     small = rows < MIN_ROWS
     ratio, interval = _ratio(found, most) if most and not small else (None, None)
-    area = found["roc_auc"]
+    area = None if small else found["roc_auc"]
     return {
         "rows": rows,
         "defaults": defaults,

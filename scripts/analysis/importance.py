@@ -15,7 +15,7 @@ REPEATS = 10
 GRID = 20
 GRID_ROWS = 2_000  # for each point of a grid
 FEWEST = 20  # rows of a value, or near a point of the grid
-MONOTONE = 0.9
+MONOTONE = 0.6  # of the way: splines waver
 FLAT = 0.001  # of the probability
 
 
@@ -112,7 +112,7 @@ def _filled(column: pa.ChunkedArray, value: Any, rows: int) -> pa.Array:
 def direction(means: Floats) -> str:
     """Return how a curve goes: rises, falls, mixed, or flat where it hardly moves.
 
-    It rises where most of its way is upwards: the sum of its steps is nearly that of their sizes.
+    It rises where most of its way is upwards: the sum of its steps is at least MONOTONE of that of their sizes.
     """
     steps = np.diff(means)
     way = float(np.abs(steps).sum())

@@ -294,6 +294,8 @@ def champion(evidence: Evidence) -> Finding:
     source = CUSTOM if least is None else f"{CONFIG} (select.champion)"
     if not known["version"]:
         return not_run("nothing was live before", threshold, source)
+    if known["version"] == evidence.receipt["version"]:
+        return not_run("the winner is the champion itself", threshold, source)
     if not known["comparable"]:
         return not_run(known["why_not"], threshold, source)
     found = difference(evidence, "champion", metric)
@@ -593,9 +595,10 @@ def monitoring(evidence: Evidence) -> Finding:
     if evidence.history is None:
         return Finding(FAIL, "the promotion log doesn't verify", threshold, CUSTOM, evidence.history_problem)
     plan = evidence.config["governance"].get("monitoring")
-    back = evidence.receipt.get("champion")
+    live = [entry["version"] for entry in evidence.history if entry["version"] != evidence.receipt["version"]]
+    back = live[-1] if live else None
     value = (
-        f"plan: {plan or 'not stated'}; promotion log: {len(evidence.history)} entries, chained and verified; "
+        f"plan: {plan or 'not stated'}; promotion log: {count(len(evidence.history))} {'entry' if len(evidence.history) == 1 else 'entries'}, chained and verified; "
         f"to go back to: {back or 'nothing yet, this is the first version'}"
     )
     note = "" if plan else "not stated: monitoring (governance.monitoring in the config)"

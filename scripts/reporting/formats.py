@@ -44,6 +44,15 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
+def p_value(p: float) -> str:
+    """Return a p-value.
+
+    >>> p_value(9.25e-46), p_value(0.0162)
+    ('<0.001', '0.016')
+    """
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def between(interval: Interval, digits: int = 3) -> str:
     """Return an interval."""
     return f"{interval[0]:.{digits}f}\u2013{interval[1]:.{digits}f}"

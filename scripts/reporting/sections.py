@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from scripts.shared.search import UNTUNED
 AGAIN = "delete results/metrics and results/selection.json and run again"
 STANDARD_ERRORS = 4.0  # the same allowance as in split
 SHOWN_FILES = 50
+SPLINE = re.compile(r"_sp_\d+$")  # as scikit-learn names a spline's columns
 SHOWN_REASONS = 30
 SHOWN_TRIALS = 10
 
@@ -376,9 +378,14 @@ def drivers_section(drivers: dict[str, Any], labels: dict[str, str]) -> dict[str
     most = max([each["mean"] for each in importance], default=0.0)
     curves = [each for each in drivers["partial_dependence"] if each["grid"]]
     numeric = [each for each in curves if each["kind"] == "numeric"]
+    terms = drivers["coefficients"].get("terms", [])
+    plain = [each for each in terms if not SPLINE.search(each["term"])]
     charts = draw_dependences(numeric, numeric[0]["rows"] if numeric else 0)
     return {
-        **{key: drivers[key] for key in ("rows", "repeats", "coefficients", "tree")},
+        **{key: drivers[key] for key in ("rows", "repeats")},
+        **{key: perhaps_run(drivers[key]) for key in ("coefficients", "tree")},
+        "terms": plain,
+        "splines": len(terms) - len(plain),
         "dependence_rows": curves[0]["rows"] if curves else 0,
         "importance": [
             {
@@ -418,9 +425,19 @@ def fairness_section(fairness: dict[str, Any], labels: dict[str, str]) -> dict[s
         "divisions": [
             {
                 "name": name,
-                "label": f"{name} ({labels.get(each['column'], each['column'])})",
+                "label": name if labels.get(each["column"]) in {name, None} else f"{name} ({labels[each['column']]})",
                 "groups": each["groups"],
             }
             for name, each in fairness["divisions"].items()
         ],
     }
+
+
+def perhaps_run(found: dict[str, Any]) -> dict[str, Any]:
+    """Return what was found, where `not_run` is None unless it is a reason."""
+    return {"not_run": None} | found
+
+
+def sensitivity_section(found: dict[str, Any]) -> dict[str, Any]:
+    """Return what small changes do."""
+    return found | {key: perhaps_run(found[key]) for key in ("seed", "noise", "missing", "reasons")}
