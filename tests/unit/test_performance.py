@@ -76,6 +76,16 @@ def test_breaks_in_rank_order_are_told_from_noise():
     assert found["rank_order"][1]["p"] == pytest.approx(stats.norm.sf(z))
 
 
+def test_a_break_must_be_beyond_the_noise_of_all_neighbours():
+    """One in five breaks at p = 0.02 is no surprise among so many neighbours."""
+    rates = (0.9, 0.8, 0.7, 0.2, 0.237, 0.1)
+    scores = np.repeat(np.linspace(0.9, 0.1, 6), 1000)
+    target = np.concatenate([np.arange(1000) < 1000 * rate for rate in rates]).astype(np.int8)
+    (found,) = performance(target, scores, 0.5, COST)["rank_order"]
+    assert 0.01 < found["p"] < 0.05
+    assert not found["beyond_noise"]
+
+
 def test_gains_lie_on_the_curve_of_the_sorted_rows(case):
     target, scores, found = case
     gains = found["gains"]
