@@ -134,7 +134,7 @@ def lay_out(folder, on="test", gate=0.6, **tested):
     """Write models that nobody loads, with ROC AUCs on test rows (and by cross-validation, where a pair is given)."""
     settings = config(**config_dict(select={"on": on, "gates": {"roc_auc": gate}}))
     write_json(folder / "config.json", settings.model_dump(mode="json"))
-    files = {"model_files": [], "cards": [], "metrics": [], "cv": []}
+    files = {"model_files": [], "cards": [], "metrics": [], "cv": [], "references": []}
     for name, value in tested.items():
         test, cv = value if isinstance(value, tuple) else (value, None)
         files["model_files"].append(write(folder / f"{name}.joblib", f"model {name}"))
@@ -144,6 +144,7 @@ def lay_out(folder, on="test", gate=0.6, **tested):
         card = {"name": name, "model": {"complexity": 1}, "sha256": sha256_file(files["model_files"][-1])}
         write_json(files["cards"][-1], card | identity)
         write_json(files["metrics"][-1], {"roc_auc": test, "pr_auc": test / 2, "threshold": 0.4})
+        files["references"].append(write(folder / f"{name}.reference.json", f"reference {name}"))
         if cv is not None:
             files["cv"].append(folder / f"{name}.cv.json")
             write_json(files["cv"][-1], {"mean": {"roc_auc": cv, "pr_auc": cv / 2}})
@@ -179,6 +180,7 @@ def test_the_winner_is_published_and_the_receipt_says_why(tmp_path, caplog):
         "model.joblib": b"model b",
         "model.json": files["cards"][1].read_bytes(),
         "metrics.json": files["metrics"][1].read_bytes(),
+        "reference.json": b"reference b",
         "requirements.lock": b"numpy==2\n",
     }
     (entry,) = [json.loads(line) for line in (tmp_path / "deployed" / "log.jsonl").read_text().splitlines()]
