@@ -341,8 +341,8 @@ def furthest_segments(features: dict[str, dict[str, Any]], overall: float) -> li
     Returns
     -------
     list
-        At most `SEGMENTS`, the furthest first: feature; above and to (of a number; None where the bin is open), value (of
-        a category) or missing; rows, defaults, rate, low, high; difference from the rate of all rows.
+        At most `SEGMENTS`, the furthest first: feature; above and to (of a number; None where the bin is open), value
+        (of a category) or missing; rows, defaults, rate, low, high; difference from the rate of all rows.
     """
     found = []
     for name, about in features.items():

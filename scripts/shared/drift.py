@@ -79,4 +79,5 @@ class _Counts:
         self.missing += missing
 
     def result(self) -> dict[str, Any]:
+        """Return the drift of the column."""
         return drift_of(self.counts, self.missing, self.bins)

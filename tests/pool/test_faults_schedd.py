@@ -12,6 +12,7 @@ JOBS = [
     "predict",
     "predict",
     "preprocess",
+    "profile",
     "select",
     "split",
     "train_dt",

@@ -9,7 +9,7 @@ from builders import config, config_dict
 from test_metrics import auc_by_ranks, average_precision_by_hand, ks_by_distributions
 from test_train import LOGISTIC, TREE, lay_out, loans, rows_by_id, rows_on, train_model
 
-from scripts import compare, evaluate
+from scripts import compare, evaluate, profile_data
 from scripts.shared.config import Cost
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, to_json, write_json
@@ -22,10 +22,18 @@ COUNTS = ("true_positives", "false_positives", "true_negatives", "false_negative
 OUTPUTS = ("metrics.json", "curves.json", "scores.parquet", "performance.json")
 
 
+def reference_of(at):
+    """Return the profile, made where it is missing, and the place of the reference."""
+    profile = at.folder / "profile.json"
+    if not profile.exists():
+        profile_data.main(at.parts, at.membership, profile, at.config)
+    return profile, at.folder / "reference.json"
+
+
 def evaluate_model(at, files, cv=()):
     """Return the metrics and the curves."""
     outputs = [at.folder / name for name in OUTPUTS]
-    evaluate.main(at.parts, at.membership, [], *files, *outputs, list(cv), at.config)
+    evaluate.main(at.parts, at.membership, [], *files, *outputs, list(cv), *reference_of(at), at.config)
     return [read_json(path) for path in outputs[:2]]
 
 
@@ -88,8 +96,31 @@ def test_scores_that_came_in_parts_give_the_same_bytes(trained, tmp_path):
     write_part(table.slice(0, 7), parts[0])
     write_part(table.slice(7), parts[1])
     outputs = [tmp_path / name for name in OUTPUTS]
-    evaluate.main([], [], parts, *trained.files, *outputs, [], trained.config)
+    profile, _ = reference_of(trained)
+    evaluate.main([], [], parts, *trained.files, *outputs, [], profile, tmp_path / "reference.json", trained.config)
     assert [path.read_bytes() for path in outputs] == [(trained.folder / name).read_bytes() for name in OUTPUTS]
+
+
+def test_the_reference_has_the_models_features_and_tenths_of_the_test_scores(trained):
+    evaluate_model(trained, trained.files)
+    reference, profile = (read_json(trained.folder / f"{name}.json") for name in ("reference", "profile"))
+    assert list(reference["features"]) == ["x", "y", "t"]
+    for name, bins in (("x", "edges"), ("t", "values")):
+        of_profile = profile["features"][name]
+        assert reference["features"][name] == {
+            "kind": of_profile["kind"],
+            bins: of_profile[bins],
+            "counts": of_profile["counts"]["train"],
+            "missing": of_profile["missing"]["train"],
+        }
+    rows = rows_on(trained, "test")
+    scores = load_model(*trained.files)[0].predict_proba(rows[["x", "y", "t"]])[:, 1]
+    edges = np.array(reference["score"]["edges"])
+    assert edges == pytest.approx(np.quantile(scores, np.arange(1, 10) / 10, method="inverted_cdf"))
+    # Equal scores are not equal to the last digit here: an edge is one of them.
+    own = np.bincount(np.searchsorted(edges + 1e-9, scores), minlength=10)
+    assert reference["score"]["counts"] == own.tolist()
+    assert min(own) >= len(rows) // 10 - 1
 
 
 def test_train_rows_have_no_say(tmp_path):
@@ -120,7 +151,7 @@ def test_the_threshold_may_come_from_cross_validation(trained, tmp_path):
     write_json(tmp_path / "cv.json", {"cheapest_threshold": 0.123})
     outputs = [tmp_path / name for name in OUTPUTS]
     arguments = trained.parts, trained.membership, [], *trained.files, *outputs, [tmp_path / "cv.json"]
-    evaluate.main(*arguments, tmp_path / "config.json")
+    evaluate.main(*arguments, *reference_of(trained), tmp_path / "config.json")
     metrics = read_json(outputs[0])
     assert (metrics["threshold"], metrics["threshold_method"]) == (0.123, "cost")
     assert metrics["true_positives"] + metrics["false_negatives"] == metrics["defaults"]

@@ -100,6 +100,7 @@ def test_predictions_are_joined_below_one_header(tmp_path):
 def test_counts_are_added_up():
     one = {"file": "a.csv", "model_version": "v", "rows_in": 3, "rows_predicted": 2, "rows_rejected": 1}
     one |= {"refused": 1, "approved": 1, "rejected_by_reason": {"y: missing": 1}, "unseen_categories": {}}
+    one |= {"drift": {"not_run": "why"}}
     other = one | {"rows_in": 1, "rows_predicted": 1, "rows_rejected": 0, "refused": 0, "rejected_by_reason": {}}
     other |= {"unseen_categories": {"t": 1}}
     joined = join_counts([one, other])

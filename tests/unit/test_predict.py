@@ -19,6 +19,7 @@ from test_models import Trap
 from test_train import csv_text, lay_out, loans, train_model
 
 from scripts import predict
+from scripts.shared.drift import NO_REFERENCE
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, write_json
 from scripts.shared.models import load_model
@@ -128,6 +129,7 @@ def test_predictions_are_those_of_scikit_learn_in_the_order_of_the_file(at):
         "approved": int((scores < 0.5).sum()),
         "rejected_by_reason": {},
         "unseen_categories": {},
+        "drift": {"not_run": NO_REFERENCE},
     }
 
 

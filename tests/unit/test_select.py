@@ -148,7 +148,7 @@ def lay_out(folder, on="test", gate=0.6, deploy=None, champion=None, **tested):
     select = {"on": on, "gates": {"roc_auc": gate}, "champion": {"resamples": 100} | (champion or {})}
     settings = config(**config_dict(select=select, deploy=deploy or {}))
     write_json(folder / "config.json", settings.model_dump(mode="json"))
-    files = {"model_files": [], "cards": [], "metrics": [], "cv": [], "scores": []}
+    files = {"model_files": [], "cards": [], "metrics": [], "cv": [], "scores": [], "references": []}
     for name, value in tested.items():
         test, cv = value if isinstance(value, tuple) else (value, None)
         files["model_files"].append(write(folder / f"{name}.joblib", f"model {name}"))
@@ -164,6 +164,7 @@ def lay_out(folder, on="test", gate=0.6, deploy=None, champion=None, **tested):
         write_part(pa.table({"target": TARGET, "score": scores_of(test)}), files["scores"][-1])
         known = compute_metrics(TARGET, scores_of(test), 0.4)
         write_json(files["metrics"][-1], known | {"roc_auc": test, "pr_auc": test / 2})
+        files["references"].append(write(folder / f"{name}.reference.json", f"reference {name}"))
         if cv is not None:
             files["cv"].append(folder / f"{name}.cv.json")
             write_json(files["cv"][-1], {"mean": {"roc_auc": cv, "pr_auc": cv / 2}})
@@ -210,6 +211,7 @@ def test_the_winner_is_published_and_the_receipt_says_why(tmp_path, caplog):
         "model.joblib": b"model b",
         "model.json": files["cards"][1].read_bytes(),
         "metrics.json": files["metrics"][1].read_bytes(),
+        "reference.json": b"reference b",
         "requirements.lock": b"numpy==2\n",
     }
     (entry,) = [json.loads(line) for line in (tmp_path / "deployed" / "log.jsonl").read_text().splitlines()]

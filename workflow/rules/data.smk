@@ -199,7 +199,7 @@ rule profile:
         ENVIRONMENT
     threads: 1
     resources:
-        **requests(memory_per_input=1),
+        **requests(memory_per_input=0.2),
     params:
         contract=as_json(CONTRACT),
         config=CONFIG_FILE,
