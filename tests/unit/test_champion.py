@@ -163,7 +163,7 @@ def at(tmp_path_factory):
     then = config(
         **config_dict(
             features={"double": "2 * x", "unused": "y * y"},
-            models={"dt": {"estimator": "sklearn.tree.DecisionTreeClassifier", "leave_out": ["y", "unused"]}},
+            models={"dt": {"estimator": "sklearn.tree.DecisionTreeClassifier", "complexity": 1, "leave_out": ["y", "unused"]}},
         )
     )
     now = config(

@@ -84,7 +84,7 @@ def test_the_threshold_may_come_from_cross_validation(trained, tmp_path):
     write_json(tmp_path / "config.json", settings.model_dump(mode="json"))
     write_json(tmp_path / "cv.json", {"cheapest_threshold": 0.123})
     outputs = tmp_path / "metrics.json", tmp_path / "curves.json"
-    arguments = trained.parts, trained.membership, [], *trained.files, *outputs, [tmp_path / "cv.json"]
+    arguments = trained.parts, trained.membership, [], *trained.files, *outputs, tmp_path / "s", [tmp_path / "cv.json"]
     evaluate.main(*arguments, tmp_path / "config.json")
     metrics = read_json(outputs[0])
     assert (metrics["threshold"], metrics["threshold_method"]) == (0.123, "cost")
