@@ -102,7 +102,9 @@ def test_what_is_being_written_and_what_is_gone_is_left(tmp_path):
 
 def test_an_unknown_group_is_said_with_the_nearest(monkeypatch):
     monkeypatch.setattr(access.grp, "getgrall", lambda: [grp.struct_group(("credit", "x", 9, []))])
-    message = r"^deploy\.group: this host knows no group 'credti' \(did you mean 'credit'\?\); name another in the config"
+    message = (
+        r"^deploy\.group: this host knows no group 'credti' \(did you mean 'credit'\?\); name another in the config"
+    )
     with pytest.raises(UserError, match=message):
         Access.of("credti", None)
 

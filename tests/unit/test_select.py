@@ -369,7 +369,9 @@ def test_with_approval_the_winner_is_staged_and_a_person_makes_it_live(tmp_path,
     assert receipt["why"] == "nothing is live yet; a person must make it live (deploy.approval)"
     how = f'to make it live: make promote VERSION={version} REASON="…"'
     assert caplog.messages[-1] == f"version {version} is staged; {how}"
-    with pytest.raises(UserError, match=f"no model is live yet, and version {version} is staged; to make it live: make"):
+    with pytest.raises(
+        UserError, match=f"no model is live yet, and version {version} is staged; to make it live: make"
+    ):
         live_version(files["live"])
     select_model.main(**files)
     assert caplog.messages[-1] == f"version {version} was staged already; {how}"

@@ -107,7 +107,10 @@ def test_a_person_makes_it_live_and_the_log_says_who_and_why(folder, monkeypatch
 @pytest.mark.parametrize(
     ("version", "message"),
     [
-        ("v1", r"version v1 isn't staged \(its last entry in the log is 'publish'\); staged: v3; .*rollback VERSION=v1"),
+        (
+            "v1",
+            r"version v1 isn't staged \(its last entry in the log is 'publish'\); staged: v3; .*rollback VERSION=v1",
+        ),
         ("v0", r"version v0 isn't staged \(the log doesn't say that it ever was\); staged: v3; to make it live all"),
         ("v33", r"has no version 'v33' \(did you mean 'v3'\?\); make models lists what is there"),
     ],
