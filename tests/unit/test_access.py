@@ -1,4 +1,4 @@
-"""Group and mode of the registry's files: as the config says, also for what others write later; mistakes before the run."""
+"""Group and mode of the registry's files: as the config says, also for what others write later; mistakes are told."""
 
 import grp
 import os

@@ -394,6 +394,6 @@ def test_a_version_that_became_live_meanwhile_is_not_replaced_unseen(tmp_path, m
         return compared(*given)
 
     monkeypatch.setattr(select_model, "compared", slow)
-    with pytest.raises(UserError, match="has become live in .* since the winner was compared with what was live"):
+    with pytest.raises(UserError, match=r"has become live in .* since the winner was compared with what was live"):
         select_model.main(**files)
     assert live_version(files["live"]).name == read_json(other["receipt"])["version"]

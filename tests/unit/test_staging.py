@@ -1,4 +1,4 @@
-"""Versions that wait for a person, and old ones that go: what the log says, what stays, and one sentence for mistakes."""
+"""Versions that wait for a person, and old ones that go: what the log says, what stays, and a sentence for mistakes."""
 
 import errno
 import json
@@ -170,7 +170,7 @@ def test_nothing_was_live_while_the_first_version_waited(folder):
     assert last_until(entries, moment(entries[-1]["at"]), folder) is None
     with pytest.raises(
         UserError,
-        match=r'no model is live yet, and version v1 is staged; to make it live: make promote VERSION=v1 REASON="…", then',
+        match=r"no model is live yet, and version v1 is staged; to make it live: make promote VERSION=v1 REASON=",
     ):
         live_version(folder / "live.json")
 
