@@ -1,4 +1,4 @@
-"""A process that publishes and rolls back in forks of its own, and kills a fork before any step that a test names.
+"""A process that changes a registry in forks of its own, and kills a fork before any step that a test names.
 
 It reads an order a line, as JSON, and answers with one. A step is what touches a file below the registry: what Python
 audits (open, rename, remove, mkdir, symlink, …), each write to the log, before it and in its middle, and each fsync.
@@ -52,8 +52,13 @@ def obey(order):
     folder = Path(order["folder"])
     if order["do"] == "roll back":
         return registry.roll_back(folder, order["version"])
+    if order["do"] == "promote":
+        return registry.promote(folder, order["version"], "why")
     files = {name: Path(path) for name, path in order["files"].items()}
-    return registry.publish(folder, order["version"], files, {"model": order["version"]})
+    if order["do"] == "stage":
+        return registry.stage(folder, order["version"], files, {"model": order["version"]})
+    keep = 2 if order["do"] == "publish and prune" else None
+    return registry.publish(folder, order["version"], files, {"model": order["version"]}, keep=keep)
 
 
 def in_a_fork(order):

@@ -89,7 +89,11 @@ def test_a_given_column_that_is_derived_now_is_another_one():
         ({}, {"key": "another"}, True),
         ({}, {"test_share": 0.3}, True),
         ({}, {"method": "time", "test_from": "2026-01-01"}, True),
-        ({"method": "time", "test_from": "2026-01-01"}, {"method": "time", "test_from": "2026-01-01", "key": "b"}, False),
+        (
+            {"method": "time", "test_from": "2026-01-01"},
+            {"method": "time", "test_from": "2026-01-01", "key": "b"},
+            False,
+        ),
         ({"method": "time", "test_from": "2026-01-01"}, {"method": "time", "test_from": "2025-01-01"}, True),
     ],
 )
@@ -163,7 +167,13 @@ def at(tmp_path_factory):
     then = config(
         **config_dict(
             features={"double": "2 * x", "unused": "y * y"},
-            models={"dt": {"estimator": "sklearn.tree.DecisionTreeClassifier", "leave_out": ["y", "unused"]}},
+            models={
+                "dt": {
+                    "estimator": "sklearn.tree.DecisionTreeClassifier",
+                    "complexity": 1,
+                    "leave_out": ["y", "unused"],
+                }
+            },
         )
     )
     now = config(

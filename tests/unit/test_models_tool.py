@@ -11,8 +11,8 @@ from builders import config_dict, write
 
 from scripts.shared import promotions, registry
 from scripts.shared.files import read_json, sha256_text, write_json
-from scripts.shared.registry import prepare, publish
-from scripts.tools import models, rollback
+from scripts.shared.registry import prepare, publish, stage
+from scripts.tools import models, promote, rollback
 
 NOON = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 ROOT = Path(__file__).resolve().parents[2]
@@ -206,6 +206,86 @@ def test_another_config_names_another_registry(show, back, folder, tmp_path):
     assert "the config file 'none.yaml' does not exist" in show("--config", "none.yaml")[2]
 
 
+# --- staged versions -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def yes(monkeypatch, capsys):
+    return lambda *arguments: call(monkeypatch, capsys, promote, *arguments)
+
+
+@pytest.fixture
+def waiting(tmp_path, folder):
+    """The same registry, in which v3 is staged."""
+    card = json.dumps({"name": "lrv3", "sha256": sha256_text("v3")})
+    contents = {"model.joblib": "v3", "model.json": card, "metrics.json": '{"pr_auc": 0.72}'}
+    files = {name: write(tmp_path / "from" / "v3" / name, content) for name, content in contents.items()}
+    stage(folder, "v3", files, {"model": "lrv3", "run": "run of v3"})
+
+
+def test_a_staged_version_is_shown_with_what_to_do(show, waiting):
+    code, out, _ = show()
+    lines = [line.rstrip() for line in out.splitlines()]
+    assert code == 0
+    assert lines[3:7] == [
+        "v2         live     2026-03-01 13:00:00  lrv2       0.7100  publish, berta on ap1  run of v2",
+        "v3         staged   -                    lrv3       0.7200  staged, berta on ap1   run of v3",
+        "",
+        'version v3 is staged; to make it live: make promote VERSION=v3 REASON="…"',
+    ]
+    found = json.loads(show("--json")[1])
+    assert (found["live"], found["staged"], found["versions"][-1]["staged_since"]) == (
+        "v2",
+        ["v3"],
+        "2026-03-03T12:00:00.000000Z",
+    )
+
+
+def test_what_is_live_is_not_touched_by_what_is_staged(show, waiting):
+    assert "v2 (lrv2) was live, since 2026-03-01 13:00:00 UTC: publish by" in show("--at", "2026-03-02")[1]
+    rows = {row["version"]: row for row in json.loads(show("--json")[1])["versions"]}
+    assert (rows["v2"]["live_since"], rows["v2"]["action"]) == ("2026-03-01T13:00:00.000000Z", "publish")
+
+
+def test_a_yes_makes_it_live(show, yes, waiting):
+    assert yes("v3", "--reason", "minutes 7") == (0, "version v3 is live now; the next run predicts with it\n", "")
+    assert yes("v3", "--reason", "again") == (0, "version v3 is live already; nothing was changed\n", "")
+    found = json.loads(show("--json")[1])
+    assert (found["live"], found["staged"], found["versions"][-1]["action"]) == ("v3", [], "promoted")
+    assert found["versions"][-1]["run"] == "run of v3"
+
+
+def test_a_no_ends_the_waiting(show, yes, waiting):
+    assert yes("v3", "--reject", "--reason", "no") == (0, "version v3 is rejected; what is live stays\n", "")
+    rows = {row["version"]: row for row in json.loads(show("--json")[1])["versions"]}
+    assert (rows["v3"]["state"], rows["v3"]["action"], rows["v2"]["state"]) == ("", "rejected", "live")
+
+
+def test_a_pruned_version_is_shown_no_longer(tmp_path, show, waiting, folder):
+    files = {path.name: path for path in (tmp_path / "from" / "v3").iterdir()}
+    publish(folder, "v3", files, {}, keep=2)
+    assert [row["version"] for row in json.loads(show("--json")[1])["versions"]] == ["v2", "v3"]
+    assert "v1 (lrv1) was live" in show("--at", "2026-03-01T12:30Z")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["", "--reason", "why"], 'error: which version? make promote VERSION=… REASON="…"; make models lists what is'),
+        (["v3"], 'error: why? make promote VERSION=v3 REASON="…"; the log keeps it beside your name'),
+        (["v3", "--reason", " "], "error: why? make promote"),
+        (["v3", "--reject"], "error: why? make reject VERSION=v3"),
+        (["v1", "--reason", "why"], "error: version v1 isn't staged"),
+        (["v4", "--reason", "why"], "error: shared/deployed has no version 'v4'"),
+    ],
+)
+def test_a_promotion_that_cannot_be_is_said(yes, waiting, folder, arguments, message):
+    code, out, err = yes(*arguments)
+    assert (code, out) == (1, "")
+    assert err.startswith(message)
+    assert read_json(folder / "live.json")["version"] == "v2"
+
+
 @pytest.mark.parametrize(
     ("words", "command"),
     [
@@ -214,6 +294,12 @@ def test_another_config_names_another_registry(show, back, folder, tmp_path):
         (["models", "ADOPT=as it is"], ["scripts.tools.models", "--adopt", "as it is"]),
         (["rollback", "VERSION=v1", "CONFIG=my.yaml"], ["scripts.tools.rollback", "--config", "my.yaml", "v1"]),
         (["rollback"], ["scripts.tools.rollback", ""]),
+        (["promote", "VERSION=v3", "REASON=minutes 7"], ["scripts.tools.promote", "--reason", "minutes 7", "v3"]),
+        (["promote"], ["scripts.tools.promote", "--reason", "", ""]),
+        (
+            ["reject", "VERSION=v3", "REASON=no", "CONFIG=my.yaml"],
+            ["scripts.tools.promote", "--config", "my.yaml", "--reject", "--reason", "no", "v3"],
+        ),
     ],
 )
 def test_make_passes_its_words_on(tmp_path, words, command):

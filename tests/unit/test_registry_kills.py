@@ -15,7 +15,7 @@ from builders import write
 
 from scripts.shared.files import sha256_text
 from scripts.shared.promotions import held, verify, whole_lines
-from scripts.shared.registry import check_version, history, live_version, prepare, publish, roll_back, versions
+from scripts.shared.registry import check_version, history, live_version, prepare, publish, roll_back, stage, versions
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -117,6 +117,11 @@ def changed_by_hand(folder, files):
     (folder / "live.json").write_text('{"version": "v1"}')
 
 
+def one_and_a_staged_one(folder, files):
+    one(folder, files)
+    stage(folder, "v2", files["v2"], {})
+
+
 STORIES = [
     (nothing, "publish", "v1", [("publish", "v1")]),
     (one, "publish", "v2", [("publish", "v1"), ("publish", "v2")]),
@@ -135,6 +140,9 @@ STORIES = [
         [("publish", "v1"), ("publish", "v2"), ("rollback", "v1"), ("publish", "v2")],
     ),
     (changed_by_hand, "publish", "v2", [("publish", "v1"), ("publish", "v2"), ("found", "v1"), ("publish", "v2")]),
+    (one, "stage", "v2", [("publish", "v1"), ("staged", "v1")]),
+    (one_and_a_staged_one, "promote", "v2", [("publish", "v1"), ("staged", "v1"), ("promoted", "v2")]),
+    (two, "publish and prune", "v3", [("publish", "v1"), ("publish", "v2"), ("publish", "v3"), ("pruned", "v3")]),
 ]
 
 
@@ -144,6 +152,7 @@ def test_killed_before_any_step_nothing_is_lost(tmp_path, files, publisher):
         base = tmp_path / f"{before.__name__} {do}"
         before(base, files)
         was_live = json.loads((base / "live.json").read_text())["version"]
+        becomes = story[-1][1]
         last, answer = 0, {"signal": signal.SIGKILL}
         while "signal" in answer:
             last += 1
@@ -153,16 +162,16 @@ def test_killed_before_any_step_nothing_is_lost(tmp_path, files, publisher):
             answer = publisher.obey(**order, last=last)
             if "signal" not in answer:
                 assert answer == {"changed": True, "steps": last - 1}, "one kill for each step"
-                assert read(folder) == (version, story)
+                assert read(folder) == (becomes, story)
                 continue
             kills += 1
             assert answer == {"signal": signal.SIGKILL}
-            assert live_version_of(folder) in {was_live, version}, last
+            assert live_version_of(folder) in {was_live, becomes}, last
             if before is not changed_by_hand or live_version_of(folder) == version:
-                assert read(folder)[0] in {was_live, version}
+                assert read(folder)[0] in {was_live, becomes}
             again = publisher.obey(**order)
             assert "changed" in again
-            assert read(folder) == (version, story), f"after a kill before step {last}"
+            assert read(folder) == (becomes, story), f"after a kill before step {last}"
             assert_in_order(folder)
     assert kills >= 100, kills
 

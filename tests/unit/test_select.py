@@ -378,7 +378,9 @@ def test_with_approval_the_winner_is_staged_and_a_person_makes_it_live(tmp_path,
     assert receipt["why"] == "nothing is live yet; a person must make it live (deploy.approval)"
     how = f'to make it live: make promote VERSION={version} REASON="…"'
     assert caplog.messages[-1] == f"version {version} is staged; {how}"
-    with pytest.raises(UserError, match=f"no model is live yet, and version {version} is staged; to make it live: make"):
+    with pytest.raises(
+        UserError, match=f"no model is live yet, and version {version} is staged; to make it live: make"
+    ):
         live_version(files["live"])
     select_model.main(**files)
     assert caplog.messages[-1] == f"version {version} was staged already; {how}"
@@ -401,6 +403,6 @@ def test_a_version_that_became_live_meanwhile_is_not_replaced_unseen(tmp_path, m
         return compared(*given)
 
     monkeypatch.setattr(select_model, "compared", slow)
-    with pytest.raises(UserError, match="has become live in .* since the winner was compared with what was live"):
+    with pytest.raises(UserError, match=r"has become live in .* since the winner was compared with what was live"):
         select_model.main(**files)
     assert live_version(files["live"]).name == read_json(other["receipt"])["version"]
