@@ -126,7 +126,7 @@ def test_other_versions_are_refused_with_the_ways_out(at):  # noqa: F811
     assert re.fullmatch(
         rf"{folder}: the model was trained with joblib 0\.1 \(here \S+\), scipy 0\.9 \(here \S+\), by which its scores "
         r"could be others\. Predict in its own environment: `python3\.\d+ -m venv \.venv-usual && "
-        rf"\.venv-usual/bin/pip install --require-hashes -r {folder}/requirements\.lock && .*`, then `.*snakemake .*`\. "
+        rf"\.venv-usual/bin/pip install --require-hashes -r {folder}/requirements\.lock && .*`, then `.*snakemake.*`\. "
         r"Or make a version live .*"
         r"`make rollback VERSION=…`\. Or train anew: delete results/models and results/selection\.json, and run again",
         str(refused.value),
