@@ -124,9 +124,10 @@ def test_other_versions_are_refused_with_the_ways_out(at):  # noqa: F811
         score(at, new())
     folder = live(at)
     assert re.fullmatch(
-        rf"{folder}: the model was trained with joblib 0\.1 \(here \S+\), scipy 0\.9 \(here \S+\), by which its scores could"
-        rf" be others\. Predict in its own environment: `python3\.\d+ -m venv \.venv-usual && \.venv-usual/bin/pip install "
-        rf"--require-hashes -r {folder}/requirements\.lock && .*`, then `.*snakemake .*`\. Or make a version live .*"
+        rf"{folder}: the model was trained with joblib 0\.1 \(here \S+\), scipy 0\.9 \(here \S+\), by which its scores "
+        r"could be others\. Predict in its own environment: `python3\.\d+ -m venv \.venv-usual && "
+        rf"\.venv-usual/bin/pip install --require-hashes -r {folder}/requirements\.lock && .*`, then `.*snakemake.*`\. "
+        r"Or make a version live .*"
         r"`make rollback VERSION=…`\. Or train anew: delete results/models and results/selection\.json, and run again",
         str(refused.value),
     )
@@ -148,10 +149,9 @@ def test_with_equal_golden_rows_it_goes_on_and_says_so(at, caplog):  # noqa: F81
     predictions, _, summary = score(at, new())
     assert predictions == expected
     assert summary["environment"] == "golden"
-    here = installed("scipy")
     assert caplog.messages == [
-        f"warning: the model was trained with scipy 0.9 (here {here}); its 12 golden rows have equal scores here, so it "
-        "goes on"
+        f"warning: the model was trained with scipy 0.9 (here {installed('scipy')}); its 12 golden rows have equal "
+        "scores here, so it goes on"
     ]
 
 
@@ -160,9 +160,7 @@ def test_a_golden_row_that_differs_by_its_last_bit_is_refused(at):  # noqa: F811
     golden["scores"][3] = float(np.nextafter(golden["scores"][3], 1))
     write_json(live(at) / "golden.json", golden)
     configured(at, other_versions="golden")
-    with pytest.raises(
-        UserError, match=r"could be others, and those of its golden rows are: by up to \d\S*e-1\d\. Pred"
-    ):
+    with pytest.raises(UserError, match=r"others, and those of its golden rows are: by up to \d\S*e-1\d\. Pred"):
         score(at, new())
     assert not any(path.exists() for path in at.outputs)
 
@@ -171,9 +169,7 @@ def test_a_version_without_golden_rows_is_refused_and_why_is_said(at):  # noqa: 
     card = read_json(live(at) / "model.json")
     write_json(live(at) / "model.json", card | {"versions": card["versions"] | {"numpy": "1.0"}})
     configured(at, other_versions="golden")
-    with pytest.raises(
-        UserError, match=r"numpy 1\.0 .*, and it was published before there were golden rows that predict"
-    ):
+    with pytest.raises(UserError, match=r"numpy 1\.0 .*, and it was published before there were golden rows"):
         score(at, new())
 
 
@@ -188,7 +184,7 @@ def test_what_goes_wrong_under_other_versions_is_put_down_to_them(tmp_path):
         raise AttributeError("no\nsuch thing")
     with pytest.raises(AttributeError), fitness.tried(tmp_path, []):
         raise AttributeError("a defect")
-    with pytest.raises(UserError, match="^own words$"), fitness.tried(tmp_path, ["numpy 1 (here 2)"]):
+    with pytest.raises(UserError, match="own words"), fitness.tried(tmp_path, ["numpy 1 (here 2)"]):
         raise UserError("own words")
 
 

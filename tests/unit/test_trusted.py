@@ -9,8 +9,12 @@ import pandas as pd
 import pytest
 from skops import io
 from test_models import CARD, Trap
+from test_streaming_models import MODELS, in_blocks  # noqa: F401 - a fixture
+from test_train import lay_out, loans, rows_on, train_model
 
+from scripts import train
 from scripts.shared import trusted
+from scripts.shared.cards import model_version
 from scripts.shared.config import Model
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, sha256_file, write_json
@@ -170,3 +174,29 @@ def test_joblib_files_stay_what_they_are(tmp_path):
     save_model(fitted(), CARD, *files)
     assert type(joblib.load(files[0])).__name__ == "Pipeline"
     assert read_json(files[1])["artefact"] == "model.joblib"
+
+
+def test_another_format_is_another_version_and_the_usual_one_is_called_as_ever():
+    usual = model_version(CARD, 0.5)
+    assert model_version(CARD | {"artefact": "model.joblib"}, 0.5) == usual
+    assert model_version(CARD | {"artefact": "model.skops"}, 0.5) != usual
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_was_trained_in_blocks_is_carried_too(tmp_path, name, in_blocks):  # noqa: F811
+    at = lay_out(tmp_path, loans(300), models=MODELS)
+    pipeline, _ = load_model(*train_model(at, name))
+    model, card = tmp_path / "model.skops", tmp_path / "skops.json"
+    train.main(at.parts, at.membership, model, card, name, [], at.config, "c0de")
+    frame = rows_on(at, "test")[["x", "y", "t"]]
+    assert predict_default(load_model(model, card)[0], frame).tolist() == predict_default(pipeline, frame).tolist()
+
+
+def test_a_model_that_comes_back_with_other_scores_is_refused(tmp_path, monkeypatch):
+    at = lay_out(tmp_path, loans(200))
+    other = fitted()
+    monkeypatch.setattr(train, "load_model", lambda *_: (other, read_json(tmp_path / "card.json")))
+    with pytest.raises(
+        UserError, match=r"^models\.tree: read back from skops, scores differ by up to 0\.\d+; set deploy"
+    ):
+        train.main(at.parts, at.membership, tmp_path / "m.skops", tmp_path / "card.json", "tree", [], at.config, "c")
