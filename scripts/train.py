@@ -2,8 +2,11 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
+from scripts.shared.calibrated import with_map
 from scripts.shared.config import read_config
+from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, sha256_file
 from scripts.shared.membership import Digest
 from scripts.shared.models import save_model, versions
@@ -19,6 +22,7 @@ def main(
     card: Path,
     name: str,
     tuned: list[Path],
+    cv: list[Path],
     config: Path,
     code: str,
 ) -> None:
@@ -34,13 +38,21 @@ def main(
         The model's name in the config.
     tuned
         What its search found, where it has one, else empty.
+    cv
+        Its cross-validation, where the model is calibrated, else empty.
     config
         The run's config.
     code
         Hash of the code that trains.
+
+    Raises
+    ------
+    UserError
+        Where the model is to be calibrated, and its cross-validation has no map.
     """
     settings = read_config(config)
     row, contract = tuned_row(settings.models[name], tuned), settings.contract()
+    calibration = read_calibration(name, cv) if row.calibration != "none" else None
     numeric, categorical = contract.features_of(row)
     pipeline = build_pipeline(name, row, numeric, categorical, settings.seed)
     digest = Digest(contract)
@@ -48,8 +60,9 @@ def main(
         logging.info("%s: fitting %s on %s rows", name, row.estimator, f"{rows.count:,}")
         curve = rows.learning_curve(name, pipeline)
         rows.fit(name, pipeline)
+        model = pipeline["model"]
         save_model(
-            pipeline,
+            with_map(pipeline, calibration["map"]) if calibration else pipeline,
             {
                 "name": name,
                 "model": row.model_dump(mode="json"),
@@ -62,6 +75,8 @@ def main(
                 "training": {"rows": rows.count, "defaults": rows.defaults},
                 **({"sample": curve} if row.sample else {}),
                 **({"tuned": read_json(tuned[0])} if tuned else {}),
+                **({"calibration": calibration} if calibration else {}),
+                **(model.card(pipeline["columns"]) if hasattr(model, "card") else {}),
                 "seed": settings.seed,
                 "code": code,
                 "versions": versions(),
@@ -72,3 +87,20 @@ def main(
             card,
         )
     logging.info("%s: done", name)
+
+
+def read_calibration(name: str, cv: list[Path]) -> dict[str, Any]:
+    """Return what the cross-validation of a model says of its calibration, the map included.
+
+    Raises
+    ------
+    UserError
+        Where it isn't there.
+    """
+    found = read_json(cv[0]) if cv else {}
+    if found.get("model") != name or "calibration" not in found:
+        raise UserError(
+            f"models.{name}.calibration: its cross_validation.json has no map; run the step cross_validate first"
+        )
+    about: dict[str, Any] = found["calibration"]
+    return about

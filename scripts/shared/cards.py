@@ -31,4 +31,6 @@ def model_version(card: dict[str, Any], threshold: float) -> str:
     over the artefact's bytes, which pickle doesn't promise to repeat, nor over the parts that the data lies in.
     """
     identity = {key: card[key] for key in ("name", "model", "contract", "data", "code", "seed", "versions")}
+    if "calibration" in card:  # the map depends on more than this: on the folds, and on the code that makes it
+        identity["calibration"] = card["calibration"]["map"]
     return sha256_text(canonical(identity | {"threshold": threshold}))[:12]

@@ -87,6 +87,17 @@ def tuned_of(model):
     return expand(TUNED, model=model) if model in SEARCHES else []
 
 
+def calibration_of(model):
+    """What the scores of a model are calibrated by."""
+    return expand(CROSS_VALIDATION, model=model) if CONFIG.models[model].calibration != "none" else []
+
+
+def estimator_code(model):
+    """The hash of the code of an estimator of our own; nothing for one of a library, whose version is locked."""
+    module = CONFIG.models[model].estimator.rpartition(".")[0]
+    return code_hash(module.removeprefix("scripts.")) if module.startswith("scripts.") else ""
+
+
 def code_of(module):
     """The hash of a step's code, as a function: a job computes its own step's alone."""
     return lambda wildcards: code_hash(module)
