@@ -25,7 +25,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-UNKNOWN = -1.0  # the code of a category that training never saw
+UNKNOWN = -1  # the code of a category that training never saw
 SMOOTHING = 0.5  # added to a bin's goods and bads, so that a bin without one of them has a weight of evidence
 MISSING, OTHER = "(missing)", "(other)"
 

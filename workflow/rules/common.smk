@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 # Python's last sweep over all that Snakemake made takes 0.2 s in each job, and does nothing for us.
 atexit.register(gc.freeze)
 
-from scripts.shared.code_hash import code_hash
+from scripts.shared.code_hash import code_hash, code_hash_of
 from scripts.shared.errors import UserError
 from scripts.shared.files import remove_remains, sha256_file
 from scripts.shared.inputs import variables
@@ -93,9 +93,8 @@ def calibration_of(model):
 
 
 def estimator_code(model):
-    """The hash of the code of an estimator of our own; nothing for one of a library, whose version is locked."""
-    module = CONFIG.models[model].estimator.rpartition(".")[0]
-    return code_hash(module.removeprefix("scripts.")) if module.startswith("scripts.") else ""
+    """The hash of the code of a model's estimator, where it is one of ours."""
+    return code_hash_of(CONFIG.models[model].estimator)
 
 
 def code_of(module):
