@@ -9,6 +9,8 @@ import numpy.typing as npt
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from scripts.shared.calibrated import apply_map
+from scripts.shared.calibration import calibrate
 from scripts.shared.config import read_config
 from scripts.shared.errors import UserError
 from scripts.shared.files import write_json
@@ -37,7 +39,8 @@ def main(
     parts, membership
         Clean rows and their sides, in the same order.
     scores
-        JSON: metrics per fold, over all held-out rows, and the cheapest threshold.
+        JSON: metrics per fold, over all held-out rows, and the cheapest threshold; of a model that is calibrated, the
+        map, and all of these for calibrated scores.
     name
         The model's name in the config.
     tuned
@@ -53,8 +56,12 @@ def main(
     with train_rows(name, settings, parts, membership, unfitted) as rows:
         target = rows.target()
         fold, held_out = score_held_out(name, unfitted, rows, fold_count)
-    cost = threshold.cost
-    best, cost_per_row = cheapest_threshold(target, held_out, cost.missed_default, cost.refused_good)
+    cost, final = threshold.cost, held_out
+    calibration = None if row.calibration == "none" else calibrate(name, row.calibration, target, held_out, fold)
+    if calibration:
+        # A threshold is for scores of the map that is deployed; metrics are of maps that didn't see the fold.
+        final, held_out = apply_map(calibration.mapping, held_out), calibration.nested
+    best, cost_per_row = cheapest_threshold(target, final, cost.missed_default, cost.refused_good)
     at = best if threshold.method == "cost" else threshold.value
     per_fold = [compute_metrics(target[fold == k], held_out[fold == k], at) for k in range(fold_count)]
     write_json(
@@ -65,6 +72,7 @@ def main(
             "mean": {key: float(np.mean([f[key] for f in per_fold])) for key in per_fold[0]},
             "cheapest_threshold": best,
             "cost_per_row": cost_per_row,
+            **({"calibration": calibration.about} if calibration else {}),
         },
     )
 

@@ -2,7 +2,9 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
+from scripts.shared.calibrated import with_map
 from scripts.shared.cards import SKOPS
 from scripts.shared.config import read_config
 from scripts.shared.environment import describe
@@ -25,6 +27,7 @@ def main(
     card: Path,
     name: str,
     tuned: list[Path],
+    cv: list[Path],
     config: Path,
     code: str,
 ) -> None:
@@ -40,13 +43,21 @@ def main(
         The model's name in the config.
     tuned
         What its search found, where it has one, else empty.
+    cv
+        Its cross-validation, where the model is calibrated, else empty.
     config
         The run's config.
     code
         Hash of the code that trains.
+
+    Raises
+    ------
+    UserError
+        Where the model is to be calibrated, and its cross-validation has no map.
     """
     settings = read_config(config)
     row, contract = tuned_row(settings.models[name], tuned), settings.contract()
+    calibration = read_calibration(name, cv) if row.calibration != "none" else None
     numeric, categorical = contract.features_of(row)
     pipeline = build_pipeline(name, row, numeric, categorical, settings.seed)
     digest = Digest(contract)
@@ -54,11 +65,13 @@ def main(
         logging.info("%s: fitting %s on %s rows", name, row.estimator, f"{rows.count:,}")
         curve = rows.learning_curve(name, pipeline)
         rows.fit(name, pipeline)
+        model = pipeline["model"]
+        whole = with_map(pipeline, calibration["map"]) if calibration else pipeline
         categories = rows.categories
-        scorer = fast_scorer(pipeline, numeric, categorical)
+        scorer = fast_scorer(whole, numeric, categorical)
         golden = make_golden(scorer, golden_rows(rows.first_numbers(), categories), numeric, categorical)
         save_model(
-            pipeline,
+            whole,
             {
                 "name": name,
                 "model": row.model_dump(mode="json"),
@@ -73,6 +86,8 @@ def main(
                 "labels": settings.labels,
                 **({"sample": curve} if row.sample else {}),
                 **({"tuned": read_json(tuned[0])} if tuned else {}),
+                **({"calibration": calibration} if calibration else {}),
+                **(model.card(pipeline["columns"]) if hasattr(model, "card") else {}),
                 "seed": settings.seed,
                 # No part of its version: tells a later comparison whether it may have seen that one's test rows.
                 "split": settings.split.model_dump(mode="json"),
@@ -100,3 +115,20 @@ def check_round_trip(name: str, model_file: Path, card: Path) -> None:
     scorer = fast_scorer(pipeline, about["features"]["numeric"], about["features"]["categorical"])
     if deviation := largest_deviation(scorer, about["golden"]):
         raise UserError(f"models.{name}: read back from skops, scores differ by up to {deviation:.3g}; {USE_JOBLIB}")
+
+
+def read_calibration(name: str, cv: list[Path]) -> dict[str, Any]:
+    """Return what the cross-validation of a model says of its calibration, the map included.
+
+    Raises
+    ------
+    UserError
+        Where it isn't there.
+    """
+    found = read_json(cv[0]) if cv else {}
+    if found.get("model") != name or "calibration" not in found:
+        raise UserError(
+            f"models.{name}.calibration: its cross_validation.json has no map; run the step cross_validate first"
+        )
+    about: dict[str, Any] = found["calibration"]
+    return about

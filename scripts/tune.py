@@ -106,7 +106,9 @@ def trial_key(settings: Config, name: str, candidate: Candidate, share: float, c
     """
     row = settings.models[name]
     circumstances = {
-        "row": with_parameters(row, candidate.parameters).model_dump(mode="json", exclude={"tune", "complexity"}),
+        "row": with_parameters(row, candidate.parameters).model_dump(
+            mode="json", exclude={"tune", "complexity", "calibration"}
+        ),
         "candidate": candidate.id,
         "folds": row.tune.folds if row.tune else None,
         "share": share,

@@ -49,4 +49,6 @@ def model_version(card: dict[str, Any], threshold: float) -> str:
     identity = {key: card[key] for key in ("name", "model", "contract", "data", "code", "seed", "versions")}
     if (artefact := artefact_name(card)) != f"model{JOBLIB}":
         identity["artefact"] = artefact
+    if "calibration" in card:  # the map depends on more than this: on the folds, and on the code that makes it
+        identity["calibration"] = card["calibration"]["map"]
     return sha256_text(canonical(identity | {"threshold": threshold}))[:12]

@@ -20,6 +20,16 @@ def code_hash(step: str) -> str:
     return digest.hexdigest()[:16]
 
 
+def code_hash_of(estimator: str) -> str:
+    """Return the hash of the code of an estimator of this project, given its import path.
+
+    Nothing for a library's, whose version the lock holds; nor for one that isn't there: the step that imports it says so.
+    """
+    place = estimator.rpartition(".")[0]
+    ours = place.startswith("scripts.") and _file(place).is_file()
+    return code_hash(place.removeprefix("scripts.")) if ours else ""
+
+
 def _closure(start: str) -> set[str]:
     """Return a module and all project modules that it imports, directly or not."""
     seen: set[str] = set()

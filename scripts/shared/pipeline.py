@@ -53,16 +53,17 @@ def build_pipeline(name: str, model: Model, numeric: list[str], categorical: lis
     UserError
         Where the estimator can't be imported, is no classifier with `predict_proba`, or refuses a parameter.
     """
+    estimator = _estimator(name, model, len(categorical), seed)
+    unknown = getattr(estimator, "UNKNOWN_CATEGORY", np.nan)
     transformers = [
         ("numeric", _numeric(model.numeric, seed), numeric),
-        ("categorical", _categorical(model.categorical), categorical),
+        ("categorical", _categorical(model.categorical, unknown), categorical),
     ]
     if model.numeric.also_as_category:
         transformers.insert(1, ("values", _values(seed), numeric))
     if model.categorical.encoding == "native":
         transformers.reverse()  # numeric columns may become more than they were, so only the first places are known
     columns = ColumnTransformer([t for t in transformers if t[2]], verbose_feature_names_out=True)
-    estimator = _estimator(name, model, len(categorical), seed)
     return Pipeline([("columns", columns), ("model", estimator)])
 
 
@@ -101,11 +102,11 @@ def _values(seed: int) -> TargetEncoder:
     return TargetEncoder(target_type="binary", smooth="auto", cv=folds)
 
 
-def _categorical(options: Categorical) -> Any:
+def _categorical(options: Categorical, unknown: float) -> Any:
     if options.encoding == "native":
         return OrdinalEncoder(
             handle_unknown="use_encoded_value",
-            unknown_value=np.nan,
+            unknown_value=unknown,
             encoded_missing_value=np.nan,
             max_categories=MAX_NATIVE_CATEGORIES,
             dtype=np.float64,
@@ -126,6 +127,7 @@ def _estimator(name: str, model: Model, categorical: int, seed: int) -> Any:
     no_classifier = UserError(f"{where}.estimator: {model.estimator} is no classifier with predict_proba")
     if not inspect.isclass(kind) or not hasattr(kind, "predict_proba"):
         raise no_classifier
+    _refuse_prepared_columns(model, kind, where)
     allowed = inspect.signature(kind).parameters
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in allowed.values())
     for key in model.params:
@@ -151,6 +153,16 @@ def _estimator(name: str, model: Model, categorical: int, seed: int) -> Any:
     if not is_classifier(estimator):
         raise no_classifier
     return estimator
+
+
+def _refuse_prepared_columns(model: Model, kind: type, where: str) -> None:
+    """Raise UserError where an estimator that bins the columns itself would get others."""
+    raw = (model.numeric.transform, model.numeric.impute, model.numeric.also_as_category, model.categorical.encoding)
+    if getattr(kind, "NEEDS_RAW_COLUMNS", False) and raw != ("none", False, False, "native"):
+        raise UserError(
+            f"{where}: {kind.__name__} bins the columns itself; set {where}.numeric: {{impute: false}}, with no "
+            f"transform, and {where}.categorical: {{encoding: native}}"
+        )
 
 
 def path_of(kind: type) -> str:

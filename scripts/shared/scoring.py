@@ -9,7 +9,7 @@ A score depends on its row alone, to the last bit, however rows are cut into blo
 promise that. What is not known here is scored by the Pipeline itself.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -35,6 +35,7 @@ from sklearn.preprocessing import (
 from sklearn.tree import DecisionTreeClassifier
 
 from scripts.shared.arrays import to_numbers
+from scripts.shared.calibrated import Calibrated, apply_map, uncalibrated
 from scripts.shared.membership import to_frame
 from scripts.shared.models import predict_default
 
@@ -66,6 +67,9 @@ def fast_scorer(pipeline: Pipeline, numeric: Sequence[str], categorical: Sequenc
         For trees and other estimators, scores equal those of `pipeline.predict_proba`. For a logistic regression they
         differ in the last digits (1e-12 of the value), since the same terms are summed in another order.
     """
+    model = pipeline.steps[-1][1] if getattr(pipeline, "steps", None) else None
+    if isinstance(model, Calibrated):
+        return _Mapped(fast_scorer(uncalibrated(pipeline), numeric, categorical), model.mapping)
     parts = _take_apart(pipeline, categorical)
     if parts is None:
         return _Whole(pipeline, numeric, categorical)
@@ -162,6 +166,18 @@ class _Whole:
     def score(self, table: pa.Table) -> Floats:
         """Return the probability of default of each row (shape (rows,))."""
         return predict_default(self.pipeline, to_frame(table, self.numeric, self.categorical))
+
+
+class _Mapped:
+    """A scorer, and the map that calibrates its scores."""
+
+    def __init__(self, scorer: Scorer, mapping: Mapping[str, Any]) -> None:
+        self.scorer = scorer
+        self.mapping = mapping
+
+    def score(self, table: pa.Table) -> Floats:
+        """Return the probability of default of each row (shape (rows,))."""
+        return apply_map(self.mapping, self.scorer.score(table))
 
 
 class _InBlocks(_Whole):

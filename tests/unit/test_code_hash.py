@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scripts.shared import code_hash as module
-from scripts.shared.code_hash import ROOT, code_hash
+from scripts.shared.code_hash import ROOT, code_hash, code_hash_of
 
 STEPS = sorted(
     path.stem for path in Path(ROOT / "scripts").glob("*.py") if "def main(" in path.read_text() and path.stem != "step"
@@ -123,3 +123,9 @@ def test_other_packages_have_no_say(tree):
 def test_a_step_that_does_not_exist_is_an_error():
     with pytest.raises(FileNotFoundError, match=r"no_such_step\.py"):
         code_hash("no_such_step")
+
+
+def test_an_estimator_of_ours_has_a_hash_and_one_of_a_library_has_none():
+    assert code_hash_of("scripts.shared.scorecard.Scorecard") == code_hash("shared.scorecard")
+    assert code_hash_of("sklearn.tree.DecisionTreeClassifier") == ""
+    assert code_hash_of("scripts.shared.no_such.Thing") == ""

@@ -67,10 +67,10 @@ def lay_out(folder, *files, **sections):
     return at
 
 
-def train_model(at, name="tree", code="c0de", tuned=None):
+def train_model(at, name="tree", code="c0de", tuned=None, cv=None):
     """Train one model; return its two files."""
     model, card = at.folder / f"{name}.joblib", at.folder / f"{name}.json"
-    train.main(at.parts, at.membership, model, card, name, tuned or [], at.config, code)
+    train.main(at.parts, at.membership, model, card, name, tuned or [], cv or [], at.config, code)
     return model, card
 
 

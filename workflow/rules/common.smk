@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 atexit.register(gc.freeze)
 
 from scripts.analysis.screening import marked_features
-from scripts.shared.code_hash import code_hash
+from scripts.shared.code_hash import code_hash, code_hash_of
 from scripts.shared.errors import UserError
 from scripts.shared.files import remove_remains, sha256_file
 from scripts.shared.inputs import variables
@@ -86,6 +86,16 @@ def trials_of(model, rounds):
 def tuned_of(model):
     """What a model is trained with beside its row."""
     return expand(TUNED, model=model) if model in SEARCHES else []
+
+
+def calibration_of(model):
+    """What the scores of a model are calibrated by."""
+    return expand(CROSS_VALIDATION, model=model) if CONFIG.models[model].calibration != "none" else []
+
+
+def estimator_code(model):
+    """The hash of the code of a model's estimator, where it is one of ours."""
+    return code_hash_of(CONFIG.models[model].estimator)
 
 
 def code_of(module):

@@ -25,6 +25,7 @@ for NAME, ROW in CONFIG.models.items():
             parts=PARTS,
             membership=MEMBERSHIPS,
             tuned=tuned_of(NAME),
+            cv=calibration_of(NAME),
         output:
             model=expand(MODEL, model=NAME)[0],
             card=expand(CARD, model=NAME)[0],
@@ -46,6 +47,7 @@ for NAME, ROW in CONFIG.models.items():
             in_blocks=IN_BLOCKS,
             lock=LOCK_CHECKSUM,
             config=CONFIG_FILE,
+            estimator=estimator_code(NAME),
             code=code_of("train"),
         message:
             f"train {NAME} ({ROW.estimator})"
@@ -53,7 +55,8 @@ for NAME, ROW in CONFIG.models.items():
             step(
                 "train",
                 "--parts {input.parts:q} --membership {input.membership:q} --model-file {output.model:q}"
-                " --card {output.card:q} --name {params.model_name} --tuned {input.tuned:q} --config {params.config} --code {params.code}",
+                " --card {output.card:q} --name {params.model_name} --tuned {input.tuned:q} --cv {input.cv:q}"
+                " --config {params.config} --code {params.code}{params.estimator}",
             )
 
 
@@ -82,6 +85,7 @@ rule cross_validate:
         in_blocks=IN_BLOCKS,
         lock=LOCK_CHECKSUM,
         config=CONFIG_FILE,
+        estimator=lambda wildcards: estimator_code(wildcards.model),
         code=code_of("cross_validate"),
     message:
         "cross-validate {wildcards.model} on the train rows"

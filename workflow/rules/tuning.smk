@@ -41,6 +41,7 @@ for NAME, ROUNDS in SEARCHES.items():
                     in_blocks=IN_BLOCKS,
                     lock=LOCK_CHECKSUM,
                     config=CONFIG_FILE,
+                    estimator=estimator_code(NAME),
                     code=code_of("tune"),
                 message:
                     f"tune {NAME}: round {ROUND.number}, {len(NAMES)} of {len(ROUND.names)} candidates"
@@ -49,7 +50,7 @@ for NAME, ROUNDS in SEARCHES.items():
                         "tune",
                         "--parts {input.parts:q} --membership {input.membership:q} --trials {output.trials:q}"
                         " --previous {input.previous:q} --name {params.model_name} --round-number {params.round}"
-                        " --config {params.config} --code {params.code}",
+                        " --config {params.config} --code {params.code}{params.estimator}",
                     )
 
 
