@@ -34,7 +34,9 @@ class Executed:
     @property
     def complaints(self) -> str:
         """What went to standard error: warnings, mostly."""
-        return "".join(o.text for c in self.cells for o in c.outputs if o.output_type == "stream" and o.name == "stderr")
+        return "".join(
+            o.text for c in self.cells for o in c.outputs if o.output_type == "stream" and o.name == "stderr"
+        )
 
     def said(self, piece: str) -> str:
         """Return what the one cell that holds a piece of code has said, tables as text."""
