@@ -39,7 +39,7 @@ def test_tour_of_the_bindings(sample):
     assert re.search(r"SUBMIT.*EXECUTE slot1_\d@ep\d.*JOB_TERMINATED.*exit code 0", watched, re.DOTALL)
     written = found.said('pd.read_csv(FOLDER / "by_grade.csv")')
     assert re.search(r"3 grades, on ep\d", written)
-    assert [line.split()[1:] for line in written.splitlines() if re.match(r"\d ", line)] == [
+    assert [line.split()[1:] for line in written.splitlines() if re.match(r"\d +[A-C] ", line)] == [
         ["A", "2", "4000", "0.000000"],
         ["B", "3", "12000", "0.333333"],
         ["C", "1", "5000", "1.000000"],

@@ -1,4 +1,4 @@
-"""The notebooks as they are kept: no outputs, nothing of the machine that they were written on, links that lead somewhere."""
+"""The notebooks as they are kept: no outputs, nothing of the machine that they were written on, no dead links."""
 
 import json
 import re
