@@ -37,7 +37,7 @@ PODMAN_PACKAGES = ("podman", "runc", "netavark", "aardvark-dns", "iptables", "nf
 PYTHON = "/usr/bin/python3.13"  # the hosts' own, as the Containerfile installs it
 PROJECT = "/shared/project"
 CHECKOUT = (
-    *("config", "data", "plugins", "profiles", "scripts", "workflow"),
+    *("config", "data", "notebooks", "plugins", "profiles", "scripts", "workflow"),
     *("Makefile", "environment.yml", "requirements.lock"),
 )
 SETUP = ROOT / "scripts" / "tools" / "setup_env.sh"
