@@ -1,7 +1,7 @@
 """Step explain: one model's inside, for the report: its drivers, how it stands small changes, groups of applicants."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from scripts.shared.membership import stream_tables, to_frame
 from scripts.shared.models import load_model
 from scripts.shared.parts import read_part
 from scripts.shared.pipeline import build_pipeline
-from scripts.shared.reasons import Reasons, stability
+from scripts.shared.reasons import Reasons, stability, uncalibrated
 from scripts.shared.scoring import Scorer, fast_scorer
 from scripts.shared.search import tuned_row
 from scripts.shared.sides import TEST, TRAIN
@@ -112,15 +112,16 @@ def make_drivers(
         "repeats": REPEATS,
         "permutation_importance": importance,
         "partial_dependence": [partial_dependence(scorer, test, name, name in numeric) for name in drawn],
-        "coefficients": _of_plain(pipeline, lambda: coefficients(pipeline, frames, train_rows)),
-        "tree": _of_plain(pipeline, lambda: drawn_tree(pipeline, settings.report.tree_depth, categorical)),
+        "coefficients": _of_plain(pipeline, lambda plain: coefficients(plain, frames, train_rows)),
+        "tree": _of_plain(pipeline, lambda plain: drawn_tree(plain, settings.report.tree_depth, categorical)),
     }
 
 
-def _of_plain(pipeline: Any, make: Any) -> dict[str, Any]:
+def _of_plain(pipeline: Any, make: Callable[[Pipeline], dict[str, Any]]) -> dict[str, Any]:
+    pipeline = uncalibrated(pipeline)
     if getattr(pipeline, "steps", None) is None or [name for name, _ in pipeline.steps] != ["columns", "model"]:
         return {"not_run": "the model is not one of columns and an estimator"}
-    return dict(make())
+    return make(pipeline)
 
 
 def _train_frames(card: dict[str, Any], parts: Sequence[Path], membership: Sequence[Path]) -> Iterator[pd.DataFrame]:

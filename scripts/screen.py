@@ -1,7 +1,6 @@
 """Step screen: one model without the columns that the lender sets or that are prohibited, on the same rows."""
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +66,8 @@ def retrained(
     columns: list[str],
     card: dict[str, Any],
     tuned: list[Path],
-    parts: Sequence[Path],
-    membership: Sequence[Path],
+    parts: list[Path],
+    membership: list[Path],
 ) -> Floats:
     """Return the test rows' scores of a model without some columns, trained on the same rows."""
     row = tuned_row(settings.models[name], tuned)

@@ -16,9 +16,8 @@ from scripts.shared.statistics import Z, wilson_interval
 Floats = npt.NDArray[np.float64]
 
 NOTE = (
-    "In the model’s own columns: numbers are scaled to a standard deviation of 1 where the model scales them, so an odds "
-    "ratio is that of one standard deviation; those of a spline (…_sp_…) mean little one by one, the partial dependence "
-    "above shows the whole curve. The penalty draws coefficients to 0, and intervals with them."
+    "In the model’s own columns: numbers are scaled to a standard deviation of 1 where the model scales them, so an "
+    "odds ratio is that of one standard deviation. The penalty draws coefficients to 0, and intervals with them."
 )
 
 

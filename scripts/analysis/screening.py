@@ -9,11 +9,7 @@ METRICS = ("roc_auc", "pr_auc", "ks", "brier")
 
 
 def marked_features(settings: Config, used: Iterable[str]) -> list[str]:
-    """Return which of some features are marked, or derived from a marked column; in the order given.
-
-    >>> bool(re.search(r'(?<![\\w"])rate(?![\\w"])', "amount * rate / 100"))
-    True
-    """
+    """Return which of some features are marked, or derived from a marked column; in the order given."""
     marked = {*settings.screen.lender_set, *settings.screen.prohibited}
     return [
         name

@@ -264,7 +264,8 @@ def rank_order(evidence: Evidence) -> Finding:
     first = found["deciles"][0]
     value = (
         f"KS {evidence.metrics['ks']:.4f}; lift of the riskiest tenth {first['lift']:.2f} "
-        f"({between(first['lift_interval'], 2)}, n = {count(first['rows'])}); {breaks} breaks, {beyond} beyond the noise"
+        f"({between(first['lift_interval'], 2)}, n = {count(first['rows'])}); {breaks} breaks in rank order, "
+        f"{beyond} beyond the noise"
     )
     state = FAIL if beyond else WARN if breaks else PASS
     return Finding(state, value, "no break; none beyond the noise", CUSTOM)
@@ -380,7 +381,8 @@ def calibration_by_segment(evidence: Evidence) -> Finding:
     if not groups:
         return not_run(no_groups(evidence), threshold, CUSTOM)
     off = [
-        f"{division}: {group['group']} ({percent(group['mean_score'])} predicted, {percent(group['default_rate'])} observed)"
+        f"{division}: {group['group']} ({percent(group['mean_score'])} predicted, "
+        f"{percent(group['default_rate'])} observed)"
         for division, group in groups
         if not group["default_rate_interval"][0] <= group["mean_score"] <= group["default_rate_interval"][1]
     ]
@@ -479,7 +481,8 @@ def reason_codes(evidence: Evidence) -> Finding:
         return not_run("no refused row has a reason", threshold, CUSTOM)
     value = (
         f"{found['method']}, against {evidence.card['reference_group']['description']}; the first reason stays in "
-        f"{percent(found['first_same'])} ({between(found['first_same_interval'])}) of {count(found['rows_with_reasons'])} rows"
+        f"{percent(found['first_same'])} ({between(found['first_same_interval'])}) of "
+        f"{count(found['rows_with_reasons'])} rows"
     )
     return Finding(PASS if found["first_same"] >= SAME_REASON else WARN, value, threshold, CUSTOM)
 
@@ -560,7 +563,8 @@ def cut_offs(evidence: Evidence) -> Finding:
     value = (
         f"at {chosen['threshold']:.3f}: {percent(chosen['approval_rate'])} approved, "
         + (f"{percent(chosen['bad_rate'])} of them default, " if chosen["bad_rate"] is not None else "")
-        + f"cost {chosen['cost_per_row']:.4f} a row; cheapest at {cheapest['threshold']:.3f}: {cheapest['cost_per_row']:.4f}; "
+        + f"cost {chosen['cost_per_row']:.4f} a row; cheapest at {cheapest['threshold']:.3f}: "
+        f"{cheapest['cost_per_row']:.4f}; "
         f"n = {count(found['rows'])}"
     )
     dear = chosen["cost_interval"][0] > cheapest["cost_interval"][1]
@@ -598,7 +602,8 @@ def monitoring(evidence: Evidence) -> Finding:
     live = [entry["version"] for entry in evidence.history if entry["version"] != evidence.receipt["version"]]
     back = live[-1] if live else None
     value = (
-        f"plan: {plan or 'not stated'}; promotion log: {count(len(evidence.history))} {'entry' if len(evidence.history) == 1 else 'entries'}, chained and verified; "
+        f"plan: {plan or 'not stated'}; promotion log: chained and verified, "
+        f"{count(len(evidence.history))} {'entry' if len(evidence.history) == 1 else 'entries'}; "
         f"to go back to: {back or 'nothing yet, this is the first version'}"
     )
     note = "" if plan else "not stated: monitoring (governance.monitoring in the config)"

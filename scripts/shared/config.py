@@ -441,8 +441,8 @@ class Model(Section):
     leave_out: list[str] = Field([], description="features, given or derived, that this model doesn't see")
     calibration: Literal["none", "sigmoid", "isotonic", "auto"] = Field(
         "none",
-        description="maps scores to observed default rates, fitted on scores of held-out folds of the train rows; `auto`: "
-        "whichever of the three has the lowest log loss there",
+        description="maps scores to observed default rates, fitted on scores of held-out folds of the train rows; "
+        "`auto`: whichever of the three has the lowest log loss there",
     )
     sample: Sample | None = None
     tune: Tune | None = Field(
@@ -496,8 +496,9 @@ class Champion(Section):
 
     min_gain: float | None = Field(
         None,
-        description="the 95 % interval of the gain in the first of `select.metrics` must lie above this (0: better beyond "
-        "the noise; -0.01: not worse by more than that); otherwise the live model stays. Unset: reported, not asked for",
+        description="the 95 % interval of the gain in the first of `select.metrics` must lie above this (0: better "
+        "beyond the noise; -0.01: not worse by more than that); otherwise the live model stays. Unset: reported, not "
+        "asked for",
     )
     resamples: Whole = Field(1000, ge=100, le=100_000, description="bootstrap samples of the test rows, for intervals")
 
@@ -550,8 +551,8 @@ class Predict(Section):
     )
     other_versions: Literal["refuse", "golden"] = Field(
         "refuse",
-        description="where Python or a library isn't the one that the live model was trained with: refuse, or go on once "
-        "the model's golden rows come out with equal scores",
+        description="where Python or a library isn't the one that the live model was trained with: refuse, or go on "
+        "once the model's golden rows come out with equal scores",
     )
     reasons: Reasons = Reasons()
 
@@ -566,8 +567,8 @@ class Deploy(Section):
     keep: Whole | None = Field(
         None,
         ge=2,
-        description="versions kept; of more, the oldest go, but never the live one, the one before it, or a staged one. "
-        "Unset: all",
+        description="versions kept; of more, the oldest go, but never the live one, the one before it, or a staged "
+        "one. Unset: all",
     )
     group: Name | None = Field(
         None, description="group that all files of the registry belong to; unset: the user's own"
@@ -575,8 +576,8 @@ class Deploy(Section):
     mode: Text | None = Field(
         None,
         pattern=r"^0?[0-7]{3}$",
-        description="permissions of the registry's files in octal, in quotes, such as `'664'`; folders get x where files "
-        "have r. Unset: by the umask",
+        description="permissions of the registry's files in octal, in quotes, such as `'664'`; folders get x where "
+        "files have r. Unset: by the umask",
     )
     artefact: Literal["joblib", "skops"] = Field(
         "joblib", description="how models are written; `skops` loads listed types only, and can't carry every model"
@@ -613,7 +614,7 @@ class Fairness(Section):
 
 
 class Governance(Section):
-    """What people decide about the model; stands in its card and in the report. What is unset is reported as missing."""
+    """What people decide about the model; stands in its card and in the report. What is unset is told as missing."""
 
     owner: Text | None = Field(None, description="who answers for the model")
     approver: Text | None = Field(None, description="who approves a version")

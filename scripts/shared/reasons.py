@@ -37,6 +37,7 @@ from sklearn.preprocessing import (
 )
 
 from scripts.shared.arrays import numbers
+from scripts.shared.calibrated import Calibrated
 from scripts.shared.errors import UserError
 from scripts.shared.expressions import checked
 from scripts.shared.forests import LOG_ODDS, PROBABILITY, Bools, Floats, Forest, Integers, Scale, forest_of, seen_by
@@ -128,8 +129,11 @@ def explainer(pipeline: Pipeline, card: dict[str, Any]) -> Explainer:
 
 
 def uncalibrated(pipeline: Any) -> Any:
-    """Return the Pipeline inside a calibrated model, that is, its attribute `pipeline`; another one as it is."""
-    return getattr(pipeline, "pipeline", pipeline)
+    """Return the Pipeline without the map of its scores, where its estimator is a calibrated one; another as it is."""
+    steps = getattr(pipeline, "steps", None)
+    if not steps or not isinstance(steps[-1][1], Calibrated):
+        return pipeline
+    return Pipeline([*steps[:-1], (steps[-1][0], steps[-1][1].estimator)])
 
 
 def reference_table(card: dict[str, Any]) -> pa.Table:

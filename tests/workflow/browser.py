@@ -26,7 +26,8 @@ QUIET = (
 )
 # Run in a copy of the page that lets it: where each chart and section is, and what sticks out to the side.
 LOOK = """<script>addEventListener("load", () => {
-const box = e => { const r = e.getBoundingClientRect(); return [r.left, r.top + scrollY, r.right, r.bottom + scrollY].map(Math.round); };
+const box = e => { const r = e.getBoundingClientRect();
+  return [r.left, r.top + scrollY, r.right, r.bottom + scrollY].map(Math.round); };
 const out = {
   width: document.documentElement.clientWidth, scroll: document.documentElement.scrollWidth,
   height: document.documentElement.scrollHeight,
@@ -35,10 +36,11 @@ const out = {
   wide: [...document.querySelectorAll("body *")].filter(e => !e.closest(".scroll, svg, .unseen, pre")
     && e.getBoundingClientRect().right > document.documentElement.clientWidth + 1).map(e => e.outerHTML.slice(0, 120)),
   clipped: [...document.querySelectorAll("svg.chart text")].filter(t => { const a = t.getBoundingClientRect(),
-    b = t.closest("svg").getBoundingClientRect(); return a.left < b.left - 2 || a.right > b.right + 2 || a.top < b.top - 2
-    || a.bottom > b.bottom + 2; }).map(t => t.textContent),
+    b = t.closest("svg").getBoundingClientRect();
+    return a.left < b.left - 2 || a.right > b.right + 2 || a.top < b.top - 2 || a.bottom > b.bottom + 2; }).map(t => t.textContent),
 };
-const pre = document.createElement("pre"); pre.id = "look"; pre.textContent = JSON.stringify(out); document.body.append(pre);
+const pre = document.createElement("pre");
+pre.id = "look"; pre.textContent = JSON.stringify(out); document.body.append(pre);
 });</script>"""
 
 
