@@ -37,7 +37,7 @@ def test_a_calibrated_model_and_a_scorecard_run_by_config(fresh):
     assert {"attribute", "bin", "rows", "defaults", "default_rate", "woe", "points", "iv"} == set(card["scorecard"][0])
     assert json.loads(fresh.read("results/metrics/dt.json"))["roc_auc"] == pytest.approx(0.87, abs=0.04)
 
-    # Without a threshold by cost, the calibrated model alone is cross-validated; an edit of the map's kind trains it anew.
+    # Another kind of map trains this model anew, and no other.
     fresh.config(models__lr__calibration="isotonic")
     planned = fresh.snakemake("-n").planned
     assert planned["cross_validate"] == planned["train_lr"] == 1
