@@ -353,6 +353,7 @@ class _Limits:
     events: int
 
     def met(self, goods: Floats, bads: Floats) -> npt.NDArray[np.bool_]:
+        """Return which bins meet the limits (shape (bins,))."""
         return np.asarray((goods + bads >= self.rows) & (np.minimum(goods, bads) >= self.events))
 
     def telling(self, goods: Floats, bads: Floats) -> npt.NDArray[np.bool_]:
