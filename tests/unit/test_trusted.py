@@ -196,7 +196,5 @@ def test_a_model_that_comes_back_with_other_scores_is_refused(tmp_path, monkeypa
     at = lay_out(tmp_path, loans(200))
     other = fitted()
     monkeypatch.setattr(train, "load_model", lambda *_: (other, read_json(tmp_path / "card.json")))
-    with pytest.raises(
-        UserError, match=r"^models\.tree: read back from skops, scores differ by up to 0\.\d+; set deploy"
-    ):
+    with pytest.raises(UserError, match=r"^models\.tree: read back from skops, scores differ by up to \S+; set "):
         train.main(at.parts, at.membership, tmp_path / "m.skops", tmp_path / "card.json", "tree", [], at.config, "c")
