@@ -8,11 +8,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from scripts.score import score_test_rows
+from scripts.shared.arrays import numbers
 from scripts.shared.config import read_config
 from scripts.shared.files import atomic, read_json, write_json
 from scripts.shared.metrics import compute_metrics, curves
 from scripts.shared.models import load_model
 from scripts.shared.parts import read_part, write_part
+from scripts.shared.performance import performance
 
 
 def main(
@@ -23,7 +25,8 @@ def main(
     card: Path,
     metrics: Path,
     curve_file: Path,
-    scored_file: Path,
+    score_file: Path,
+    performance_file: Path,
     cv: list[Path],
     config: Path,
 ) -> None:
@@ -39,8 +42,10 @@ def main(
         The model, checked against its card before it is loaded.
     metrics, curve_file
         JSON: the metrics; what the report draws.
-    scored_file
-        Parquet: target (int8) and score (float64) of all test rows, in the order of the parts.
+    score_file
+        Parquet: target (int8) and score (float64) of all test rows, in the parts' order.
+    performance_file
+        JSON: what else follows from target and score, with intervals (`performance`).
     cv
         The model's cross-validation, where the threshold comes from it, else empty.
     config
@@ -56,9 +61,10 @@ def main(
         target, scored = score_test_rows(parts, membership, pipeline, about)
     result = compute_metrics(target, scored, at)
     write_json(metrics, {"model": about["name"], "threshold_method": options.method} | result)
-    with atomic(scored_file) as beside:
-        write_part(pa.table({"target": target, "score": scored}), beside)
     write_json(curve_file, {"model": about["name"]} | curves(target, scored))
+    write_json(performance_file, {"model": about["name"]} | performance(target, scored, at, options.cost))
+    with atomic(score_file) as beside:
+        write_part(pa.table({"target": numbers(target), "score": numbers(scored)}), beside)
     logging.info(
         "%s on %s test rows: ROC AUC %.4f, PR AUC %.4f, F1 %.3f at %.3f",
         about["name"],

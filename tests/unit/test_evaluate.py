@@ -1,6 +1,7 @@
 """Evaluation on the test rows and nothing but the test rows; the comparison of all models."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -9,17 +10,23 @@ from test_metrics import auc_by_ranks, average_precision_by_hand, ks_by_distribu
 from test_train import LOGISTIC, TREE, lay_out, loans, rows_by_id, rows_on, train_model
 
 from scripts import compare, evaluate
+from scripts.shared.config import Cost
 from scripts.shared.errors import UserError
-from scripts.shared.files import read_json, write_json
+from scripts.shared.files import read_json, to_json, write_json
 from scripts.shared.metrics import curves
 from scripts.shared.models import load_model
+from scripts.shared.parts import read_part, write_part
+from scripts.shared.performance import performance
+
+COUNTS = ("true_positives", "false_positives", "true_negatives", "false_negatives")
+OUTPUTS = ("metrics.json", "curves.json", "scores.parquet", "performance.json")
 
 
 def evaluate_model(at, files, cv=()):
     """Return the metrics and the curves."""
-    outputs = at.folder / "metrics.json", at.folder / "curves.json"
-    evaluate.main(at.parts, at.membership, [], *files, *outputs, at.folder / "scored.parquet", list(cv), at.config)
-    return [read_json(path) for path in outputs]
+    outputs = [at.folder / name for name in OUTPUTS]
+    evaluate.main(at.parts, at.membership, [], *files, *outputs, list(cv), at.config)
+    return [read_json(path) for path in outputs[:2]]
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +64,34 @@ def test_metrics_are_those_of_the_test_rows(trained):
     assert metrics["roc_auc"] > 0.7
 
 
+def test_all_scores_are_kept_and_their_figures_written(trained):
+    metrics, _ = evaluate_model(trained, trained.files)
+    rows = rows_on(trained, "test")
+    table = read_part(trained.folder / "scores.parquet")
+    assert [(field.name, str(field.type)) for field in table.schema] == [("target", "int8"), ("score", "double")]
+    assert table.column("target").to_pylist() == rows["z"].tolist()
+    expected = load_model(*trained.files)[0].predict_proba(rows[["x", "y", "t"]])[:, 1]
+    assert table.column("score").to_pylist() == pytest.approx(expected.tolist())
+    target, scores = evaluate.read_scores([trained.folder / "scores.parquet"])
+    figures = read_json(trained.folder / "performance.json")
+    again = {"model": "line"} | performance(target, scores, 0.5, Cost())
+    assert figures == json.loads(to_json(again))
+    assert {name: figures["confusion"][name] for name in COUNTS} == {name: metrics[name] for name in COUNTS}
+    assert figures["roc_auc"]["value"] == pytest.approx(metrics["roc_auc"], abs=1e-12)
+    assert figures["brier"]["value"] == pytest.approx(metrics["brier"], abs=1e-12)
+
+
+def test_scores_that_came_in_parts_give_the_same_bytes(trained, tmp_path):
+    evaluate_model(trained, trained.files)
+    table = read_part(trained.folder / "scores.parquet")
+    parts = [tmp_path / "1.parquet", tmp_path / "2.parquet"]
+    write_part(table.slice(0, 7), parts[0])
+    write_part(table.slice(7), parts[1])
+    outputs = [tmp_path / name for name in OUTPUTS]
+    evaluate.main([], [], parts, *trained.files, *outputs, [], trained.config)
+    assert [path.read_bytes() for path in outputs] == [(trained.folder / name).read_bytes() for name in OUTPUTS]
+
+
 def test_train_rows_have_no_say(tmp_path):
     rows = loans(200)
     at = lay_out(tmp_path / "one", rows)
@@ -83,8 +118,8 @@ def test_the_threshold_may_come_from_cross_validation(trained, tmp_path):
     settings = config(**config_dict(models={"line": LOGISTIC, "tree": TREE}, threshold={"method": "cost"}))
     write_json(tmp_path / "config.json", settings.model_dump(mode="json"))
     write_json(tmp_path / "cv.json", {"cheapest_threshold": 0.123})
-    outputs = tmp_path / "metrics.json", tmp_path / "curves.json"
-    arguments = trained.parts, trained.membership, [], *trained.files, *outputs, tmp_path / "s", [tmp_path / "cv.json"]
+    outputs = [tmp_path / name for name in OUTPUTS]
+    arguments = trained.parts, trained.membership, [], *trained.files, *outputs, [tmp_path / "cv.json"]
     evaluate.main(*arguments, tmp_path / "config.json")
     metrics = read_json(outputs[0])
     assert (metrics["threshold"], metrics["threshold_method"]) == (0.123, "cost")
@@ -93,7 +128,7 @@ def test_the_threshold_may_come_from_cross_validation(trained, tmp_path):
 
 def test_evaluation_again_gives_the_same_bytes(trained):
     evaluate_model(trained, trained.files)
-    outputs = trained.folder / "metrics.json", trained.folder / "curves.json"
+    outputs = [trained.folder / name for name in OUTPUTS]
     first = [path.read_bytes() for path in outputs]
     evaluate_model(trained, trained.files)
     assert [path.read_bytes() for path in outputs] == first

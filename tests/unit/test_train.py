@@ -121,6 +121,7 @@ def test_the_card_says_what_was_trained_on_what(trained):
         },
         "training": {"rows": len(rows), "defaults": int(rows["z"].sum())},
         "seed": 2026,
+        "split": trained.settings.split.model_dump(mode="json"),
         "code": "c0de",
         "versions": versions(),
         "data": digest(trained.parts, trained.membership, "train", trained.settings.contract()),

@@ -4,8 +4,9 @@ MODEL = "results/models/{model}/model.joblib"
 CARD = "results/models/{model}/model.json"
 CROSS_VALIDATION = "results/models/{model}/cross_validation.json"
 SCORES = "results/scores/{model}/{part}.parquet"
-SCORED = "results/scores/{model}.parquet"
+ALL_SCORES = "results/scores/{model}.parquet"
 METRICS = "results/metrics/{model}.json"
+PERFORMANCE = "results/metrics/{model}.performance.json"
 MODELS = sorted(CONFIG.models)
 
 
@@ -132,7 +133,8 @@ rule evaluate:
     output:
         metrics=METRICS,
         curves="results/metrics/{model}.curves.json",
-        scored=SCORED,
+        scores=ALL_SCORES,
+        performance=PERFORMANCE,
     log:
         "results/logs/evaluate/{model}.log",
     benchmark:
@@ -153,7 +155,8 @@ rule evaluate:
             "evaluate",
             "--parts {input.parts:q} --membership {input.membership:q} --scores {input.scores:q}"
             " --model-file {input.model:q} --card {input.card:q} --metrics {output.metrics:q}"
-            " --curve-file {output.curves:q} --scored-file {output.scored:q} --cv {input.cv:q} --config {params.config}",
+            " --curve-file {output.curves:q} --score-file {output.scores:q} --performance-file {output.performance:q}"
+            " --cv {input.cv:q} --config {params.config}",
         )
 
 
@@ -188,7 +191,7 @@ rule select:
         # The live model is scored on the same rows as the candidates. Which one that is, the step looks up by itself.
         parts=PARTS,
         membership=MEMBERSHIPS,
-        scores=expand(SCORED, model=MODELS),
+        scores=expand(ALL_SCORES, model=MODELS),
         # A rollback rewrites the live pointer and must not be undone by the next run: its time doesn't count here.
         live=ancient(LIVE),
         lock=ancient(LOCK),  # kept with each version; a changed lock trains anew anyway
@@ -203,7 +206,7 @@ rule select:
         ENVIRONMENT
     threads: 1
     resources:
-        **requests(memory_per_input=20, divided_by=lambda wildcards: len(PARTITIONS)),
+        **requests(memory_per_input=20, divided_by=lambda wildcards: min(len(PARTITIONS), 8)),
     params:
         models=", ".join(MODELS),
         select=as_json(CONFIG.select.model_dump(mode="json")),
