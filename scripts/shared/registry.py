@@ -35,7 +35,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from scripts.shared.access import NO_CHANGE, Access
 from scripts.shared.cards import check_artefact
@@ -68,6 +68,7 @@ LIVE = "live.json"
 PUBLISH_ANEW = "delete results/selection.json and run again to publish the winner anew"
 ANOTHER = "choose another version"
 LOOKS, BETWEEN_LOOKS_S = 20, 0.05
+Given = ParamSpec("Given")
 Result = TypeVar("Result")
 PRUNING = ".pruned."  # before the name of a version that goes
 
@@ -519,13 +520,13 @@ def how_to_promote(version: str) -> str:
     return f'to make it live: make promote VERSION={version} REASON="…"'
 
 
-def reads_live_version(function: Callable[[Path], Result]) -> Callable[[Path], Result]:
+def reads_live_version(function: Callable[Given, Result]) -> Callable[Given, Result]:
     """Say in one sentence, where a reader of a version finds that a file is gone, that it was removed meanwhile."""
 
     @functools.wraps(function)
-    def reading(pointer: Path) -> Result:
+    def reading(*given: Given.args, **named: Given.kwargs) -> Result:
         try:
-            return function(pointer)
+            return function(*given, **named)
         except FileNotFoundError as error:
             raise UserError(
                 f"{error.filename} was removed while it was read: newer versions were published meanwhile "
