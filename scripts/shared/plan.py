@@ -43,6 +43,8 @@ class Plan:
         The registry's live pointer.
     searches
         The rounds of each model that is tuned, by its name.
+    waits
+        Whether nothing can be predicted: no model is live, and a person must make one so.
     """
 
     config: Config
@@ -50,16 +52,13 @@ class Plan:
     applications: dict[str, InputFile]
     live: str
     searches: dict[str, list[Round]]
-
-    def waits(self) -> bool:
-        """Whether nothing can be predicted by this run: no model is live, and a person must make one so."""
-        return self.config.deploy.approval and live_name(Path(self.live)) is None
+    waits: bool = False
 
     def freeze(self) -> None:
         """Write the plan for the run's jobs."""
         write_json(FROZEN_CONFIG, self.config.model_dump(mode="json"))
         files = {"raw": to_plain(self.raw), "applications": to_plain(self.applications)}
-        write_json(FROZEN_PLAN, files | {"live": self.live})
+        write_json(FROZEN_PLAN, files | {"live": self.live, "waits": self.waits})
 
 
 def make_plan(raw_config: Mapping[str, Any], source: str = "the config") -> Plan:
@@ -77,12 +76,14 @@ def make_plan(raw_config: Mapping[str, Any], source: str = "the config") -> Plan
         raise UserError(f"data.raw: no file matches {', '.join(config.data.raw)}")
     applications = find_inputs(config.data.applications, "data.applications", reserved=BESIDE_PREDICTIONS)
     mb = config.partitions.mb
+    live = prepare(Path(config.deploy.folder), Access.of(config.deploy.group, config.deploy.mode))
     return Plan(
         config,
         {name: look_at(path, mb) for name, path in raw.items()},
         {name: look_at(path, mb) for name, path in applications.items()},
-        str(prepare(Path(config.deploy.folder), Access.of(config.deploy.group, config.deploy.mode))),
+        str(live),
         find_searches(config),
+        config.deploy.approval and live_name(live) is None,
     )
 
 
@@ -90,7 +91,7 @@ def frozen_plan() -> Plan:
     """Return the plan that the run was started with."""
     files, config = read_json(FROZEN_PLAN), read_config(FROZEN_CONFIG)
     raw, applications = from_plain(files["raw"]), from_plain(files["applications"])
-    return Plan(config, raw, applications, str(files["live"]), find_searches(config))
+    return Plan(config, raw, applications, str(files["live"]), find_searches(config), files["waits"])
 
 
 def find_searches(config: Config) -> dict[str, list[Round]]:

@@ -131,6 +131,7 @@ def test_the_card_says_what_was_trained_on_what(trained):
         },
         "labels": {"x": "income"},
         "seed": 2026,
+        "split": trained.settings.split.model_dump(mode="json"),
         "code": "c0de",
         "versions": versions(),
         "environment": describe(TREE["estimator"], "model.joblib"),

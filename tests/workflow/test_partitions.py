@@ -13,7 +13,7 @@ from tests.workflow.conftest import EVERYTHING, copy_checkout
 SAME = (
     *("data/summary.json", "data/rejects.csv", "metrics/comparison.csv", "metrics/lr.json", "metrics/dt.json"),
     *("data/profile.json", "models/lr/reference.json", "models/dt/reference.json"),
-    *("metrics/lr.curves.json", "metrics/dt.curves.json", "selection.json"),
+    *("metrics/lr.curves.json", "metrics/dt.curves.json", "metrics/differences.json", "selection.json"),
     *("metrics/lr.performance.json", "metrics/dt.performance.json", "scores/lr.parquet", "scores/dt.parquet"),
     *("predictions/january.csv", "predictions/january.rejects.csv", "predictions/january.summary.json"),
     *("predictions/february.csv", "predictions/february.rejects.csv", "predictions/february.summary.json"),

@@ -217,7 +217,7 @@ rule select:
         ENVIRONMENT
     threads: 1
     resources:
-        **requests(memory_per_input=20, divided_by=lambda wildcards: len(PARTITIONS)),
+        **requests(memory_per_input=20, divided_by=lambda wildcards: min(len(PARTITIONS), 8)),
     params:
         models=", ".join(MODELS),
         select=as_json(CONFIG.select.model_dump(mode="json")),

@@ -10,7 +10,7 @@ SHARE_PREDICTIONS, SHARE_REJECTS, SHARE_SUMMARY = expand(
 SHARES_OF_APPLICATIONS = partitions_of(APPLICATIONS)
 DIVIDED = [name for name, file in APPLICATIONS.items() if file.partitions > 1]
 # A first version that waits for a person's yes scores nothing yet: the run ends there, and the next one predicts.
-PREDICTED = [] if PLAN.waits() else APPLICATIONS
+PREDICTED = [] if PLAN.waits else APPLICATIONS
 WHOLE = {name: file for name, file in APPLICATIONS.items() if file.partitions == 1}
 BATCHES = []
 if len(WHOLE) > CONFIG.partitions.files:
