@@ -6,7 +6,7 @@ regression and of boosting, probability of a tree or forest, which have no log-o
 
 | model | method |
 | --- | --- |
-| logistic regression | its terms, less the reference's: exact |
+| logistic regression, scorecard | its terms, or points, less the reference's: exact |
 | tree, forest, HistGradientBoosting, LightGBM | baseline Shapley values from the trees: exact |
 | CatBoost, others | baseline Shapley values from scores of mixtures: exact for few changed features, else by orders |
 
@@ -121,8 +121,15 @@ def explainer(pipeline: Pipeline, card: dict[str, Any]) -> Explainer:
 
 
 def uncalibrated(pipeline: Any) -> Any:
-    """Return the Pipeline inside a calibrated model, that is, its attribute `pipeline`; another one as it is."""
-    return getattr(pipeline, "pipeline", pipeline)
+    """Return the Pipeline as it was before a map of its scores became its estimator; any other as it is.
+
+    Such a map has the attributes `estimator` (the fitted one) and `mapping`.
+    """
+    steps = getattr(pipeline, "steps", None)
+    if not steps or not hasattr(steps[-1][1], "mapping") or not hasattr(steps[-1][1], "estimator"):
+        return pipeline
+    *before, (name, model) = steps
+    return Pipeline([*before, (name, model.estimator)])
 
 
 def reference_table(card: dict[str, Any]) -> pa.Table:
@@ -196,6 +203,30 @@ class _Linear:
 
     def scores(self, table: pa.Table) -> Floats:
         return self._sum(np.asarray(self.encode(table), np.float64)) if table.num_rows else np.empty(0)
+
+
+class _OfPoints:
+    """A scorecard, which says itself what each column of its matrix adds to the log-odds against other points."""
+
+    scale = LOG_ODDS
+
+    def __init__(
+        self, features: list[str], encode: "Encode", owners: Integers, model: Any, reference: pa.Table
+    ) -> None:
+        self.features, self.encode, self.owners, self.model = features, encode, owners, model
+        self.points: Floats = model.points(encode(reference))[0]
+        self.base = float(model.contributions(encode(reference), self.points)[1])
+
+    def contributions(self, table: pa.Table) -> Floats:
+        found = np.zeros((table.num_rows, len(self.features)))
+        if table.num_rows:
+            by_column, _ = self.model.contributions(self.encode(table), self.points)
+            for place, owner in enumerate(self.owners):
+                found[:, owner] += by_column[:, place]
+        return found
+
+    def scores(self, table: pa.Table) -> Floats:
+        return np.asarray(self.base + self.contributions(table).sum(axis=1))
 
 
 class _OfForest:
@@ -326,6 +357,8 @@ def _of_matrix(
     forest = forest_of(model)
     if forest is not None:
         return _OfForest(features, encode, owners, forest, seen_by(model, len(owners)), reference)
+    if hasattr(model, "contributions") and hasattr(model, "points"):  # a scorecard
+        return _OfPoints(features, encode, owners, model, reference)
     if hasattr(model, "log_odds"):  # scripts.shared.catboosting
         return _OfMatrix(features, encode, owners, (model.log_odds, LOG_ODDS), reference, seed)
     positive = list(model.classes_).index(1)
