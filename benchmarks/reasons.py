@@ -3,8 +3,8 @@
     LOAN_DATA_DIR=… python -m benchmarks.reasons config/examples/loan_data.yaml
 
 Trains each model on all rows of the config's raw file and scores the same file, with no reasons and with reasons for
-refused applications (the default). Prints a Markdown table: the ratio is that of CPU time, of the better of two rounds each, and
-the rows a second are those explained.
+refused applications (the default). Prints a Markdown table: the ratio is that of CPU time, of the better of two rounds
+each, and the rows a second are those explained.
 """
 
 import logging

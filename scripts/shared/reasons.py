@@ -160,6 +160,7 @@ class _Terms:
         self.base = constant + sum(self.of_reference.values())
 
     def contributions(self, table: pa.Table) -> Floats:
+        """Return what each feature adds to the base (shape (rows, features))."""
         found = np.zeros((table.num_rows, len(self.features)), order="F")
         with np.errstate(over="ignore", invalid="ignore"):
             for name, value in self.each(table):
@@ -167,6 +168,7 @@ class _Terms:
         return found
 
     def scores(self, table: pa.Table) -> Floats:
+        """Return the score of each row on the scale (shape (rows,))."""
         with np.errstate(over="ignore", invalid="ignore"):
             return np.asarray(sum((value for _, value in self.each(table)), np.full(table.num_rows, self.constant)))
 
@@ -193,6 +195,7 @@ class _Linear:
         return total
 
     def contributions(self, table: pa.Table) -> Floats:
+        """Return what each feature adds to the base (shape (rows, features))."""
         if not table.num_rows:
             return np.zeros((0, len(self.features)))
         matrix = np.asarray(self.encode(table), np.float64)
@@ -202,6 +205,7 @@ class _Linear:
         return found
 
     def scores(self, table: pa.Table) -> Floats:
+        """Return the score of each row on the scale (shape (rows,))."""
         return self._sum(np.asarray(self.encode(table), np.float64)) if table.num_rows else np.empty(0)
 
 
@@ -218,6 +222,7 @@ class _OfPoints:
         self.base = float(model.contributions(encode(reference), self.points)[1])
 
     def contributions(self, table: pa.Table) -> Floats:
+        """Return what each feature adds to the base (shape (rows, features))."""
         found = np.zeros((table.num_rows, len(self.features)))
         if table.num_rows:
             by_column, _ = self.model.contributions(self.encode(table), self.points)
@@ -226,6 +231,7 @@ class _OfPoints:
         return found
 
     def scores(self, table: pa.Table) -> Floats:
+        """Return the score of each row on the scale (shape (rows,))."""
         return np.asarray(self.base + self.contributions(table).sum(axis=1))
 
 
@@ -251,11 +257,13 @@ class _OfForest:
         return self.forest.prepared(self.seen(self.encode(table)))
 
     def contributions(self, table: pa.Table) -> Floats:
+        """Return what each feature adds to the base (shape (rows, features))."""
         if not table.num_rows:
             return np.zeros((0, len(self.features)))
         return self.shapley.values(self._matrix(table))
 
     def scores(self, table: pa.Table) -> Floats:
+        """Return the score of each row on the scale (shape (rows,))."""
         return self.forest.scores(self._matrix(table)) if table.num_rows else np.empty(0)
 
 
@@ -268,6 +276,7 @@ class _ByScores:
     seed: int
 
     def contributions(self, table: pa.Table) -> Floats:
+        """Return what each feature adds to the base (shape (rows, features))."""
         if not table.num_rows:
             return np.zeros((0, len(self.features)))
         differs, score, mixed = self._ready(table)
@@ -296,6 +305,7 @@ class _OfMatrix(_ByScores):
         self.base = float(self.value(self.reference)[0])
 
     def scores(self, table: pa.Table) -> Floats:
+        """Return the score of each row on the scale (shape (rows,))."""
         return self.value(np.asarray(self.encode(table), np.float64)) if table.num_rows else np.empty(0)
 
     def _ready(self, table: pa.Table) -> tuple[Bools, Floats, Callable[[Integers, Bools], Floats]]:
@@ -331,6 +341,7 @@ class _OfFrames(_ByScores):
         self.base = float(predict_default(pipeline, self.reference)[0])
 
     def scores(self, table: pa.Table) -> Floats:
+        """Return the score of each row on the scale (shape (rows,))."""
         return predict_default(self.pipeline, to_frame(table, self.numeric, self.categorical))
 
     def _ready(self, table: pa.Table) -> tuple[Bools, Floats, Callable[[Integers, Bools], Floats]]:

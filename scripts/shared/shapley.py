@@ -19,7 +19,7 @@ Masks = npt.NDArray[np.uint64] | npt.NDArray[np.object_]
 Evaluate = Callable[[Integers, Bools], Floats]
 
 PATTERN_NODES = 64  # inner nodes of a tree that fit in one integer
-SMALL_ROWS, LARGE_ROWS = 8_192, 1_024
+SMALL_ROWS, LARGE_ROWS = 8_192, 2_048
 EXACT = 6  # of so few changed features, all coalitions are scored: at most 64
 PAIRS = 4  # of more, the orders drawn, each with its reverse
 EVALUATIONS = 100_000  # rows scored at once

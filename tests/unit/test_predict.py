@@ -415,9 +415,7 @@ def written(at):
 
 def test_refused_applications_have_reasons_and_others_have_none(at):
     predictions = score(at, new())[0]
-    model, card = load_model(
-        *((at.live.parent / "versions" / "usual" / f"model.{kind}") for kind in ("joblib", "json"))
-    )
+    _, card = load_model(*((at.live.parent / "versions" / "usual" / f"model.{kind}") for kind in ("joblib", "json")))
     values = card["reference_group"]["values"]
     words = {"x": "higher than typical of repaid loans", "t": "RENT"}
     for row, p in zip(new(), predictions, strict=True):
