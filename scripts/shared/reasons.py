@@ -6,7 +6,7 @@ regression and of boosting, probability of a tree or forest, which have no log-o
 
 | model | method |
 | --- | --- |
-| logistic regression | its terms, less the reference's: exact |
+| logistic regression, scorecard | its terms, or points, less the reference's: exact |
 | tree, forest, HistGradientBoosting, LightGBM | baseline Shapley values from the trees: exact |
 | CatBoost, others | baseline Shapley values from scores of mixtures: exact for few changed features, else by orders |
 
@@ -37,7 +37,6 @@ from sklearn.preprocessing import (
 )
 
 from scripts.shared.arrays import numbers
-from scripts.shared.calibrated import Calibrated
 from scripts.shared.errors import UserError
 from scripts.shared.expressions import checked
 from scripts.shared.forests import LOG_ODDS, PROBABILITY, Bools, Floats, Forest, Integers, Scale, forest_of, seen_by
@@ -129,11 +128,15 @@ def explainer(pipeline: Pipeline, card: dict[str, Any]) -> Explainer:
 
 
 def uncalibrated(pipeline: Any) -> Any:
-    """Return the Pipeline without the map of its scores, where its estimator is a calibrated one; another as it is."""
+    """Return the Pipeline as it was before a map of its scores became its estimator; any other as it is.
+
+    Such a map has the attributes `estimator` (the fitted one) and `mapping`.
+    """
     steps = getattr(pipeline, "steps", None)
-    if not steps or not isinstance(steps[-1][1], Calibrated):
+    if not steps or not hasattr(steps[-1][1], "mapping") or not hasattr(steps[-1][1], "estimator"):
         return pipeline
-    return Pipeline([*steps[:-1], (steps[-1][0], steps[-1][1].estimator)])
+    *before, (name, model) = steps
+    return Pipeline([*before, (name, model.estimator)])
 
 
 def reference_table(card: dict[str, Any]) -> pa.Table:
@@ -165,6 +168,7 @@ class _Terms:
         self.base = constant + sum(self.of_reference.values())
 
     def contributions(self, table: pa.Table) -> Floats:
+        """Return what each feature adds to the base (shape (rows, features))."""
         found = np.zeros((table.num_rows, len(self.features)), order="F")
         with np.errstate(over="ignore", invalid="ignore"):
             for name, value in self.each(table):
@@ -172,6 +176,7 @@ class _Terms:
         return found
 
     def scores(self, table: pa.Table) -> Floats:
+        """Return the score of each row on the scale (shape (rows,))."""
         with np.errstate(over="ignore", invalid="ignore"):
             return np.asarray(sum((value for _, value in self.each(table)), np.full(table.num_rows, self.constant)))
 
@@ -199,6 +204,7 @@ class _Linear:
         return total
 
     def contributions(self, table: pa.Table) -> Floats:
+        """Return what each feature adds to the base (shape (rows, features))."""
         if not table.num_rows:
             return np.zeros((0, len(self.features)))
         matrix = np.asarray(self.encode(table), np.float64)
@@ -208,7 +214,34 @@ class _Linear:
         return found
 
     def scores(self, table: pa.Table) -> Floats:
+        """Return the score of each row on the scale (shape (rows,))."""
         return self._sum(np.asarray(self.encode(table), np.float64)) if table.num_rows else np.empty(0)
+
+
+class _OfPoints:
+    """A scorecard, which says itself what each column of its matrix adds to the log-odds against other points."""
+
+    scale = LOG_ODDS
+
+    def __init__(
+        self, features: list[str], encode: "Encode", owners: Integers, model: Any, reference: pa.Table
+    ) -> None:
+        self.features, self.encode, self.owners, self.model = features, encode, owners, model
+        self.points: Floats = model.points(encode(reference))[0]
+        self.base = float(model.contributions(encode(reference), self.points)[1])
+
+    def contributions(self, table: pa.Table) -> Floats:
+        """Return what each feature adds to the base (shape (rows, features))."""
+        found = np.zeros((table.num_rows, len(self.features)))
+        if table.num_rows:
+            by_column, _ = self.model.contributions(self.encode(table), self.points)
+            for place, owner in enumerate(self.owners):
+                found[:, owner] += by_column[:, place]
+        return found
+
+    def scores(self, table: pa.Table) -> Floats:
+        """Return the score of each row on the scale (shape (rows,))."""
+        return np.asarray(self.base + self.contributions(table).sum(axis=1))
 
 
 class _OfForest:
@@ -235,11 +268,13 @@ class _OfForest:
         return self.forest.prepared(self.seen(self.encode(table)))
 
     def contributions(self, table: pa.Table) -> Floats:
+        """Return what each feature adds to the base (shape (rows, features))."""
         if not table.num_rows:
             return np.zeros((0, len(self.features)))
         return self.shapley.values(self._matrix(table))
 
     def scores(self, table: pa.Table) -> Floats:
+        """Return the score of each row on the scale (shape (rows,))."""
         return self.forest.scores(self._matrix(table)) if table.num_rows else np.empty(0)
 
 
@@ -254,6 +289,7 @@ class _ByScores:
     seed: int
 
     def contributions(self, table: pa.Table) -> Floats:
+        """Return what each feature adds to the base (shape (rows, features))."""
         if not table.num_rows:
             return np.zeros((0, len(self.features)))
         differs, score, mixed = self._ready(table)
@@ -282,6 +318,7 @@ class _OfMatrix(_ByScores):
         self.base = float(self.value(self.reference)[0])
 
     def scores(self, table: pa.Table) -> Floats:
+        """Return the score of each row on the scale (shape (rows,))."""
         return self.value(np.asarray(self.encode(table), np.float64)) if table.num_rows else np.empty(0)
 
     def _ready(self, table: pa.Table) -> tuple[Bools, Floats, Callable[[Integers, Bools], Floats]]:
@@ -317,6 +354,7 @@ class _OfFrames(_ByScores):
         self.base = float(predict_default(pipeline, self.reference)[0])
 
     def scores(self, table: pa.Table) -> Floats:
+        """Return the score of each row on the scale (shape (rows,))."""
         return predict_default(self.pipeline, to_frame(table, self.numeric, self.categorical))
 
     def _ready(self, table: pa.Table) -> tuple[Bools, Floats, Callable[[Integers, Bools], Floats]]:
@@ -343,6 +381,8 @@ def _of_matrix(
     forest = forest_of(model)
     if forest is not None:
         return _OfForest(features, encode, owners, forest, seen_by(model, len(owners)), reference)
+    if hasattr(model, "contributions") and hasattr(model, "points"):  # a scorecard
+        return _OfPoints(features, encode, owners, model, reference)
     if hasattr(model, "log_odds"):  # scripts.shared.catboosting
         return _OfMatrix(features, encode, owners, (model.log_odds, LOG_ODDS), reference, seed)
     positive = list(model.classes_).index(1)

@@ -19,7 +19,7 @@ Masks = npt.NDArray[np.uint64] | npt.NDArray[np.object_]
 Evaluate = Callable[[Integers, Bools], Floats]
 
 PATTERN_NODES = 64  # inner nodes of a tree that fit in one integer
-SMALL_ROWS, LARGE_ROWS = 8_192, 1_024
+SMALL_ROWS, LARGE_ROWS = 8_192, 2_048
 EXACT = 6  # of so few changed features, all coalitions are scored: at most 64
 PAIRS = 4  # of more, the orders drawn, each with its reverse
 EVALUATIONS = 100_000  # rows scored at once
@@ -172,11 +172,12 @@ class _Tree:
     def _add(self, found: Floats, item: Integers, value: Floats, taken: Masks, kept: Masks) -> None:
         sizes = np.asarray(self.count(taken), np.int64), np.asarray(self.count(kept), np.int64)
         plus, minus = value * self.plus[sizes], value * self.minus[sizes]
+        either = taken | kept  # no feature is in both
         for group, bit in enumerate(self.bits):
-            for masks, weights, sign in ((taken, plus, 1), (kept, minus, -1)):
-                some = (masks & bit) != 0
-                if some.any():
-                    found[group] += sign * np.bincount(item[some], weights[some], found.shape[1])
+            some = np.flatnonzero((either & bit) != 0)
+            if len(some):
+                weights = np.where((taken[some] & bit) != 0, plus[some], -minus[some])
+                found[group] += np.bincount(item[some], weights, found.shape[1])
 
 
 def _weights(features: int) -> tuple[Floats, Floats]:

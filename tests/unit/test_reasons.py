@@ -2,12 +2,14 @@
 
 import itertools
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from test_scoring import BAYES, BOOSTED, CATEGORICAL, LIGHT, LINE, TREE, fitted, nasty, table_of, training
 
@@ -234,10 +236,9 @@ def test_a_classifier_of_another_form_is_explained_by_its_probabilities(rows):
 
 
 def test_a_calibrated_model_is_explained_by_the_one_inside(models, rows):
-    class Calibrated:
-        pipeline = models("tree")
-
-    found = explainer(Calibrated(), card()).contributions(rows)
+    *before, (name, model) = models("tree").steps
+    calibrated = SimpleNamespace(estimator=model, mapping={"method": "sigmoid", "slope": 2.0, "intercept": -1.0})
+    found = explainer(SimpleNamespace(steps=[*before, (name, calibrated)]), card()).contributions(rows)
     assert found.tobytes() == explainer(models("tree"), card()).contributions(rows).tobytes()
 
 
@@ -348,3 +349,28 @@ def test_without_reasons_there_is_nothing_to_be_steady():
     table = table_of({"x": np.ones(3), "few": np.zeros(3), "ratio": np.ones(3)}, {"t": np.array(["a"] * 3)})
     found = stability(Told(-np.ones((3, 4)), ("x", "few", "ratio", "t")), table, steady_card(), 4, seed=1)
     assert (found["rows"], found["rows_with_reasons"], found["first_same"], found["set_overlap"]) == (3, 0, None, None)
+
+
+class Points:
+    """A scorecard of a matrix's columns: a point for each unit, twenty for doubled odds."""
+
+    classes_ = np.array([0, 1])
+
+    def points(self, matrix):
+        return np.nan_to_num(np.asarray(matrix, np.float64))
+
+    def contributions(self, matrix, reference):
+        return (reference - self.points(matrix)) / 20, -float(reference.sum()) / 20
+
+
+def test_a_scorecard_says_itself_what_its_columns_add(models, rows):
+    *before, (name, _) = models("hist native").steps
+    pipeline = Pipeline([*before, (name, Points())])
+    model = explainer(pipeline, card())
+    found = model.contributions(rows)
+    assert (model.scale, found.shape) == ("log-odds", (40, 7))
+    x = np.nan_to_num(to_frame(rows, *NAMES)["x"])
+    np.testing.assert_allclose(found[:, 0], (REFERENCE["x"] - x) / 20)
+    expected = -Points().points(pipeline["columns"].transform(to_frame(rows, *NAMES))).sum(axis=1) / 20
+    np.testing.assert_allclose(model.base + found.sum(axis=1), expected, rtol=1e-9)
+    np.testing.assert_allclose(model.scores(rows), expected, rtol=1e-9)

@@ -122,7 +122,7 @@ def test_success_is_code_0_and_the_log_holds_what_was_said(made, tmp_path, capfd
     made(main)
     log = tmp_path / "logs" / "deep" / "made.log"
     assert step.run("made", ["--out", "o", "--number", "3"], log) == 0
-    assert log.read_text(encoding="utf-8") == "wrote o, größer als 3\n"
+    assert log.read_text(encoding="utf-8") == f"{HOST}wrote o, größer als 3\n"
     assert capfd.readouterr().err == "wrote o, größer als 3\n"
 
 
@@ -130,7 +130,7 @@ def test_the_log_is_of_the_last_run_alone(made, tmp_path):
     made(lambda: logging.info("once"))
     for _ in range(2):
         assert step.run("made", [], tmp_path / "log") == 0
-    assert (tmp_path / "log").read_text() == "once\n"
+    assert (tmp_path / "log").read_text() == f"{HOST}once\n"
 
 
 def test_without_a_log_file_standard_error_has_it(made, capfd):
