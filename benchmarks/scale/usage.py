@@ -13,7 +13,7 @@ from pathlib import Path
 # What did the work of one stage, of ours by rule, and of the old scripts by name.
 STAGES = {
     "preprocess": ("divide", "preprocess"),
-    "split": ("check", "split"),
+    "split": ("check", "split", "profile"),
     "train_lr": ("train_lr",),
     "train_dt": ("train_dt",),
     "evaluate": ("score", "evaluate", "evaluate_lr", "evaluate_dt"),

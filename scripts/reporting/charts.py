@@ -126,7 +126,7 @@ def draw_lift(model: dict[str, Any]) -> Figure:
     tenths = model["performance"]["deciles"]
     place = np.array([each["decile"] for each in tenths])
     lift = np.array([each["lift"] for each in tenths])
-    low, high = np.array([each["lift_interval"] for each in tenths]).T
+    low, high = np.array([each["lift_interval"] or (each["lift"],) * 2 for each in tenths]).T
     axes.axhline(1, color=FAINT, linewidth=0.8, linestyle=(0, (1, 2)))
     axes.bar(place, lift, width=0.7, color=OTHERS, alpha=0.3)
     axes.vlines(place, low, high, color=OTHERS, linewidth=1.2)

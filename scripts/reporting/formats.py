@@ -53,6 +53,8 @@ def p_value(p: float) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def between(interval: Interval, digits: int = 3) -> str:
-    """Return an interval."""
+def between(interval: Interval | None, digits: int = 3) -> str:
+    """Return an interval; where so few rows give none, that."""
+    if interval is None:
+        return "no interval"
     return f"{interval[0]:.{digits}f}\u2013{interval[1]:.{digits}f}"

@@ -196,6 +196,7 @@ def at(tmp_path_factory):
         version / "model.json",
         "dt",
         [],
+        [],
         folder / "config.json",
         "code",
     )

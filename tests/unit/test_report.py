@@ -8,12 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import config, config_dict
 from markupsafe import Markup
-from scipy.stats import binomtest
 
 from scripts import report
+from scripts.reporting import charts, checks, formats, sections
+from scripts.reporting.rules import read_rules
+from scripts.shared.config import METRICS, Cost
 from scripts.shared.errors import UserError
+from scripts.shared.files import to_json
 from scripts.shared.metrics import compute_metrics, curves
+from scripts.shared.performance import performance
+from scripts.shared.resampling import interval, resample
+
+ALONE = 6  # charts of all models, or of the winner alone
+REGISTER = Path(__file__).resolve().parents[2] / "config" / "rules.yaml"
 
 ROWS = 400
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -73,6 +82,105 @@ class Page(html.parser.HTMLParser):
         return next(table for table in self.tables if table[0][0] == heading)
 
 
+RATE = {"rows": 100, "defaults": 25, "rate": 0.25, "low": 0.17, "high": 0.34}
+STABLE = {"psi": 0.012, "limit": 0.05, "status": "stable", "noise": True}
+LARGE = {"psi": 0.31, "limit": 0.05, "status": "large", "noise": False}
+COUNTED = {"rows": 9, "missing": 0, "counts": [9], "reference": {"counts": [9], "missing": 0}}
+DRIFT = {"features": {"age": STABLE | COUNTED, "purpose": LARGE | COUNTED}, "score": STABLE | COUNTED}
+
+
+def profile():
+    """Two features, one of them with a name that needs care."""
+    sides = {"rows": {"train": 1600, "test": 400}, "missing": {"train": 0, "test": 0}}
+    bins = {"counts": {"train": [800, 800], "test": [200, 200]}, "default_rate": [RATE, RATE]}
+    shared = sides | bins | {"role": "given", "missing_default_rate": RATE | {"rows": 0, "rate": None}, "psi": STABLE}
+    mean = {"mean": {"train": 40.0, "test": 41.0}}
+    return {
+        "rows": {"train": 1600, "test": 400},
+        "defaults": {"train": 400, "test": 100},
+        "default_rate": {"all": RATE},
+        "features": {
+            "age": {"kind": "numeric", "edges": [38.0]} | shared | mean,
+            "purpose": {"kind": "categorical", "values": ["<a>", "(other)"]} | shared,
+        },
+        "segments": [{"feature": "age", "above": None, "to": 38.0, "difference": 0.1} | RATE],
+    }
+
+
+CURVE = {"mean": [0.1, 0.2], "low": [0.05, 0.1], "high": [0.2, 0.3], "share": [0.5, 0.5], "rows": 400}
+TERM = {"value": 0.5, "low": 0.1, "high": 0.9, "odds_ratio": 1.65, "odds_low": 1.1, "odds_high": 2.46}
+LEAF = {"rows": 10, "default_rate": 0.5, "interval": [0.2, 0.8], "children": []}
+DRIVERS = {
+    "rows": 400,
+    "repeats": 10,
+    "permutation_importance": [
+        {"feature": "age", "mean": 0.1, "low": 0.09, "high": 0.11, "losses": []},
+        {"feature": "purpose", "mean": -0.001, "low": -0.002, "high": 0.0, "losses": []},
+    ],
+    "partial_dependence": [
+        {"feature": "age", "kind": "numeric", "grid": [20.0, 60.0], "direction": "rises"} | CURVE,
+        {"feature": "purpose", "kind": "categorical", "grid": ["<a>", "c"], "direction": "differs"} | CURVE,
+    ],
+    "coefficients": {"rows": 1600, "note": "as they are", "terms": [{"term": "age"} | TERM, {"term": "x_sp_1"} | TERM]},
+    "tree": {"not_run": "it is not one tree"},
+}
+SENSITIVITY = {
+    "rows": 400,
+    "seed": {"how": "four seeds", "roc_auc_change": 0.001},
+    "noise": {"how": "noise", "roc_auc_change": -0.002},
+    "missing": {"not_run": "no features"},
+    "overfit": {
+        "train": {"value": 0.9, "interval": [0.88, 0.92], "rows": 1600},
+        "test": {"value": 0.88, "interval": [0.85, 0.91], "rows": 400},
+        "gap": 0.02,
+        "folds": [0.87, 0.89],
+    },
+    "reasons": {
+        "method": "its terms",
+        "rows": 50,
+        "rows_with_reasons": 50,
+        "first_same": 0.96,
+        "first_same_interval": [0.87, 0.99],
+        "set_overlap": 0.9,
+        "noise": 0.01,
+    },
+    "notices": [{"score": 0.7, "reasons": ["age: <lower> than typical"]}],
+}
+GROUP = {
+    "rows": 200,
+    "defaults": 50,
+    "too_small": False,
+    "approval_rate": 0.8,
+    "approval_rate_interval": [0.74, 0.85],
+    "approval_ratio": 1.0,
+    "approval_ratio_interval": None,
+    "below_four_fifths": False,
+    "recall": 0.5,
+    "recall_interval": [0.37, 0.63],
+    "false_positive_rate": 0.1,
+    "false_positive_rate_interval": [0.06, 0.16],
+    "mean_score": 0.25,
+    "default_rate": 0.25,
+    "default_rate_interval": [0.2, 0.31],
+    "roc_auc": 0.85,
+    "roc_auc_interval": [0.8, 0.9],
+}
+FAIRNESS = {
+    "rows": 400,
+    "threshold": 0.5,
+    "min_rows": 30,
+    "divisions": {
+        "age": {
+            "column": "age",
+            "groups": [
+                {"group": "below 40"} | GROUP,
+                {"group": "40 and above"} | GROUP | {"approval_ratio": 0.7, "below_four_fifths": True},
+            ],
+        }
+    },
+}
+
+
 class Run:
     """The files of a run, in a folder."""
 
@@ -86,6 +194,7 @@ class Run:
             self.models[name] = compute_metrics(target, scores, threshold)
             self.write(f"metrics/{number}.json", {"model": name, "threshold_method": "fixed"} | self.models[name])
             self.write(f"metrics/{number}.curves.json", {"model": name} | curves(target, scores))
+            self.write_figures(number, name, target, scores, threshold)
         self.numbers = range(len(names))
         self.receipt = {
             "winner": names[0],
@@ -93,6 +202,10 @@ class Run:
             "metric": "roc_auc",
             "on": on,
             "reason": f"best roc_auc of <{names[0]}>",
+            "decision": "publish",
+            "why": "nothing was live before",
+            "champion": None,
+            "live": "1db6c256ceb8",
             "candidates": {
                 name: {"roc_auc": values["roc_auc"], "complexity": 1, "passes_gates": True}
                 for name, values in self.models.items()
@@ -118,7 +231,51 @@ class Run:
             "values_present": {"age": 2000, "<b>income</b>": 1900},
             "set_to_missing": {"<b>income</b>": 40},
         }
-        self.predictions, self.tuned = [], ([], [])
+        self.predictions, self.tuned, self.screens = [], ([], []), []
+        self.config = config(**config_dict()).model_dump(mode="json")
+        self.profile = profile()
+        drawn = resample(target, self.scores, METRICS, 20, 1, dict.fromkeys(names, threshold))
+        self.differences = {
+            "rows": ROWS,
+            "defaults": int(target.sum()),
+            "resamples": 20,
+            "seed": 1,
+            "metric": "roc_auc",
+            "intervals": {name: {m: interval(drawn[name][m]) for m in METRICS} for name in names},
+            "champion": {"version": None, "model": None, "comparable": False, "why_not": "nothing", "values": None},
+            "differences": [
+                {
+                    "model": names[0],
+                    "against": name,
+                    "metric": "roc_auc",
+                    "value": self.models[names[0]]["roc_auc"] - self.models[name]["roc_auc"],
+                    "low": -0.01,
+                    "high": 0.02,
+                    "share_better": 0.7,
+                }
+                for name in names[1:]
+            ],
+            "decision": "publish",
+            "why": "nothing was live before",
+        }
+        self.registry = folder / "deployed"
+        self.write("deployed/live.json", {"version": None})
+        (folder / "lock").write_text("numpy==2.0\n")
+        (folder / "rules.svg").write_text('<?xml version="1.0"?>\n<svg width="10pt"><g><text>train_lr</text></g></svg>')
+
+    def write_figures(self, number, name, target, scores, threshold):
+        """Write what evaluate, train and explain say beside the metrics, by numbers that can be told apart."""
+        self.scores = getattr(self, "scores", {}) | {name: scores}
+        figures = performance(target, scores, threshold, Cost())
+        self.write(f"metrics/{number}.performance.json", {"model": name} | json.loads(to_json(figures)))
+        features = {"numeric": ["age"], "categorical": ["purpose"]}
+        versions = {"python": "3.11", "scikit_learn": "1.9.0"}
+        card = {"name": name, "features": features, "seed": 1, "code": "c0de", "data": "da7a", "sha256": "a57e"}
+        reference = {"description": "typical of the 300 train rows that were repaid", "rows": 300, "values": {}}
+        self.write(f"models/{number}.json", card | {"versions": versions, "reference_group": reference})
+        self.write(f"analysis/{number}.drivers.json", {"model": name} | DRIVERS)
+        self.write(f"analysis/{number}.sensitivity.json", {"model": name} | SENSITIVITY)
+        self.write(f"analysis/{number}.fairness.json", {"model": name} | FAIRNESS)
 
     def write(self, name, value):
         path = self.folder / name
@@ -140,6 +297,7 @@ class Run:
                     "approved": 7,
                     "rejected_by_reason": {"no id": 1},
                     "unseen_categories": {"<i>purpose": 3} if index == 0 else {},
+                    "drift": DRIFT,
                 },
             )
             for index, name in enumerate(files)
@@ -158,13 +316,23 @@ class Run:
 
     def page(self, name="report.html"):
         path = self.folder / name
+        self.write("config.json", self.config)
+        kinds = ("metrics/{}.json", "metrics/{}.curves.json", "metrics/{}.performance.json", "models/{}.json")
+        kinds += tuple(f"analysis/{{}}.{kind}.json" for kind in ("drivers", "sensitivity", "fairness"))
         report.main(
             self.write("summary.json", self.summary),
-            [self.folder / f"metrics/{n}.json" for n in self.numbers],
-            [self.folder / f"metrics/{n}.curves.json" for n in self.numbers],
+            self.write("profile.json", self.profile),
+            *([self.folder / kind.format(n) for n in self.numbers] for kind in kinds),
+            self.screens,
             *self.tuned,
             self.write("selection.json", self.receipt),
+            self.write("differences.json", self.differences),
             self.predictions,
+            REGISTER,
+            self.folder / "lock",
+            self.registry / "live.json",
+            self.folder / "rules.svg",
+            self.folder / "config.json",
             path,
         )
         text = path.read_text(encoding="utf-8")
@@ -180,50 +348,7 @@ class Run:
 @pytest.fixture
 def no_charts(monkeypatch):
     """For tests of what stands around the charts: drawing takes the most time."""
-    monkeypatch.setattr(report, "to_svg", lambda *_: Markup("<svg></svg>"))
-
-
-# --- intervals ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("successes", "trials"), [(0, 10), (10, 10), (1, 3), (989, 1248), (11_838, 1_000_000)])
-def test_wilson_agrees_with_scipy(successes, trials):
-    expected = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
-    assert report.wilson_interval(successes, trials) == pytest.approx((expected.low, expected.high), abs=1e-12)
-
-
-def test_wilson_of_nothing_is_none():
-    assert report.wilson_interval(0, 0) is None
-
-
-def test_auc_interval_of_the_paper():
-    """Hanley and McNeil's 109 images: an area of 0.893 from 51 abnormal and 58 normal has a standard error of 0.0325.
-
-    By hand: Q1 = 0.893 / 1.107 = 0.80668, Q2 = 2 · 0.797449 / 1.893 = 0.84253,
-    (0.095551 + 50 · 0.009235 + 57 · 0.045077) / (51 · 58) = 0.0010570, its root 0.03251.
-    """
-    low, high = report.auc_interval(0.893, 51, 58)
-    assert (low, high) == pytest.approx((0.893 - 1.96 * 0.03251, 0.893 + 1.96 * 0.03251), abs=1e-4)
-
-
-def test_auc_interval_covers_as_often_as_it_says():
-    """The formula holds exactly for exponential scores, whose true area is rate / (1 + rate)."""
-    random, hits, rounds, truth = np.random.default_rng(3), 0, 400, 0.8
-    for _ in range(rounds):
-        bad, good = random.exponential(4.0, 60), random.exponential(1.0, 90)
-        low, high = report.auc_interval(float((bad[:, None] > good).mean()), 60, 90)
-        hits += low <= truth <= high
-    assert 0.92 < hits / rounds < 0.975
-
-
-@pytest.mark.parametrize(("auc", "positives", "negatives"), [(1.0, 5, 5), (0.0, 5, 5), (0.7, 0, 5), (0.7, 5, 0)])
-def test_auc_interval_claims_no_certainty(auc, positives, negatives):
-    assert report.auc_interval(auc, positives, negatives) is None
-
-
-def test_auc_interval_stays_within_bounds():
-    low, high = report.auc_interval(0.97, 3, 4)
-    assert 0 <= low < 0.97 < high == 1.0
+    monkeypatch.setattr(charts, "to_svg", lambda *_: Markup("<svg></svg>"))
 
 
 # --- the page ----------------------------------------------------------------------------------------------------
@@ -251,12 +376,16 @@ def test_says_who_won_and_why(tmp_path):
 def test_tables_hold_the_numbers(tmp_path):
     run = Run(tmp_path)
     _, page = run.page()
-    comparison, decisions = (table for table in page.tables if len(table[0]) > 5 and table[0][0] == "Model")
+    comparison, decisions = (
+        table
+        for table in page.tables
+        if table[0][:2] in (["Model", "ROC AUC"], ["Model", "Threshold"]) and len(table[0]) > 5
+    )
     values = run.models["lr"]
-    low, high = report.auc_interval(values["roc_auc"], values["defaults"], ROWS - values["defaults"])
+    low, high = run.differences["intervals"]["lr"]["roc_auc"]
     lr = next(row for row in comparison if row[0] == "lr")
     assert lr[1].replace("● (best)", "") == f"{values['roc_auc']:.4f}{low:.3f}–{high:.3f}"
-    assert len(comparison[0]) == 1 + len(report.METRICS)
+    assert len(comparison[0]) == 1 + len(METRICS)
     counts = [values[k] for k in ("true_positives", "false_negatives", "true_negatives", "false_positives")]
     assert next(row for row in decisions if row[0] == "lr")[2:6] == [str(n) for n in counts]
 
@@ -266,7 +395,7 @@ def test_marks_the_best_of_each_metric_in_words_too(tmp_path):
     run = Run(tmp_path)
     _, page = run.page()
     comparison = page.table("Model")
-    for column, metric in enumerate(report.LABELS, start=1):
+    for column, metric in enumerate(sections.LABELS, start=1):
         values = {name: values[metric] for name, values in run.models.items()}
         best = (min if metric in {"brier", "log_loss"} else max)(values.values())
         for row in comparison[1:]:
@@ -277,10 +406,10 @@ def test_marks_the_best_of_each_metric_in_words_too(tmp_path):
 
 def test_every_chart_has_a_title_and_a_description(tmp_path):
     _, page = Run(tmp_path).page()
-    charts = 2 + 3 * 2
-    assert page.tags["title"] == charts + 1
-    assert page.tags["desc"] == charts
-    assert page.tags["figure"] == page.tags["figcaption"] == charts
+    drawn = ALONE + 3 * 2
+    assert page.tags["title"] == drawn + 1
+    assert page.tags["desc"] == drawn
+    assert page.tags["figure"] == page.tags["figcaption"] == drawn + 1  # the picture of the rules
 
 
 @pytest.mark.usefixtures("no_charts")
@@ -337,7 +466,7 @@ def test_everything_is_escaped(tmp_path):
 
 def test_one_model_needs_no_marks(tmp_path):
     text, page = Run(tmp_path, names=("only",)).page()
-    assert "only wins, the only model" in page.text
+    assert "only, the only model" in page.text
     assert "(best)" not in text
 
 
@@ -350,7 +479,7 @@ def test_no_prediction_files(tmp_path):
 @pytest.mark.usefixtures("no_charts")
 def test_a_model_that_refuses_nobody_or_everybody(tmp_path):
     _, page = Run(tmp_path, threshold=1.0).page()
-    assert page.table("Model")[1][6] == "0.0000no interval"
+    assert page.table("Model")[1][6] == "0.00000.000–0.000"
     _, page = Run(tmp_path, threshold=0.0).page()
     assert "none approved" in page.text
 
@@ -361,17 +490,18 @@ def test_a_perfect_model(tmp_path):
     values = compute_metrics(target, target * 1.0, 0.5)
     run.write("metrics/0.json", {"model": "perfect", "threshold_method": "cost"} | values)
     run.write("metrics/0.curves.json", {"model": "perfect"} | curves(target, target * 1.0))
+    run.write_figures(0, "perfect", target, target * 1.0, 0.5)
     _, page = run.page()
-    assert "no interval can be given" in page.text
+    assert "no score of a default is among those of the others" in page.text
     assert "lowest cost in cross-validation" in page.text
 
 
 def test_many_models_with_long_names(tmp_path):
     names = tuple(f"a_model_{n}_{'with_a_very_long_name_' * 5}" for n in range(8))
     text, page = Run(tmp_path, names=names).page()
-    assert page.tags["figure"] == 2 + 3 * 8
+    assert page.tags["figure"] == ALONE + 3 * 8 + 1
     assert len(text) < 600_000
-    styles = [(style["colour"], style["dashes"]) for style in report.line_styles()]
+    styles = [(style["colour"], style["dashes"]) for style in charts.line_styles()]
     assert len(set(styles)) == len(styles)
 
 
@@ -379,7 +509,7 @@ def test_many_models_with_long_names(tmp_path):
 def test_more_models_than_the_figures_hold(tmp_path):
     _, page = Run(tmp_path, names=tuple(f"m{n}" for n in range(14))).page()
     assert "The figures show the winner and the next 11 of 14 models" in page.text
-    assert page.tags["figure"] == 2 + 3 * 12
+    assert page.tags["figure"] == ALONE + 3 * 12 + 1
     assert len(page.table("Model")) == 15
 
 
@@ -388,7 +518,7 @@ def test_many_application_files(tmp_path):
     run = Run(tmp_path)
     run.predict([f"{'long_' * 30}{n}.csv" for n in range(200)])
     _, page = run.page()
-    table = page.table("Application file")
+    table = next(table for table in page.tables if table[0][:2] == ["Application file", "Rows in"])
     assert len(table) == 1 + 50 + 1
     assert table[-1][:6] == ["All 200 files", "2,000", "200", "1,800", "400", "1,400"]
     assert "The table holds the first 50 of 200 files; the totals are of all 200." in page.text
@@ -406,7 +536,151 @@ def test_predictions_of_another_version_are_named(tmp_path):
     ("share", "shown"), [(0.0, "0.00"), (1e-6, "<0.01"), (0.5, "50.00"), (0.999999, ">99.99"), (1.0, "100.00")]
 )
 def test_few_are_not_none(share, shown):
-    assert report._percent(share, 2) == f"{shown}\u00a0%"
+    assert formats.percent(share, 2) == f"{shown}\u00a0%"
+
+
+# --- checks ------------------------------------------------------------------------------------------------------
+
+
+def found(run):
+    """The state of each check, and the page."""
+    _, page = run.page()
+    table = page.table("Id")
+    return {row[0]: row[2] for row in table[1:]}, page
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_all_25_checks_are_there_whatever_a_run_lacks(tmp_path):
+    run = Run(tmp_path)
+    run.config["fairness"] = {"groups": {}}
+    for number in run.numbers:
+        run.write(f"analysis/{number}.fairness.json", {"model": list(run.models)[number], "not_run": "no groups"})
+    states, page = found(run)
+    assert list(states) == [f"C{number:02}" for number in range(1, 26)]
+    assert set(states.values()) <= {"pass", "warn", "fail", "not run"}
+    for check in ("C05", "C10", "C14", "C15", "C17", "C21", "C22"):
+        assert states[check] == "not run", check
+    assert all(row[3] != "–" or len(row[3]) > 1 for row in page.table("Id") if row[2] == "not run"), "with its reason"
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_a_model_that_uses_a_prohibited_column_is_held_and_the_first_page_says_why(tmp_path):
+    run = Run(tmp_path)
+    run.config["screen"]["prohibited"] = ["purpose"]
+    states, page = found(run)
+    assert states["C05"] == "fail"
+    assert "Hold dt wins out of 2 models" in page.text
+    assert "fail C05 Leakage: columns set after the application, prohibited columns: prohibited and used: purpose" in (
+        page.text
+    )
+
+
+@pytest.mark.usefixtures("no_charts")
+@pytest.mark.parametrize(
+    ("low", "high", "least", "state"),
+    [
+        (0.01, 0.03, None, "pass"),
+        (-0.01, 0.03, None, "warn"),
+        (-0.03, -0.01, None, "fail"),
+        (0.01, 0.03, 0.0, "pass"),
+        (-0.01, 0.03, 0.0, "fail"),
+        (-0.01, 0.03, -0.02, "pass"),
+    ],
+)
+def test_the_champion_is_compared_beyond_the_noise(tmp_path, low, high, least, state):
+    run = Run(tmp_path)
+    run.config["select"]["champion"]["min_gain"] = least
+    run.differences["champion"] = {"version": "0ld", "model": "lr", "comparable": True, "why_not": None, "values": {}}
+    paired = {"model": "dt", "against": "champion", "metric": "roc_auc", "value": 0.01, "share_better": 0.8}
+    run.differences["differences"].append(paired | {"low": low, "high": high})
+    states, page = found(run)
+    assert states["C10"] == state
+    assert "champion (live before: 0ld)" in page.text
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_drift_beyond_marks_and_noise_fails_and_within_the_noise_does_not(tmp_path):
+    run = Run(tmp_path)
+    run.predict(["a.csv"])
+    assert found(run)[0]["C15"] == "fail"
+    path = run.predictions[0]
+    path.write_text(path.read_text().replace('"noise": false', '"noise": true'))
+    assert found(run)[0]["C15"] == "pass"
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_governance_texts_turn_warnings_into_passes(tmp_path):
+    run = Run(tmp_path)
+    before, _ = found(run)
+    run.config["governance"] = dict.fromkeys(run.config["governance"], "as the committee says")
+    after, page = found(run)
+    for check in ("C02", "C03", "C24", "C25"):
+        assert (before[check], after[check]) == ("warn", "pass"), check
+    assert "Who may override: as the committee says" in page.text
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_effects_are_held_against_what_experts_expect(tmp_path):
+    run = Run(tmp_path)
+    run.config["report"]["expected_effects"] = {"age": "rises"}
+    assert found(run)[0]["C18"] == "pass"
+    run.config["report"]["expected_effects"] = {"age": "falls"}
+    assert found(run)[0]["C18"] == "warn"
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_a_promotion_log_that_was_changed_fails(tmp_path):
+    run = Run(tmp_path)
+    run.write("deployed/log.jsonl", [1, 2])
+    states, page = found(run)
+    assert states["C25"] == "fail"
+    assert "The promotion log" in page.text or "promotion log doesn't verify" in page.text
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_what_the_run_decided_is_on_the_first_page(tmp_path):
+    run = Run(tmp_path)
+    run.receipt |= {"decision": "stage"}
+    assert "make promote VERSION=1db6c256ceb8" in run.page()[1].text
+    run.receipt |= {"decision": "keep", "champion": "0ld", "why": "no gain beyond the noise"}
+    assert "The run has kept the champion, version 0ld: no gain beyond the noise" in run.page()[1].text
+
+
+# --- the register of rules ---------------------------------------------------------------------------------------
+
+
+def test_the_shipped_register_is_valid_and_names_checks_that_there_are():
+    rules = read_rules(REGISTER)
+    assert {"us-model-risk", "reg-b-reasons", "psi-marks"} <= {rule.id for rule in rules}
+    assert {check for rule in rules for check in rule.checks} <= {identity for identity, *_ in checks.CHECKS}
+    assert not any("SR 11-7" in rule.rule and "rescinded" not in rule.rule for rule in rules)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- id: a\n  rule: b\n", "entry 0.status: field required"),
+        (
+            "- {id: a, rule: b, status: c, checked: soon, source: d, means: e}",
+            "entry 0.checked: input should be a valid",
+        ),
+        ("[1", "is no YAML"),
+        (
+            "- &a {id: a, rule: b, status: c, checked: 2026-01-31, source: d, means: e}\n- *a\n",
+            "the id a is there twice",
+        ),
+    ],
+)
+def test_a_register_that_is_wrong_says_where(tmp_path, text, message):
+    path = tmp_path / "rules.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_rules(path)
+
+
+def test_a_register_that_is_missing(tmp_path):
+    with pytest.raises(UserError, match=r"there is no .*gone\.yaml; restore it"):
+        read_rules(tmp_path / "gone.yaml")
 
 
 # --- files that don't belong together ----------------------------------------------------------------------------

@@ -32,6 +32,8 @@ from scripts.shared.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 
+HOST = f"host: {os.uname().nodename}\n"  # the first line of each log
+
 
 @pytest.fixture(autouse=True)
 def _logging_is_restored():
@@ -151,7 +153,7 @@ def test_without_a_log_file_standard_error_has_it(made, capfd):
 def test_what_a_user_can_mend_is_one_sentence_without_a_traceback(made, tmp_path, error, line):
     made(raiser(error))
     assert step.run("made", [], tmp_path / "log") == 1
-    assert (tmp_path / "log").read_text() == line + "\n"
+    assert (tmp_path / "log").read_text() == f"{HOST}{line}\n"
 
 
 @pytest.mark.parametrize(
@@ -167,7 +169,7 @@ def test_a_defect_has_a_traceback(made, tmp_path, error, first):
     made(raiser(error))
     assert step.run("made", [], tmp_path / "log") == 1
     lines = (tmp_path / "log").read_text().splitlines()
-    assert lines[:2] == [first, "Traceback (most recent call last):"]
+    assert lines[1:3] == [first, "Traceback (most recent call last):"]
     assert "oops" in lines[-1]
     assert not any(line.startswith("error: ") for line in lines)
 

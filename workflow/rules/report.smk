@@ -2,14 +2,20 @@
 
 
 rule draw_rules:
+    input:
+        rules=[os.path.relpath(path) for path in sorted((ROOT / "workflow/rules").glob("*.smk"))],
     output:
         picture="results/analysis/rules.svg",
     log:
         "results/logs/draw_rules/draw_rules.log",
+    benchmark:
+        "results/benchmarks/draw_rules/draw_rules.tsv"
     conda:
         ENVIRONMENT
     localrule: True
     threads: 1
+    resources:
+        **requests(),
     params:
         config=CONFIG_FILE,
         models=", ".join(MODELS),
