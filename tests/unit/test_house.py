@@ -95,7 +95,7 @@ def test_every_rule_says_what_it_needs_and_leaves():
         [
             *("divide", "preprocess", "split", "check", "split", "tune", "gather", "train", "cross_validate", "score"),
             *("evaluate", "compare", "select", "predict", "divide_application", "predict_share", "join"),
-            *("predict_batch", "report"),
+            *("predict_batch", "report", "explain", "screen"),
         ]
     )
     for name, text in rules():
