@@ -26,6 +26,7 @@ from scripts.streaming.sampling import SampleOf, draw
 
 BLOCK_ROWS = 65_536
 TRAIN_ROWS = 30_000  # for refits, and for the gap between train and test rows
+DEPENDENCE_ROWS = 5_000  # of the sample, for partial dependence: each of a hundred points scores them all
 
 
 def main(
@@ -174,13 +175,14 @@ class Explained:
         for one in importance:
             one["derived_from"] = sources.get(one["feature"], [])
         top = [one["feature"] for one in importance[: self.settings.report.top_features]]
+        fewer = self._sample(TEST, min(DEPENDENCE_ROWS, self.settings.report.sample_rows))
         return {
             "rows": self.test.num_rows,
             "defaults": int(self.target.sum()),
             "linear": self._linear(),
             "tree": self._tree(),
             "importance": importance,
-            "dependence": [features.partial_dependence(self.scorer, self.test, name) for name in top],
+            "dependence": [features.partial_dependence(self.scorer, fewer, name) for name in top],
         }
 
     def _linear(self) -> dict[str, Any]:

@@ -135,7 +135,7 @@ def describe(
     dict
         `reference`, the largest group; `highest_approval`, of the groups that are large enough (of all, where none is);
         `groups`: a list of `group`, `rows`, `defaults`, `too_small`, and with `value`, `low`, `high` (95 %):
-        `approval`, `recall` (defaults that are refused), `false_positive_rate` (others that are refused), `default_rate`,
+        `approval`, `recall` (defaults that are refused), `false_positive_rate` (others that are), `default_rate`,
         `observed_to_expected` (default rate over mean score), `auc`, `approval_ratio` (to the highest approval; Katz
         1978), `to_reference` (approval, to the reference group). `below_four_fifths` is None for a group too small.
     """

@@ -27,7 +27,7 @@ class Information:
     """The observed information of a fitted logistic regression, summed block by block.
 
     With s the classes' weights, p the fitted probability and X the columns with a 1 for the intercept, it is the
-    Hessian of the objective (scikit-learn's user guide, 1.1.11): the sum of s p (1 - p) x xᵀ, plus 1 / C for each slope.
+    Hessian of the objective (scikit-learn's user guide, 1.1.11): the sum of s p (1 - p) x xᵀ, plus 1 / C a slope.
 
     Parameters
     ----------

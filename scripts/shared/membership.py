@@ -63,8 +63,8 @@ def stream_tables(
 ) -> Iterator[pa.Table]:
     """Yield features, target, `KEY` and the columns `observed` of one side in tables of exactly `rows_per_block` rows.
 
-    The last one may be shorter. The tables are pieces of one long one, so that nothing computed block by block depends on how the rows are spread
-    over the parts. Memory is bounded by the blocks, also where one part holds all rows.
+    The last one may be shorter. The tables are pieces of one long one, so that nothing computed block by block depends
+    on how the rows are spread over the parts. Memory is bounded by the blocks, also where one part holds all rows.
     """
     for table in _exact_blocks(_tables(parts, membership, side, contract, rows_per_block, observed), rows_per_block):
         yield table.unify_dictionaries()
