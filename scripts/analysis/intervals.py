@@ -93,14 +93,16 @@ def ratio_of_shares(hits: int, rows: int, other_hits: int, other_rows: int) -> d
     """Return the ratio of two independent shares as `value`, `low`, `high`; None where it has none.
 
     The logarithm of the ratio is taken as normal. Katz, D., Baptista, J., Azen, S. P. and Pike, M. C. (1978). Obtaining
-    confidence intervals for the risk ratio in cohort studies. Biometrics 34(3), 469-474.
+    confidence intervals for the risk ratio in cohort studies. Biometrics 34(3), 469-474. A share of 1 counts as half a
+    row less in the variance, which would else be nothing.
     """
     if not rows or not other_hits:
         return {"value": None, "low": None, "high": None}
     value = (hits / rows) / (other_hits / other_rows)
     if not hits:
         return {"value": value, "low": None, "high": None}
-    half = Z * math.sqrt(1 / hits - 1 / rows + 1 / other_hits - 1 / other_rows)
+    shares = (min(hits, rows - 0.5), rows), (min(other_hits, other_rows - 0.5), other_rows)
+    half = Z * math.sqrt(sum(1 / part - 1 / whole for part, whole in shares))
     return {"value": value, "low": value * math.exp(-half), "high": value * math.exp(half)}
 
 

@@ -19,7 +19,8 @@ RANK = 1e-10  # share of the largest curvature below which a direction counts as
 
 NOTE = (
     "Standard errors come from the observed information of the penalised likelihood on the train rows. The penalty "
-    "draws coefficients towards 0, so that the intervals are of the shrunken values."
+    "draws coefficients towards 0, so that the intervals are of the shrunken values. Each category has a coefficient "
+    "beside the intercept, so that one alone is hardly known: read its difference from the most common category."
 )
 
 
@@ -57,17 +58,18 @@ class Information:
         self.squares += (matrix * matrix).sum(axis=0)
         self.rows += len(target)
 
-    def standard_errors(self) -> Floats:
-        """Return the standard errors of slopes and intercept (shape (columns + 1,)), NaN where nothing is known."""
+    def covariance(self) -> Floats:
+        """Return the covariance of slopes and intercept (shape (size, size)), NaN for those that nothing is known of."""
         whole = self.hessian.copy()
         penalty = 0.0 if self.model.penalty is None else 1.0 / self.model.C
         slopes = np.arange(len(self.slopes))
         whole[slopes, slopes] += penalty
         values, vectors = scipy.linalg.eigh(whole)
         known = values > RANK * max(values[-1], np.finfo(float).tiny)
-        variance = (vectors[:, known] ** 2 / values[known]).sum(axis=1)
+        covariance: Floats = (vectors[:, known] / values[known]) @ vectors[:, known].T
         unknown = (vectors[:, ~known] ** 2).sum(axis=1) > RANK
-        return np.where(unknown, np.nan, np.sqrt(variance))
+        covariance[unknown, :] = covariance[:, unknown] = np.nan
+        return covariance
 
 
 def why_not(model: Any) -> str | None:
@@ -84,10 +86,12 @@ def why_not(model: Any) -> str | None:
 def describe(information: Information, columns: Iterable[Column]) -> dict[str, Any]:
     """Return the coefficients, each with standard error, 95 % interval and odds ratio (for one unit of the column).
 
-    `per` says what one unit is: a standard deviation of a scaled number, being in a category. A spline's columns are
+    `per` says what one unit is: a standard deviation of a scaled number, being in a category. `difference` is that from
+    the category `against`, the feature's most common one. A spline's columns are
     marked as not read alone, and have no odds ratio: partial dependence shows what the feature does.
     """
-    model, errors = information.model, information.standard_errors()
+    model, covariance = information.model, information.covariance()
+    errors = np.sqrt(covariance.diagonal())
     names = list(columns)
     rows = max(information.rows, 1)
     found = [
@@ -100,6 +104,12 @@ def describe(information: Information, columns: Iterable[Column]) -> dict[str, A
             strict=False,
         )
     ]
+    for n, reference in _references(names, information.sums).items():
+        variance = covariance[n, n] + covariance[reference, reference] - 2 * covariance[n, reference]
+        difference = float(information.slopes[n] - information.slopes[reference])
+        error = math.sqrt(max(0.0, variance)) if math.isfinite(variance) else math.nan
+        found[n]["against"] = names[reference].of
+        found[n]["difference"] = _with_ratio(_with_interval(difference, error))
     intercept = _with_interval(float(model.intercept_[0]), float(errors[-1])) if model.fit_intercept else None
     return {
         "coefficients": found,
@@ -123,10 +133,23 @@ def _coefficient(column: Column, value: float, error: float, sd: float) -> dict[
         "spline": "not read alone: see the partial dependence",
     }[column.kind]
     about = {"name": column.label, "feature": column.feature, "kind": column.kind, "read_alone": alone, "per": per}
-    about |= _with_interval(value, error)
-    ratios = {"odds_ratio": "value", "odds_low": "low", "odds_high": "high"}
-    about |= {name: _exp(about[key]) if alone else None for name, key in ratios.items()}
+    about |= _with_ratio(_with_interval(value, error), alone)
     return about | {"column_sd": sd}
+
+
+def _references(columns: list[Column], counts: Floats) -> dict[int, int]:
+    """Return for each category's column that of its feature's most common category, but for that one itself."""
+    of_feature: dict[str, list[int]] = {}
+    for n, column in enumerate(columns):
+        if column.kind == "category":
+            of_feature.setdefault(column.feature, []).append(n)
+    most = {name: max(places, key=lambda n: counts[n]) for name, places in of_feature.items()}
+    return {n: most[name] for name, places in of_feature.items() for n in places if n != most[name]}
+
+
+def _with_ratio(about: dict[str, float | None], alone: bool = True) -> dict[str, float | None]:
+    ratios = {"odds_ratio": "value", "odds_low": "low", "odds_high": "high"}
+    return about | {name: _exp(about[key]) if alone else None for name, key in ratios.items()}
 
 
 def _with_interval(value: float, error: float) -> dict[str, float | None]:
