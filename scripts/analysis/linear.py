@@ -59,7 +59,7 @@ class Information:
         self.rows += len(target)
 
     def covariance(self) -> Floats:
-        """Return the covariance of slopes and intercept (shape (size, size)), NaN for those that nothing is known of."""
+        """Return the covariance of slopes and intercept (shape (size, size)), NaN where nothing is known."""
         whole = self.hessian.copy()
         penalty = 0.0 if self.model.penalty is None else 1.0 / self.model.C
         slopes = np.arange(len(self.slopes))
