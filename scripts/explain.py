@@ -26,7 +26,7 @@ from scripts.streaming.sampling import SampleOf, draw
 
 BLOCK_ROWS = 65_536
 TRAIN_ROWS = 30_000  # for refits, and for the gap between train and test rows
-DEPENDENCE_ROWS = 5_000  # of the sample, for partial dependence: each of a hundred points scores them all
+DEPENDENCE_ROWS = 3_000  # of the sample, for partial dependence: each of a hundred points scores them all
 
 
 def main(

@@ -27,7 +27,7 @@ rule explain:
         "results/benchmarks/explain/{model}.tsv"
     conda:
         ENVIRONMENT
-    threads: 1
+    threads: CONFIG.resources.threads
     resources:
         **requests(memory_per_input=20, most_mb=2000),
     params:
