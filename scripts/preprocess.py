@@ -110,4 +110,4 @@ def preprocess(
 def _repeated(contract: Contract) -> list[str]:
     """Return the columns whose values repeat. Dictionaries of the others would cost half of the writing's time."""
     columns = contract.columns
-    return [*columns.numeric, *columns.categorical, columns.target.column]
+    return [*columns.numeric, *columns.categorical, columns.target.column, *columns.observed]

@@ -26,6 +26,7 @@ from scripts.reporting.sections import (
     profile_section,
     read_models,
     read_trials,
+    screen_section,
     sensitivity_section,
     tuning_section,
 )
@@ -130,7 +131,7 @@ def main(
             "drivers": drivers_section(evidence.drivers, labels),
             "sensitivity": sensitivity_section(evidence.sensitivity),
             "reference": evidence.card.get("reference_group"),
-            "screens": [read_json(path) for path in screens],
+            "screens": screen_section([read_json(path) for path in screens]),
             "fairness": fairness_section(evidence.fairness, labels),
             "scorecard": evidence.card.get("scorecard"),
             "data": data_section(evidence.summary),

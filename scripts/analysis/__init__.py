@@ -1,1 +1,1 @@
-"""What the report says of one model's inside: its drivers, how it stands small changes, and groups of applicants."""
+"""What drives a model, how steady it is, and how it treats groups: for the report alone."""

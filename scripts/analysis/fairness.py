@@ -1,181 +1,174 @@
-"""How decisions and errors differ between groups of applicants: counts with intervals, shown and not judged."""
+"""How groups of applicants fare: counts and intervals over all test rows. It shows, and doesn't judge."""
 
-import itertools
-import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from scripts.analysis.sample import Floats, roc_auc
-from scripts.shared.arrays import to_numbers
+from scripts.analysis.intervals import Floats, Target, auc, observed_to_expected, ratio_of_shares, share
 from scripts.shared.config import Group
-from scripts.shared.membership import codes_of
-from scripts.shared.statistics import Z, auc_interval, wilson_interval
+from scripts.shared.membership import codes_of, numbers_of
+from scripts.shared.scoring import Scorer
 
-MISSING = "missing"
-MIN_ROWS = 30
+SMALLEST = 30  # rows; fewer are too few to judge
 FOUR_FIFTHS = 0.8
+MOST_GROUPS = 30  # of one column; the rows of more are taken together
+MISSING, OTHERS = "missing", "all others"
+NOTE = (
+    "The four-fifths ratio is a screen that employment law knows, not a verdict on lending: a ratio below 0.8 asks for "
+    "a closer look, and one above it clears nobody."
+)
 
-Codes = npt.NDArray[np.int64]
 
+class Groups:
+    """The groups of one column, known as their rows come.
 
-class Division:
-    """The groups of one column, gathered block by block."""
+    Parameters
+    ----------
+    group
+        Its row in the config.
+    """
 
     def __init__(self, group: Group) -> None:
         self.group = group
-        self._codes: list[Codes] = []
         self._names: dict[str, int] = {}
+        if group.edges:
+            low = [f"below {group.edges[0]:g}"]
+            between = [f"{a:g} to below {b:g}" for a, b in zip(group.edges[:-1], group.edges[1:], strict=True)]
+            self._names = {name: n for n, name in enumerate([*low, *between, f"from {group.edges[-1]:g}"])}
+        self._rows: list[npt.NDArray[np.int32]] = []
 
-    def see(self, table: pa.Table) -> None:
-        """Note the group of each of the next rows."""
+    def update(self, table: pa.Table) -> None:
+        """See the next rows."""
         if self.group.edges:
-            values = to_numbers(table.column(self.group.column))
+            values = numbers_of(table, self.group.column)
             codes = np.searchsorted(self.group.edges, values, side="right")
-            codes[np.isnan(values)] = len(self.group.edges) + 1
-            self._codes.append(codes.astype(np.int64))
-            return
-        texts, places = codes_of(table, self.group.column)
-        found = [self._names.setdefault(text, len(self._names)) for text in [*texts, MISSING]]
-        self._codes.append(np.array(found, np.int64)[places])  # -1 is the last: missing
+            self._rows.append(np.where(np.isnan(values), -1, codes).astype(np.int32))
+        else:
+            texts, places = codes_of(table, self.group.column)
+            own = [self._names.setdefault(text, len(self._names)) for text in texts]
+            self._rows.append(np.array([*own, -1], np.int32)[places])
 
-    def groups(self) -> tuple[list[str], Codes]:
-        """Return the names of the groups and the place of each row's among them."""
-        codes = np.concatenate([np.empty(0, np.int64), *self._codes])
-        if not self.group.edges:
-            order = sorted(self._names)  # that of the rows says nothing
-            places = np.array([order.index(name) for name in self._names], np.int64)
-            return order, places[codes] if len(codes) else codes
-        edges = [f"{edge:g}" for edge in self.group.edges]
-        between = [f"{low} to below {high}" for low, high in itertools.pairwise(edges)]
-        return [f"below {edges[0]}", *between, f"{edges[-1]} and above", MISSING], codes
+    def masks(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """Return the rows of each group that has some: by edge or the largest first, missing ones last."""
+        rows = np.concatenate([np.empty(0, np.int32), *self._rows])
+        names = {n: name for name, n in self._names.items()}
+        counts = Counter(dict(zip(*(a.tolist() for a in np.unique(rows, return_counts=True)), strict=True)))
+        present = [n for n in counts if n >= 0]
+        ordered = sorted(present) if self.group.edges else sorted(present, key=lambda n: (-counts[n], names[n]))
+        kept, rest = ordered[:MOST_GROUPS], ordered[MOST_GROUPS:]
+        found = {names[n]: rows == n for n in kept}
+        if rest:
+            found[_free(OTHERS, found)] = np.isin(rows, rest)
+        if counts[-1]:
+            found[_free(MISSING, found)] = rows == -1
+        return found
+
+
+def _free(name: str, taken: Iterable[str]) -> str:
+    return f"({name})" if name in taken else name
 
 
 def compare_groups(
-    names: list[str], codes: Codes, target: npt.NDArray[np.int8], scores: Floats, threshold: float
-) -> list[dict[str, Any]]:
-    """Return each group's figures, in the order of the names; a group without rows has none.
+    blocks: Iterable[pa.Table], scorer: Scorer, target: str, groups: Mapping[str, Group], threshold: float
+) -> dict[str, Any]:
+    """Return how each group of applicants fares.
 
     Parameters
     ----------
-    names, codes
-        The groups, and the place of each row's (shape (rows,)).
-    target, scores
-        Shape (rows,).
+    blocks
+        Test rows, with the groups' columns.
+    scorer
+        Of the model.
+    target
+        The column of outcomes.
+    groups
+        By name, as configured.
     threshold
-        Refused from this probability on.
+        An application is refused from this score on.
 
     Returns
     -------
-    list
-        A dict a group: group, rows, defaults, too_small, approval_rate, approval_ratio to the highest approval rate of
-        the groups that aren't too small (interval: Katz et al. 1978, on the logarithm), below_four_fifths, recall,
-        false_positive_rate, mean_score, default_rate, roc_auc; shares with 95 % intervals after Wilson. None where
-        there is nothing to divide by.
+    dict
+        `not_run` with the reason, or `groups`: by name what `describe` gives; `note` says what the ratio is.
     """
-    approved = scores < threshold
-    counted = []
-    for place in range(len(names)):
-        inside = codes == place
-        if inside.any():
-            counted.append((names[place], _counts(target[inside], scores[inside], approved[inside])))
-    rates = {name: found["approved"] / found["rows"] for name, found in counted if found["rows"] >= MIN_ROWS}
-    best = max(rates, key=lambda name: (rates[name], name), default=None)
-    most = dict(counted)[best] if best is not None else None
-    return [{"group": name, **_figures(found, most)} for name, found in counted]
-
-
-def _counts(target: npt.NDArray[np.int8], scores: Floats, approved: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    bad = target == 1
-    rows, defaults = len(target), int(bad.sum())
+    if not groups:
+        return {"not_run": "fairness.groups names no column: set it to compare groups of applicants"}
+    found = {name: Groups(group) for name, group in groups.items()}
+    outcomes, scores = [np.empty(0, np.int8)], [np.empty(0)]
+    for table in blocks:
+        scores.append(scorer.score(table))
+        outcomes.append(table.column(target).to_numpy())
+        for of_column in found.values():
+            of_column.update(table)
+    outcome, score = np.concatenate(outcomes), np.concatenate(scores)
     return {
-        "rows": rows,
-        "defaults": defaults,
-        "approved": int(approved.sum()),
-        "caught": int((bad & ~approved).sum()),
-        "refused_good": int((~bad & ~approved).sum()),
-        "mean_score": math.fsum(scores.tolist()) / rows,
-        "roc_auc": roc_auc(target, scores) if 0 < defaults < rows else None,
+        "threshold": threshold,
+        "rows": len(outcome),
+        "note": NOTE,
+        "groups": {
+            name: {"column": of.group.column, **describe(outcome, score, of.masks(), threshold)}
+            for name, of in found.items()
+        },
     }
 
 
-def _figures(found: dict[str, Any], most: dict[str, Any] | None) -> dict[str, Any]:
-    rows, defaults, approved = found["rows"], found["defaults"], found["approved"]
-    others = rows - defaults
-    small = rows < MIN_ROWS
-    ratio, interval = _ratio(found, most) if most and not small else (None, None)
-    area = None if small else found["roc_auc"]
-    return {
-        "rows": rows,
-        "defaults": defaults,
-        "too_small": small,
-        "approval_rate": approved / rows,
-        "approval_rate_interval": wilson_interval(approved, rows),
-        "approval_ratio": ratio,
-        "approval_ratio_interval": interval,
-        "below_four_fifths": ratio is not None and ratio < FOUR_FIFTHS,
-        "recall": found["caught"] / defaults if defaults else None,
-        "recall_interval": wilson_interval(found["caught"], defaults),
-        "false_positive_rate": found["refused_good"] / others if others else None,
-        "false_positive_rate_interval": wilson_interval(found["refused_good"], others),
-        "mean_score": found["mean_score"],
-        "default_rate": defaults / rows,
-        "default_rate_interval": wilson_interval(defaults, rows),
-        "roc_auc": area,
-        "roc_auc_interval": auc_interval(area, defaults, others) if area is not None else None,
-    }
-
-
-def _ratio(found: dict[str, Any], most: dict[str, Any]) -> tuple[float | None, tuple[float, float] | None]:
-    """Return the ratio of approval rates and its interval; 1 without one for the most approved group itself.
-
-    Katz, D., Baptista, J., Azen, S. P. and Pike, M. C. (1978). Obtaining confidence intervals for the risk ratio in
-    cohort studies. Biometrics 34(3), 469-474.
-    """
-    if not most["approved"]:
-        return None, None
-    ratio = (found["approved"] / found["rows"]) / (most["approved"] / most["rows"])
-    if found is most or not found["approved"]:
-        return ratio, None
-    variance = sum(1 / each["approved"] - 1 / each["rows"] for each in (found, most))
-    half = Z * math.sqrt(variance)
-    return ratio, (ratio * math.exp(-half), ratio * math.exp(half))
-
-
-def make_fairness(
-    groups: dict[str, Group],
-    tables: Iterable[pa.Table],
-    target: npt.NDArray[np.int8],
-    scores: Floats,
-    threshold: float,
+def describe(
+    target: Target, scores: Floats, masks: Mapping[str, npt.NDArray[np.bool_]], threshold: float
 ) -> dict[str, Any]:
-    """Return the figures of all divisions, or not_run: why there are none.
+    """Return the groups side by side.
 
     Parameters
     ----------
-    groups
-        The config's.
-    tables
-        The test rows, in the order of target and scores.
+    target, scores
+        Shape (rows,).
+    masks
+        The rows of each group, shape (rows,).
+    threshold
+        An application is refused from this score on.
+
+    Returns
+    -------
+    dict
+        `reference`, the largest group; `highest_approval`, of the groups that are large enough (of all, where none is);
+        `groups`: a list of `group`, `rows`, `defaults`, `too_small`, and with `value`, `low`, `high` (95 %):
+        `approval`, `recall` (defaults that are refused), `false_positive_rate` (others that are), `default_rate`,
+        `observed_to_expected` (default rate over mean score), `auc`, `approval_ratio` (to the highest approval; Katz
+        1978), `to_reference` (approval, to the reference group). `below_four_fifths` is None for a group too small.
     """
-    if not groups:
-        return {"not_run": "no groups are configured (fairness.groups in the config)"}
-    divisions = {name: Division(group) for name, group in groups.items()}
-    for table in tables:
-        for division in divisions.values():
-            division.see(table)
+    rows = [_one(name, target[mask], scores[mask], threshold) for name, mask in masks.items()]
+    if not rows:
+        return {"reference": None, "highest_approval": None, "groups": []}
+    large = [one for one in rows if not one["too_small"]] or rows
+    reference = max(rows, key=lambda one: one["rows"])
+    highest = max(large, key=lambda one: one["approval"]["value"])
+    for one in rows:
+        for key, other in (("approval_ratio", highest), ("to_reference", reference)):
+            same = {"value": 1.0, "low": None, "high": None}
+            counts = [part["approval"][key] for part in (one, other) for key in ("hits", "rows")]
+            one[key] = same if one is other else ratio_of_shares(*counts)
+        ratio = one["approval_ratio"]["value"]
+        one["below_four_fifths"] = None if one["too_small"] or ratio is None else ratio < FOUR_FIFTHS
+    return {"reference": reference["group"], "highest_approval": highest["group"], "groups": rows}
+
+
+def _one(name: str, target: Target, scores: Floats, threshold: float) -> dict[str, Any]:
+    refused = scores >= threshold
+    rows, defaults = len(target), int(target.sum())
+    expected = float(scores.sum())
     return {
-        "rows": len(target),
-        "threshold": threshold,
-        "min_rows": MIN_ROWS,
-        "divisions": {
-            name: {
-                "column": division.group.column,
-                "groups": compare_groups(*division.groups(), target, scores, threshold),
-            }
-            for name, division in divisions.items()
-        },
+        "group": name,
+        "rows": rows,
+        "defaults": defaults,
+        "too_small": rows < SMALLEST,
+        "approval": share(int((~refused).sum()), rows),
+        "recall": share(int((refused & (target == 1)).sum()), defaults),
+        "false_positive_rate": share(int((refused & (target == 0)).sum()), rows - defaults),
+        "default_rate": share(defaults, rows),
+        "mean_score": expected / rows,
+        "observed_to_expected": observed_to_expected(defaults, rows, expected),
+        "auc": auc(target, scores),
     }

@@ -73,12 +73,15 @@ def draw_charts(models: list[dict[str, Any]]) -> dict[str, Any]:
         }
 
 
-def draw_dependences(features: list[dict[str, Any]], rows: int) -> list[Markup]:
+def draw_dependences(features: list[dict[str, Any]]) -> list[Markup]:
     """Return the partial dependence of numeric features as SVG."""
     with matplotlib.style.context(["default", STYLE]):
         return [
             to_svg(
-                draw_dependence(each), f"pd-{index}", f"Partial dependence, {each['feature']}", f"{rows:,} test rows"
+                draw_dependence(each),
+                f"pd-{index}",
+                f"Partial dependence, {each['feature']}",
+                f"{each['rows']:,} test rows",
             )
             for index, each in enumerate(features, start=1)
         ]
@@ -140,8 +143,8 @@ def draw_dependence(feature: dict[str, Any]) -> Figure:
     """Draw the mean score of the sample as a numeric feature takes each value of a grid, with its interval."""
     figure = Figure(figsize=SMALL, layout="constrained")
     axes = figure.add_subplot()
-    grid, mean = np.array(feature["grid"], np.float64), np.array(feature["mean"])
-    low, high = np.array(feature["low"]), np.array(feature["high"])
+    points = feature["points"]
+    grid, mean, low, high = (np.array([point[key] for point in points]) for key in ("at", "mean", "low", "high"))
     axes.fill_between(grid, low, high, color=OTHERS, alpha=0.2, linewidth=0)
     axes.plot(grid, mean, color=OTHERS, marker="o", markersize=2.5, linewidth=1.2)
     axes.set(xlabel="value", ylabel=f"mean {SCORE}")

@@ -214,7 +214,7 @@ def leakage(evidence: Evidence) -> Finding:
         f"without {', '.join(screen['columns'])}: ROC AUC {screen['without']['roc_auc']['value']:.4f} against "
         f"{screen['with']['roc_auc']['value']:.4f}; paired difference {signed(gap)}, n = {count(screen['rows'])}"
     )
-    leans = gap["low"] > MOVED_ROC_AUC
+    leans = gap["high"] < -MOVED_ROC_AUC
     note = "part of what it knows is set by the lender; it won't be there, or not the same, at the application"
     return Finding(WARN if leans else PASS, value, threshold, CUSTOM, note if leans else "")
 
@@ -275,14 +275,17 @@ def rank_order(evidence: Evidence) -> Finding:
 def overfit(evidence: Evidence) -> Finding:
     """Whether the model knows its train rows by heart."""
     found = evidence.sensitivity["overfit"]
-    gap = found["gap"]
+    gap, threshold = found["gap"], f"gap at most {OVERFIT_GAP}"
+    if gap["value"] is None:
+        return not_run("the sample of train or test rows has one outcome only", threshold, CUSTOM)
     value = (
         f"ROC AUC {found['train']['value']:.4f} on {count(found['train']['rows'])} train rows, "
-        f"{found['test']['value']:.4f} on {count(found['test']['rows'])} test rows: gap {gap:+.4f}"
+        f"{found['test']['value']:.4f} on {count(found['test']['rows'])} test rows: gap {gap['value']:+.4f} "
+        f"({between(bounds(gap), 4)})"
     )
-    if found.get("folds"):
-        value += f"; folds from {min(found['folds']):.4f} to {max(found['folds']):.4f}"
-    return Finding(PASS if gap <= OVERFIT_GAP else WARN, value, f"gap at most {OVERFIT_GAP}", CUSTOM)
+    if folds := found["folds"].get("values"):
+        value += f"; folds from {min(folds):.4f} to {max(folds):.4f}"
+    return Finding(PASS if gap["value"] <= OVERFIT_GAP else WARN, value, threshold, CUSTOM)
 
 
 @check("C10", "Challenger against champion, paired on the same rows")
@@ -382,9 +385,9 @@ def calibration_by_segment(evidence: Evidence) -> Finding:
         return not_run(no_groups(evidence), threshold, CUSTOM)
     off = [
         f"{division}: {group['group']} ({percent(group['mean_score'])} predicted, "
-        f"{percent(group['default_rate'])} observed)"
+        f"{percent(group['default_rate']['value'])} observed)"
         for division, group in groups
-        if not group["default_rate_interval"][0] <= group["mean_score"] <= group["default_rate_interval"][1]
+        if not group["default_rate"]["low"] <= group["mean_score"] <= group["default_rate"]["high"]
     ]
     value = f"{len(off)} of {len(groups)} groups are off" + (f": {'; '.join(off[:4])}" if off else "")
     return Finding(WARN if off else PASS, value, threshold, CUSTOM)
@@ -422,17 +425,36 @@ def drift(evidence: Evidence) -> Finding:
 def sensitivity(evidence: Evidence) -> Finding:
     """Whether small changes change little."""
     found = evidence.sensitivity
-    parts, worst = [], 0.0
-    for name in ("seed", "noise", "missing"):
-        each = found[name]
-        if each.get("not_run"):
-            parts.append(f"{name}: {each['not_run']}")
-            continue
-        worst = max(worst, abs(each["roc_auc_change"]))
-        parts.append(f"{name}: ROC AUC moves by {each['roc_auc_change']:+.4f}")
-    value = "; ".join(parts) + f"; n = {count(found['rows'])}"
     threshold = f"ROC AUC moves by at most {MOVED_ROC_AUC}"
-    return Finding(PASS if worst <= MOVED_ROC_AUC else WARN, value, threshold, CUSTOM)
+    moves = changes(found)
+    value = "; ".join(
+        f"{each['what']}: " + (each["not_run"] or f"ROC AUC {each['change']['value']:+.4f}") for each in moves
+    )
+    worst = max((abs(each["change"]["value"]) for each in moves if not each["not_run"]), default=None)
+    if worst is None:
+        return not_run(value, threshold, CUSTOM)
+    state = PASS if worst <= MOVED_ROC_AUC else WARN
+    return Finding(state, f"{value}; n = {count(found['rows'])}", threshold, CUSTOM)
+
+
+def changes(sensitivity: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what was changed, in words, and how the ROC AUC moved, or why that wasn't tried."""
+    seeds = sensitivity["seed_change"]
+    if not seeds.get("not_run"):
+        spread = {"value": seeds["spread"], "low": None, "high": None}
+        seeds = {"what": f"{len(seeds['refits'])} other seeds, highest less lowest", "change": spread}
+        seeds["moved"] = sensitivity["seed_change"]["mean_change"]
+    each = [{"what": "other seeds"} | seeds]
+    for noise in sensitivity["noise"]:
+        what = f"numbers moved by normal noise of {noise['noise']:.0%} of their standard deviation"
+        each.append({"what": what, "change": noise["change"], "moved": noise["mean_change"]})
+    missing = sensitivity["missing"]
+    if missing.get("not_run"):
+        each.append({"what": "more missing values", "not_run": missing["not_run"]})
+    else:
+        what = f"{missing['missing']:.0%} of the values taken away"
+        each.append({"what": what, "change": missing["change"], "moved": missing["mean_change"]})
+    return [{"not_run": None} | one for one in each]
 
 
 @check("C17", "Out-of-time test")
@@ -454,7 +476,7 @@ def out_of_time(evidence: Evidence) -> Finding:
 @check("C18", "Effects and their signs")
 def effects(evidence: Evidence) -> Finding:
     """Whether the score moves with the features as experts expect."""
-    found = {each["feature"]: each["direction"] for each in evidence.drivers["partial_dependence"]}
+    found = {each["feature"]: each["direction"] for each in evidence.drivers["dependence"] if each["direction"]}
     expected: dict[str, str] = evidence.config["report"]["expected_effects"]
     shown = ", ".join(f"{name} {direction}" for name, direction in found.items())
     threshold = "as the config expects"
@@ -504,7 +526,7 @@ def sample_notices(evidence: Evidence) -> Finding:
 
 def judged_groups(evidence: Evidence) -> Iterable[tuple[str, dict[str, Any]]]:
     """Yield each division's groups that are large enough to look at."""
-    for name, division in evidence.fairness.get("divisions", {}).items():
+    for name, division in evidence.fairness.get("groups", {}).items():
         for group in division["groups"]:
             if not group["too_small"]:
                 yield name, group
@@ -524,7 +546,8 @@ def approval_ratio(evidence: Evidence) -> Finding:
     if not groups:
         return not_run(no_groups(evidence), threshold, source)
     low = [
-        f"{division}: {group['group']} {group['approval_ratio']:.2f} ({between(group['approval_ratio_interval'], 2)}), "
+        f"{division}: {group['group']} {group['approval_ratio']['value']:.2f} "
+        f"({between(bounds(group['approval_ratio']), 2)}), "
         f"n = {count(group['rows'])}"
         for division, group in groups
         if group["below_four_fifths"]
@@ -539,11 +562,10 @@ def group_errors(evidence: Evidence) -> Finding:
     groups = list(judged_groups(evidence))
     if not groups:
         return not_run(no_groups(evidence), "reported", CUSTOM)
-    known = [group for _, group in groups if group["recall"] is not None and group["false_positive_rate"] is not None]
-    spread = [
-        max(group[name] for group in known) - min(group[name] for group in known) if known else 0.0
-        for name in ("recall", "false_positive_rate")
-    ]
+    spread = []
+    for name in ("recall", "false_positive_rate"):
+        known = [group[name]["value"] for _, group in groups if group[name]["value"] is not None]
+        spread.append(max(known) - min(known) if known else 0.0)
     value = (
         f"{len(groups)} groups; recall differs by up to {100 * spread[0]:.1f} pp, the false positive rate by up to "
         f"{100 * spread[1]:.1f} pp"
@@ -611,6 +633,11 @@ def monitoring(evidence: Evidence) -> Finding:
 
 
 # --- words --------------------------------------------------------------------------------------------------------
+
+
+def bounds(found: dict[str, Any]) -> tuple[float, float] | None:
+    """Return the interval of an estimate."""
+    return None if found["low"] is None else (found["low"], found["high"])
 
 
 def signed(found: dict[str, Any]) -> str:

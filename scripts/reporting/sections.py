@@ -2,11 +2,11 @@
 
 import csv
 import itertools
-import re
 from pathlib import Path
 from typing import Any
 
 from scripts.reporting.charts import draw_dependences, line_styles
+from scripts.reporting.checks import changes
 from scripts.reporting.formats import number
 from scripts.shared.config import LOWER_IS_BETTER, METRICS
 from scripts.shared.errors import UserError, listing
@@ -16,7 +16,6 @@ from scripts.shared.search import UNTUNED
 AGAIN = "delete results/metrics and results/selection.json and run again"
 STANDARD_ERRORS = 4.0  # the same allowance as in split
 SHOWN_FILES = 50
-SPLINE = re.compile(r"_sp_\d+$")  # as scikit-learn names a spline's columns
 SHOWN_REASONS = 30
 SHOWN_TRIALS = 10
 
@@ -374,45 +373,49 @@ def _drift_row(file: dict[str, Any], names: list[str]) -> dict[str, Any]:
 
 def drivers_section(drivers: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
     """Return importance, dependence (numbers with their chart, categories with their points), coefficients and tree."""
-    importance = drivers["permutation_importance"]
-    most = max([each["mean"] for each in importance], default=0.0)
-    curves = [each for each in drivers["partial_dependence"] if each["grid"]]
-    numeric = [each for each in curves if each["kind"] == "numeric"]
-    terms = drivers["coefficients"].get("terms", [])
-    plain = [each for each in terms if not SPLINE.search(each["term"])]
-    charts = draw_dependences(numeric, numeric[0]["rows"] if numeric else 0)
+    importance = drivers["importance"]
+    most = max((each["value"] or 0.0 for each in importance), default=0.0)
+    curves = [
+        {**each, "label": labels.get(each["feature"], each["feature"])}
+        for each in drivers["dependence"]
+        if each["points"]
+    ]
+    numeric = [each for each in curves if each["kind"] == "number"]
+    linear, tree = perhaps_run(drivers["linear"]), perhaps_run(drivers["tree"])
+    shown = [each for each in linear.get("coefficients", []) if each["read_alone"]]
     return {
-        **{key: drivers[key] for key in ("rows", "repeats")},
-        **{key: perhaps_run(drivers[key]) for key in ("coefficients", "tree")},
-        "terms": plain,
-        "splines": len(terms) - len(plain),
-        "dependence_rows": curves[0]["rows"] if curves else 0,
+        "rows": drivers["rows"],
+        "defaults": drivers["defaults"],
+        "repeats": importance[0]["repeats"] if importance else 0,
         "importance": [
             {
                 **each,
                 "label": labels.get(each["feature"], each["feature"]),
-                "width": 100 * max(0.0, each["mean"]) / most if most > 0 else 0.0,
+                "width": 100 * max(0.0, each["value"] or 0.0) / most if most > 0 else 0.0,
             }
             for each in importance
         ],
-        "numeric": [
-            {**each, "label": labels.get(each["feature"], each["feature"]), "chart": chart}
-            for each, chart in zip(numeric, charts, strict=True)
-        ],
-        "categorical": [
-            {
-                "label": labels.get(each["feature"], each["feature"]),
-                "points": [
-                    {"value": value, "mean": mean, "low": low, "high": high}
-                    for value, mean, low, high in zip(
-                        each["grid"], each["mean"], each["low"], each["high"], strict=True
-                    )
-                ],
-            }
-            for each in curves
-            if each["kind"] == "categorical"
-        ],
+        "dependence_rows": curves[0]["rows"] if curves else 0,
+        "numeric": [{**each, "chart": chart} for each, chart in zip(numeric, draw_dependences(numeric), strict=True)],
+        "categorical": [each for each in curves if each["kind"] == "category"],
+        "linear": linear,
+        "terms": shown,
+        "splines": len(linear.get("coefficients", [])) - len(shown),
+        "tree": tree,
+        "root": branch_of(tree) if tree["not_run"] is None else None,
     }
+
+
+def branch_of(tree: dict[str, Any], node: int = 0, test: str = "all train rows") -> dict[str, Any]:
+    """Return a node of a drawn tree with its children below it, and what leads to each."""
+    about = next(each for each in tree["nodes"] if each["id"] == node)
+    children = []
+    if "question" in about:
+        for answer in ("yes", "no"):
+            gets = ", or it is missing" if about.get("missing") == about[answer] else ""
+            said = about["question"] if answer == "yes" else f"not: {about['question']}"
+            children.append(branch_of(tree, about[answer], said + gets))
+    return {"test": test, "rate": about["rate"], "rows": about["rows"], "more": about["more"], "children": children}
 
 
 def fairness_section(fairness: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
@@ -421,14 +424,14 @@ def fairness_section(fairness: dict[str, Any], labels: dict[str, str]) -> dict[s
         return {"not_run": fairness["not_run"]}
     return {
         "not_run": None,
-        "min_rows": fairness["min_rows"],
+        "note": fairness["note"],
         "divisions": [
             {
+                **each,
                 "name": name,
                 "label": name if labels.get(each["column"]) in {name, None} else f"{name} ({labels[each['column']]})",
-                "groups": each["groups"],
             }
-            for name, each in fairness["divisions"].items()
+            for name, each in fairness["groups"].items()
         ],
     }
 
@@ -439,5 +442,22 @@ def perhaps_run(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def sensitivity_section(found: dict[str, Any]) -> dict[str, Any]:
-    """Return what small changes do."""
-    return found | {key: perhaps_run(found[key]) for key in ("seed", "noise", "missing", "reasons")}
+    """Return what small changes do, and how steady the reasons are."""
+    return {
+        "rows": found["rows"],
+        "changes": changes(found),
+        "reasons": perhaps_run(found["reasons"]),
+        "notices": found["notices"],
+    }
+
+
+def screen_section(screens: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row for each model and set of columns that it was tried without."""
+    rows = []
+    for found in screens:
+        if found.get("not_run"):
+            continue
+        rows.append({key: found[key] for key in ("model", "columns", "with", "without", "difference")})
+        if "both" in found:
+            rows.append({"model": found["model"], "with": found["with"], **found["both"]})
+    return rows

@@ -35,7 +35,8 @@ class CleanBlock:
     ----------
     table
         `__line` (int64), id, group and date (string, where configured), the numeric and derived columns (float64,
-        null where missing), the categorical columns (dictionary of string), the target (int8, 1 is default).
+        null where missing), the categorical columns (dictionary of string), the target (int8, 1 is default), the
+        observed columns (as categorical ones).
     """
 
     table: pa.Table
@@ -52,7 +53,8 @@ class Cleaner:
     contract
         What the columns are and how they are cleaned.
     training
-        Whether rows must carry the target (and the group and date, where configured). New applications need none.
+        Whether rows must carry the target (and the group, date and observed columns, where configured). New
+        applications need none.
     """
 
     contract: Contract
@@ -83,11 +85,6 @@ class Cleaner:
         extra = [columns.target.column, columns.group, columns.date, *columns.observed] if self.training else []
         return [*columns.categorical, *(name for name in [columns.id, *extra] if name)]
 
-    def _texts(self) -> list[str]:
-        """Return the categorical columns; those that are only observed aren't asked for in applications."""
-        columns = self.contract.columns
-        return [*columns.categorical, *(columns.observed if self.training else [])]
-
     def clean(self, raw: RawBlock) -> CleanBlock:
         """Return the block's clean rows, and what was set aside."""
         columns, rows = self.contract.columns, len(raw.lines)
@@ -99,7 +96,7 @@ class Cleaner:
             out[columns.date] = self._date(raw, columns.date, problems)
         for name in columns.numeric:
             out[name] = self._numeric(raw, name, problems)
-        for name in self._texts():
+        for name in [*columns.categorical, *(columns.observed if self.training else [])]:
             out[name] = self._categorical(raw.columns.get(name, pa.nulls(rows, pa.string())), name)
         if self.training:
             out[columns.target.column] = self._target(raw, problems)
@@ -129,9 +126,10 @@ class Cleaner:
         texts = [columns.id, *([columns.group, columns.date] if self.training else [])]
         fields += [(name, pa.string()) for name in texts if name]
         fields += [(name, pa.float64()) for name in self.contract.numeric_features()]
-        fields += [(name, pa.dictionary(pa.int32(), pa.string())) for name in self._texts()]
+        fields += [(name, pa.dictionary(pa.int32(), pa.string())) for name in columns.categorical]
         if self.training:
             fields.append((columns.target.column, pa.int8()))
+            fields += [(name, pa.dictionary(pa.int32(), pa.string())) for name in columns.observed]
         return pa.schema(fields)
 
     def _is_missing(self, values: pa.Array) -> npt.NDArray[np.bool_]:

@@ -23,7 +23,7 @@ def code_hash(step: str) -> str:
 def code_hash_of(estimator: str) -> str:
     """Return the hash of the code of an estimator of this project, given its import path.
 
-    Nothing for a library's, whose version the lock holds, and for one that isn't there, of which training will complain.
+    Nothing for a library's, whose version the lock holds, and for one that isn't there: training will complain of it.
     """
     place = estimator.rpartition(".")[0]
     ours = place.startswith("scripts.") and _file(place).is_file()

@@ -732,7 +732,7 @@ class Config(Section):
         columns = self.columns
         for where, names, allowed in (
             ("cleaning.bounds", self.cleaning.bounds, columns.numeric),
-            ("cleaning.aliases", self.cleaning.aliases, columns.categorical),
+            ("cleaning.aliases", self.cleaning.aliases, [*columns.categorical, *columns.observed]),
             (
                 "cleaning.checks",
                 [c.column for c in self.cleaning.checks.values()],

@@ -54,14 +54,19 @@ def read_table(parts: Sequence[Path], membership: Sequence[Path], side: str, con
 
 
 def stream_tables(
-    parts: Sequence[Path], membership: Sequence[Path], side: str, contract: Contract, rows_per_block: int
+    parts: Sequence[Path],
+    membership: Sequence[Path],
+    side: str,
+    contract: Contract,
+    rows_per_block: int,
+    observed: Sequence[str] = (),
 ) -> Iterator[pa.Table]:
-    """Yield features, target and `KEY` of one side in tables of exactly `rows_per_block` rows, the last one shorter.
+    """Yield features, target, `KEY` and the columns `observed` of one side in tables of exactly `rows_per_block` rows.
 
-    The tables are pieces of one long one, so that nothing computed block by block depends on how the rows are spread
-    over the parts. Memory is bounded by the blocks, also where one part holds all rows.
+    The last one may be shorter. The tables are pieces of one long one, so that nothing computed block by block depends
+    on how the rows are spread over the parts. Memory is bounded by the blocks, also where one part holds all rows.
     """
-    for table in _exact_blocks(_tables(parts, membership, side, contract, rows_per_block), rows_per_block):
+    for table in _exact_blocks(_tables(parts, membership, side, contract, rows_per_block, observed), rows_per_block):
         yield table.unify_dictionaries()
 
 
@@ -76,12 +81,17 @@ def to_rows(table: pa.Table, numeric: Sequence[str], categorical: Sequence[str],
 
 
 def _tables(
-    parts: Sequence[Path], membership: Sequence[Path], side: str, contract: Contract, rows: int
+    parts: Sequence[Path],
+    membership: Sequence[Path],
+    side: str,
+    contract: Contract,
+    rows: int,
+    observed: Sequence[str] = (),
 ) -> Iterator[pa.Table]:
     """Yield features, target and `KEY` of one side's rows in tables of at most `rows` rows."""
     for part, member in zip(parts, membership, strict=True):
         sides = _exact_blocks(_batches(member, ["side", "key"], rows), rows)
-        of_part = _exact_blocks(_batches(part, _columns(contract), rows), rows)
+        of_part = _exact_blocks(_batches(part, [*_columns(contract), *observed], rows), rows)
         for of_rows, of_sides in zip(of_part, sides, strict=True):
             whole = of_rows.append_column(KEY, of_sides.column("key"))
             yield whole.filter(pc.equal(of_sides.column("side").cast(pa.string()), side))

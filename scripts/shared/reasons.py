@@ -48,6 +48,7 @@ from scripts.shared.shapley import ForestShapley, by_scores
 Codes = npt.NDArray[np.int32]
 
 EXACT_TERMS = "the logistic regression's own terms, less the reference's (exact, on the log-odds)"
+EXACT_POINTS = "the scorecard's own points, less the reference's (exact, on the log-odds)"
 FROM_TREES = "baseline Shapley values from the trees (exact)"
 FROM_SCORES = "baseline Shapley values from scores of mixtures of application and reference"
 
@@ -222,6 +223,7 @@ class _OfPoints:
     """A scorecard, which says itself what each column of its matrix adds to the log-odds against other points."""
 
     scale = LOG_ODDS
+    method = EXACT_POINTS
 
     def __init__(
         self, features: list[str], encode: "Encode", owners: Integers, model: Any, reference: pa.Table

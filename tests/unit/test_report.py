@@ -107,33 +107,60 @@ def profile():
     }
 
 
-CURVE = {"mean": [0.1, 0.2], "low": [0.05, 0.1], "high": [0.2, 0.3], "share": [0.5, 0.5], "rows": 400}
+POINTS = [{"mean": 0.1, "low": 0.05, "high": 0.2, "share": 0.5}, {"mean": 0.2, "low": 0.1, "high": 0.3, "share": 0.5}]
 TERM = {"value": 0.5, "low": 0.1, "high": 0.9, "odds_ratio": 1.65, "odds_low": 1.1, "odds_high": 2.46}
-LEAF = {"rows": 10, "default_rate": 0.5, "interval": [0.2, 0.8], "children": []}
+PART = {"rows": 400, "missing": None, "left_out": 0}
+
+
+def points(*values):
+    return [{"at": at} | point for at, point in zip(values, POINTS, strict=True)]
+
+
 DRIVERS = {
     "rows": 400,
-    "repeats": 10,
-    "permutation_importance": [
-        {"feature": "age", "mean": 0.1, "low": 0.09, "high": 0.11, "losses": []},
-        {"feature": "purpose", "mean": -0.001, "low": -0.002, "high": 0.0, "losses": []},
+    "defaults": 100,
+    "importance": [
+        {"feature": "age", "value": 0.1, "low": 0.09, "high": 0.11, "repeats": 10, "derived_from": []},
+        {"feature": "purpose", "value": -0.001, "low": None, "high": None, "repeats": 10, "derived_from": ["age"]},
     ],
-    "partial_dependence": [
-        {"feature": "age", "kind": "numeric", "grid": [20.0, 60.0], "direction": "rises"} | CURVE,
-        {"feature": "purpose", "kind": "categorical", "grid": ["<a>", "c"], "direction": "differs"} | CURVE,
+    "dependence": [
+        {"feature": "age", "kind": "number", "points": points(20.0, 60.0), "direction": "rises"} | PART,
+        {"feature": "purpose", "kind": "category", "points": points("<a>", "c"), "direction": None} | PART,
     ],
-    "coefficients": {"rows": 1600, "note": "as they are", "terms": [{"term": "age"} | TERM, {"term": "x_sp_1"} | TERM]},
-    "tree": {"not_run": "it is not one tree"},
+    "linear": {
+        "coefficients": [
+            {"name": "age", "read_alone": True, "per": "one unit"} | TERM,
+            {"name": "purpose is <a>", "read_alone": True, "per": "being so", "against": "c", "difference": TERM}
+            | TERM,
+            {"name": "age, spline 1 of 5", "read_alone": False, "per": "not read alone"} | TERM,
+        ],
+        "penalty": {"C": 1.0},
+        "rows": 1600,
+        "note": "as they are",
+    },
+    "tree": {
+        "depth": 9,
+        "leaves": 30,
+        "nodes": [
+            {"id": 0, "question": "purpose is <a>", "yes": 2, "no": 1, "more": False, "rows": 1600},
+            {"id": 1, "more": True, "rows": 900},
+            {"id": 2, "more": False, "rows": 700},
+        ],
+    },
 }
+for node in DRIVERS["tree"]["nodes"]:
+    node["rate"] = {"value": 0.25, "low": 0.2, "high": 0.3}
+CHANGE = {"value": -0.002, "low": -0.003, "high": -0.001}
 SENSITIVITY = {
     "rows": 400,
-    "seed": {"how": "four seeds", "roc_auc_change": 0.001},
-    "noise": {"how": "noise", "roc_auc_change": -0.002},
-    "missing": {"not_run": "no features"},
+    "seed_change": {"refits": [{}, {}, {}], "spread": 0.001, "mean_change": 0.004},
+    "noise": [{"noise": 0.05, "change": CHANGE, "mean_change": 0.01}],
+    "missing": {"not_run": "the estimator can't take missing values"},
     "overfit": {
-        "train": {"value": 0.9, "interval": [0.88, 0.92], "rows": 1600},
-        "test": {"value": 0.88, "interval": [0.85, 0.91], "rows": 400},
-        "gap": 0.02,
-        "folds": [0.87, 0.89],
+        "train": {"value": 0.9, "low": 0.88, "high": 0.92, "rows": 1600},
+        "test": {"value": 0.88, "low": 0.85, "high": 0.91, "rows": 400},
+        "gap": {"value": 0.02, "low": -0.01, "high": 0.05},
+        "folds": {"values": [0.87, 0.89]},
     },
     "reasons": {
         "method": "its terms",
@@ -146,38 +173,20 @@ SENSITIVITY = {
     },
     "notices": [{"score": 0.7, "reasons": ["age: <lower> than typical"]}],
 }
+NO_RATIO = {"value": 1.0, "low": None, "high": None}
+SHARE = {"value": 0.25, "low": 0.2, "high": 0.31, "hits": 50, "rows": 200}
 GROUP = {
-    "rows": 200,
-    "defaults": 50,
-    "too_small": False,
-    "approval_rate": 0.8,
-    "approval_rate_interval": [0.74, 0.85],
-    "approval_ratio": 1.0,
-    "approval_ratio_interval": None,
-    "below_four_fifths": False,
-    "recall": 0.5,
-    "recall_interval": [0.37, 0.63],
-    "false_positive_rate": 0.1,
-    "false_positive_rate_interval": [0.06, 0.16],
-    "mean_score": 0.25,
-    "default_rate": 0.25,
-    "default_rate_interval": [0.2, 0.31],
-    "roc_auc": 0.85,
-    "roc_auc_interval": [0.8, 0.9],
+    **{"rows": 200, "defaults": 50, "too_small": False, "mean_score": 0.25, "below_four_fifths": False},
+    **dict.fromkeys(("approval", "recall", "false_positive_rate", "default_rate"), SHARE),
+    "approval_ratio": NO_RATIO,
+    "auc": {"value": 0.85, "low": 0.8, "high": 0.9},
 }
+LOW = {"approval_ratio": {"value": 0.7, "low": 0.6, "high": 0.8}, "below_four_fifths": True}
 FAIRNESS = {
     "rows": 400,
     "threshold": 0.5,
-    "min_rows": 30,
-    "divisions": {
-        "age": {
-            "column": "age",
-            "groups": [
-                {"group": "below 40"} | GROUP,
-                {"group": "40 and above"} | GROUP | {"approval_ratio": 0.7, "below_four_fifths": True},
-            ],
-        }
-    },
+    "note": "a screen, not a verdict",
+    "groups": {"age": {"column": "age", "groups": [{"group": "below 40"} | GROUP, {"group": "from 40"} | GROUP | LOW]}},
 }
 
 

@@ -56,7 +56,7 @@ def lay_out(folder, *files, **sections):
     for kind in ("parts", "counts", "rejects", "membership"):
         setattr(at, kind, [folder / kind / f"f{n}" for n in range(len(files))])
     for n, rows in enumerate(files):
-        raw = write(folder / f"f{n}.csv", csv_text(rows))
+        raw = write(folder / f"f{n}.csv", csv_text(rows, list(rows[0]) if rows else COLUMNS))
         plan = write_plan(folder, raw)
         preprocess.main(raw, at.parts[n], at.rejects[n], at.counts[n], at.config, plan, [], [], 1)
     at.duplicates = folder / "duplicates.parquet"

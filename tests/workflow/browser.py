@@ -37,7 +37,8 @@ const out = {
     && e.getBoundingClientRect().right > document.documentElement.clientWidth + 1).map(e => e.outerHTML.slice(0, 120)),
   clipped: [...document.querySelectorAll("svg.chart text")].filter(t => { const a = t.getBoundingClientRect(),
     b = t.closest("svg").getBoundingClientRect();
-    return a.left < b.left - 2 || a.right > b.right + 2 || a.top < b.top - 2 || a.bottom > b.bottom + 2; }).map(t => t.textContent),
+    return a.left < b.left - 2 || a.right > b.right + 2 || a.top < b.top - 2 || a.bottom > b.bottom + 2;
+  }).map(t => t.textContent),
 };
 const pre = document.createElement("pre");
 pre.id = "look"; pre.textContent = JSON.stringify(out); document.body.append(pre);

@@ -1,10 +1,11 @@
-# What the report says of each model's inside. Only the report asks for it.
+# What the report says beyond the comparison: what drives each model, how steady it is, how groups fare, what it is without
+# columns that the lender sets. Only the report asks for it.
 
-DRIVERS = "results/analysis/{model}.drivers.json"
-SENSITIVITY = "results/analysis/{model}.sensitivity.json"
-FAIRNESS = "results/analysis/{model}.fairness.json"
-SCREEN = "results/analysis/{model}.screen.json"
-SCREENED = [name for name in MODELS if marked_features(CONFIG, sum(CONFIG.contract().features_of(CONFIG.models[name]), []))]
+ANALYSIS = "results/analysis/{model}."
+EXPLAINED = [ANALYSIS + kind + ".json" for kind in ("drivers", "sensitivity", "fairness")]
+SCREEN = ANALYSIS + "screen.json"
+SCREENS = expand(SCREEN, model=MODELS) if CONFIG.screen.lender_set or CONFIG.screen.prohibited else []
+ANALYSES = expand(EXPLAINED, model=MODELS) + SCREENS
 
 
 rule explain:
@@ -14,13 +15,12 @@ rule explain:
         model=MODEL,
         card=CARD,
         metrics=METRICS,
-        scores=ALL_SCORES,
         tuned=lambda wildcards: tuned_of(wildcards.model),
         cv=CROSS_VALIDATION if CONFIG.needs_cross_validation else [],
     output:
-        drivers=DRIVERS,
-        sensitivity=SENSITIVITY,
-        fairness=FAIRNESS,
+        drivers=EXPLAINED[0],
+        sensitivities=EXPLAINED[1],
+        fairness=EXPLAINED[2],
     log:
         "results/logs/explain/{model}.log",
     benchmark:
@@ -31,18 +31,21 @@ rule explain:
     resources:
         **requests(memory_per_input=20, most_mb=2000),
     params:
-        shown=as_json(CONFIG.model_dump(mode="json", include={"report", "fairness", "labels", "predict", "seed"})),
+        contract=as_json(CONTRACT),
+        fairness=as_json(CONFIG.fairness.model_dump(mode="json")),
+        report=as_json(CONFIG.report.model_dump(mode="json", exclude={"rules"})),
+        reasons=CONFIG.predict.reasons.count,
+        labels=as_json(CONFIG.labels),
         config=CONFIG_FILE,
         code=code_of("explain"),
     message:
-        "explain {wildcards.model}"
+        "explain {wildcards.model}: drivers, sensitivity, groups of applicants"
     shell:
         step(
             "explain",
             "--parts {input.parts:q} --membership {input.membership:q} --model-file {input.model:q} --card {input.card:q}"
-            " --metrics {input.metrics:q} --scores {input.scores:q} --tuned {input.tuned:q} --cv {input.cv:q}"
-            " --drivers {output.drivers:q} --sensitivity {output.sensitivity:q} --fairness {output.fairness:q}"
-            " --config {params.config}",
+            " --metrics {input.metrics:q} --tuned {input.tuned:q} --cv {input.cv:q} --drivers {output.drivers:q}"
+            " --sensitivities {output.sensitivities:q} --fairness {output.fairness:q} --config {params.config}",
         )
 
 
@@ -50,9 +53,9 @@ rule screen:
     input:
         parts=PARTS,
         membership=MEMBERSHIPS,
+        model=MODEL,
         card=CARD,
         metrics=METRICS,
-        scores=ALL_SCORES,
         tuned=lambda wildcards: tuned_of(wildcards.model),
     output:
         screen=SCREEN,
@@ -68,14 +71,14 @@ rule screen:
     params:
         screen=as_json(CONFIG.screen.model_dump(mode="json")),
         resamples=CONFIG.select.champion.resamples,
-        seed=CONFIG.seed,
+        in_blocks=IN_BLOCKS,
         config=CONFIG_FILE,
         code=code_of("screen"),
     message:
-        "train {wildcards.model} without the columns that the lender sets or that are prohibited"
+        "try {wildcards.model} without screened columns"
     shell:
         step(
             "screen",
-            "--parts {input.parts:q} --membership {input.membership:q} --card {input.card:q} --metrics {input.metrics:q}"
-            " --scores {input.scores:q} --tuned {input.tuned:q} --screen {output.screen:q} --config {params.config}",
+            "--parts {input.parts:q} --membership {input.membership:q} --model-file {input.model:q} --card {input.card:q}"
+            " --metrics {input.metrics:q} --tuned {input.tuned:q} --screen {output.screen:q} --config {params.config}",
         )

@@ -19,7 +19,6 @@ sys.path.insert(0, str(ROOT))
 # Python's last sweep over all that Snakemake made takes 0.2 s in each job, and does nothing for us.
 atexit.register(gc.freeze)
 
-from scripts.analysis.screening import marked_features
 from scripts.shared.code_hash import code_hash, code_hash_of
 from scripts.shared.errors import UserError
 from scripts.shared.files import remove_remains, sha256_file
