@@ -6,9 +6,10 @@ import pyarrow as pa
 import pytest
 from sklearn.inspection import partial_dependence, permutation_importance
 from sklearn.metrics import roc_auc_score
+from test_evaluate import evaluate_model
 from test_train import LOGISTIC, TREE, lay_out, loans, rows_on, train_model
 
-from scripts import evaluate, explain
+from scripts import explain
 from scripts.analysis import features, intervals, linear, trees
 from scripts.analysis.columns import columns_of
 from scripts.shared.config import Model
@@ -46,10 +47,10 @@ def with_sex(rows):
 
 def explained(at, name):
     files = at.files[name]
-    out = [at.folder / f"{name}.{kind}.json" for kind in ("metrics", "curves", "drivers", "sensitivity", "fairness")]
-    evaluate.main(at.parts, at.membership, [], *files, out[0], out[1], [], at.config)
-    explain.main(at.parts, at.membership, *files, out[0], [], [], *out[2:], at.config)
-    return [read_json(path) for path in out[2:]]
+    out = [at.folder / f"{name}.{kind}.json" for kind in ("drivers", "sensitivity", "fairness")]
+    evaluate_model(at, files)
+    explain.main(at.parts, at.membership, *files, at.folder / "metrics.json", [], [], *out, at.config)
+    return [read_json(path) for path in out]
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from builders import config
 from sklearn.metrics import roc_auc_score
+from test_evaluate import evaluate_model
 from test_train import LOGISTIC, TREE, lay_out, loans, rows_on, train_model
 
-from scripts import evaluate, screen
+from scripts import screen
 from scripts.shared.config import Model
 from scripts.shared.files import read_json
 from scripts.shared.fitting import fit
@@ -49,7 +50,7 @@ def test_the_model_without_is_the_same_model_trained_without(tmp_path, name):
     )
     files = train_model(at, name)
     metrics, out = tmp_path / "metrics.json", tmp_path / "screen.json"
-    evaluate.main(at.parts, at.membership, [], *files, metrics, tmp_path / "curves.json", [], at.config)
+    evaluate_model(at, files)
     screen.main(at.parts, at.membership, *files, metrics, [], out, at.config)
     found = read_json(out)
     train, test = rows_on(at, "train"), rows_on(at, "test")
