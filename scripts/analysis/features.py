@@ -10,13 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.stats import rankdata
 
-from scripts.analysis.intervals import Floats, Target, Z, mean_of_placements, placements
+from scripts.analysis.intervals import Floats, Target, mean_of_placements, placements
 from scripts.shared.arrays import numbers
 from scripts.shared.config import Contract
 from scripts.shared.expressions import checked
 from scripts.shared.hashing import key_to_seed
 from scripts.shared.membership import numbers_of
 from scripts.shared.scoring import Scorer
+from scripts.shared.statistics import Z
 
 REPEATS = 10
 GRID = 20  # between quantiles: the smallest and the largest value are some applicant's own

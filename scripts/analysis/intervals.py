@@ -1,16 +1,15 @@
 """Areas under the ROC curve, shares and ratios, each with its 95 % interval."""
 
 import math
-import statistics
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from scripts.shared.statistics import Z, wilson_interval
+
 Floats = npt.NDArray[np.float64]
 Target = npt.NDArray[np.int8]
-
-Z = statistics.NormalDist().inv_cdf(0.975)
 
 
 def placements(target: Target, scores: Floats) -> tuple[Floats, Floats]:
@@ -74,19 +73,15 @@ def auc(target: Target, scores: Floats) -> dict[str, Any]:
 def share(hits: int, rows: int) -> dict[str, Any]:
     """Return a share as `value`, `low`, `high` with its counts; None where there are no rows.
 
-    Wilson, E. B. (1927). Probable inference, the law of succession, and statistical inference. Journal of the American
-    Statistical Association 22(158), 209-212.
+    The interval is Wilson's (1927).
 
     >>> share(0, 10)["high"]
     0.27753279986288907
     """
-    if not rows:
+    interval = wilson_interval(hits, rows)
+    if interval is None:
         return {"value": None, "low": None, "high": None, "hits": 0, "rows": 0}
-    value, square = hits / rows, Z * Z / rows
-    centre = (value + square / 2) / (1 + square)
-    half = Z * math.sqrt(value * (1 - value) / rows + square / (4 * rows)) / (1 + square)
-    low, high = max(0.0, centre - half) if hits else 0.0, min(1.0, centre + half) if hits < rows else 1.0
-    return {"value": value, "low": low, "high": high, "hits": hits, "rows": rows}
+    return {"value": hits / rows, "low": interval[0], "high": interval[1], "hits": hits, "rows": rows}
 
 
 def ratio_of_shares(hits: int, rows: int, other_hits: int, other_rows: int) -> dict[str, Any]:

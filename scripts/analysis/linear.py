@@ -11,7 +11,8 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from scripts.analysis.columns import Column, standard_deviation
-from scripts.analysis.intervals import Floats, Z
+from scripts.analysis.intervals import Floats
+from scripts.shared.statistics import Z
 from scripts.streaming.logistic import class_weights, refused
 
 LARGEST_LOG = 700.0  # exp of more is no number

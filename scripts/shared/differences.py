@@ -15,6 +15,8 @@ import pyarrow as pa
 
 from scripts.shared.champion import contract_of_used, metrics_compared, split_note, why_not_comparable
 from scripts.shared.config import LOWER_IS_BETTER, METRICS, Config
+from scripts.shared.environment import differences as differing
+from scripts.shared.environment import recorded
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json
 from scripts.shared.parts import count_rows, read_part
@@ -88,7 +90,9 @@ def find_champion(
         name = str(card["name"])
     except (UserError, OSError, ValueError, KeyError, TypeError) as error:
         return Champion(version, why_not=f"its files can't be read ({_words(error)})")
-    note = split_note(card, settings.contract(), settings.split)
+    other = differing(recorded(folder, card))
+    about_versions = f"it was trained with {', '.join(other)}, by which its scores could be others" if other else None
+    note = "; ".join(filter(None, (split_note(card, settings.contract(), settings.split), about_versions))) or None
     if why_not:
         return Champion(version, name, why_not=why_not, note=note)
     try:

@@ -44,6 +44,7 @@ from scripts.shared.membership import codes_of, numbers_of, to_frame
 from scripts.shared.models import predict_default
 from scripts.shared.scoring import fast_scorer, matrix_of, terms_of
 from scripts.shared.shapley import ForestShapley, by_scores
+from scripts.shared.statistics import wilson_interval
 
 Codes = npt.NDArray[np.int32]
 
@@ -54,7 +55,6 @@ FROM_SCORES = "baseline Shapley values from scores of mixtures of application an
 
 LEAST = 1e-9  # of the scale; what raises a score by less raises it by rounding alone
 NOISE = 0.01
-Z = 1.959963984540054  # of a 95 % interval
 
 
 class Explainer(Protocol):
@@ -623,9 +623,9 @@ def stability(
     same = int((shared == either).sum())
     return about | {
         "first_same": first / rows,
-        "first_same_interval": list(wilson(first, rows)),
+        "first_same_interval": wilson_interval(first, rows),
         "set_same": same / rows,
-        "set_same_interval": list(wilson(same, rows)),
+        "set_same_interval": wilson_interval(same, rows),
         "set_overlap": float((shared / either).mean()),
         "noise": noise,
     }
@@ -652,15 +652,3 @@ def _shaken(table: pa.Table, card: dict[str, Any], seed: int, noise: float) -> p
             columns = {column: table.column(column).combine_chunks() for column in formula.columns}
             table = table.set_column(table.column_names.index(name), name, formula.numbers(columns))
     return table
-
-
-def wilson(hits: int, rows: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson 1927, doi:10.1080/01621459.1927.10502953).
-
-    >>> low, high = wilson(9, 10)
-    >>> round(low, 3), round(high, 3)
-    (0.596, 0.982)
-    """
-    share, square = hits / rows, Z * Z / rows
-    middle, half = share + square / 2, Z * np.sqrt(share * (1 - share) / rows + square / (4 * rows))
-    return float((middle - half) / (1 + square)), float((middle + half) / (1 + square))

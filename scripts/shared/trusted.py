@@ -35,6 +35,10 @@ TRUSTED = frozenset(
         "lightgbm.sklearn.LGBMClassifier",
         "catboost.core.CatBoostClassifier",
         "scripts.shared.catboosting.CatBoost",
+        # maps of scores, scorecards
+        "scripts.shared.calibrated.Calibrated",
+        "scripts.shared.scorecard.Attribute",
+        "scripts.shared.scorecard.Scorecard",
     }
 )
 # Estimators, as the config names them, whose scores come back equal (tests/unit/test_trusted.py tries each).
@@ -50,6 +54,7 @@ CARRIED = (
     "sklearn.neural_network.MLPClassifier",
     "lightgbm.LGBMClassifier",
     "scripts.shared.catboosting.CatBoost",
+    "scripts.shared.scorecard.Scorecard",
 )
 USE_JOBLIB = "set deploy.artefact: joblib, or take another model"
 

@@ -274,3 +274,15 @@ def test_splines_are_not_read_alone_and_an_unknown_penalty_is_refused():
     assert not any(c["read_alone"] or c["odds_ratio"] for c in found["coefficients"])
     pipeline["model"].set_params(l1_ratio=0.5)
     assert "l1_ratio" in linear.why_not(pipeline["model"])
+
+
+@pytest.mark.parametrize("name", ["line", "tree"])
+def test_notices_are_of_applications_that_the_model_refuses(at, name):
+    _, sensitivity, _ = explained(at, name)
+    threshold = read_json(at.folder / "metrics.json")["threshold"]
+    assert sensitivity["notices"]
+    for notice in sensitivity["notices"]:
+        assert notice["score"] >= threshold
+        assert 1 <= len(notice["reasons"]) <= 4
+        assert all(": " in reason for reason in notice["reasons"])
+    assert sensitivity["reasons"]["rows"] > 0 and 0 <= sensitivity["reasons"]["first_same"] <= 1

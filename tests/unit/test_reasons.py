@@ -20,7 +20,8 @@ from scripts.shared.fitting import fit
 from scripts.shared.forests import forest_of
 from scripts.shared.membership import to_frame
 from scripts.shared.pipeline import build_pipeline
-from scripts.shared.reasons import ABSENT, HIGHER, LOWER, PRESENT, UNSEEN, Reasons, explainer, stability, wilson
+from scripts.shared.reasons import ABSENT, HIGHER, LOWER, PRESENT, UNSEEN, Reasons, explainer, stability
+from scripts.shared.statistics import wilson_interval
 
 FOREST = ("sklearn.ensemble.RandomForestClassifier", {"n_estimators": 5, "min_samples_leaf": 3})
 EXTRA = ("sklearn.ensemble.ExtraTreesClassifier", {"n_estimators": 5, "min_samples_leaf": 3})
@@ -333,7 +334,7 @@ def test_reasons_that_hang_on_a_thread_are_told_from_steady_ones():
     table = table_of({"x": x, "few": np.zeros(5), "ratio": ratio}, {"t": np.array(["a"] * 5)})
     steady = stability(Ratio(), table[2:4], steady_card(), 2, seed=1)
     assert (steady["first_same"], steady["set_same"], steady["set_overlap"]) == (1, 1, 1)
-    assert steady["first_same_interval"] == list(wilson(2, 2))
+    assert steady["first_same_interval"] == wilson_interval(2, 2)
     many = pa.concat_tables([table[:2]] * 400)
     shaky = stability(Ratio(), many, steady_card(), 1, seed=1)
     assert (shaky["rows"], shaky["rows_with_reasons"], shaky["noise"]) == (800, 800, 0.01)

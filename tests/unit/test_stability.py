@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, chi2
+from scipy.stats import chi2
 
-from scripts.shared.proportions import default_rate, wilson
+from scripts.shared.proportions import default_rate
 from scripts.shared.stability import compare, drift_of, join_drift, mark, psi, psi_limit
 
 
@@ -84,13 +84,6 @@ def test_the_drift_of_a_file_is_that_of_its_shares_together():
     assert join_drift([share([4, 5], 1, [5, 5]), empty, share([7, 0], 0, [7, 0])]) == whole
     assert join_drift([whole]) == whole
     assert join_drift([empty, empty]) == empty
-
-
-@pytest.mark.parametrize(("hits", "rows"), [(0, 20), (3, 20), (20, 20), (8325, 58645)])
-def test_intervals_of_a_share_are_those_of_scipy(hits, rows):
-    expected = binomtest(hits, rows).proportion_ci(method="wilson")
-    assert wilson(hits, rows) == pytest.approx((expected.low, expected.high), abs=1e-12)
-    assert wilson(hits, rows)[0] <= hits / rows <= wilson(hits, rows)[1]
 
 
 def test_a_rate_of_no_rows_is_none():

@@ -14,6 +14,7 @@ from test_train import lay_out, loans, rows_on, train_model
 
 from scripts import train
 from scripts.shared import trusted
+from scripts.shared.calibrated import with_map
 from scripts.shared.cards import model_version
 from scripts.shared.config import Model
 from scripts.shared.errors import UserError
@@ -40,6 +41,7 @@ ROWS = [
     ("sklearn.neural_network.MLPClassifier", SCALE | {"params": {"max_iter": 3}}),
     ("lightgbm.LGBMClassifier", NATIVE | FEW),
     ("scripts.shared.catboosting.CatBoost", NATIVE | {"params": {"iterations": 5, "seeds": 2}}),
+    ("scripts.shared.scorecard.Scorecard", NATIVE | {"params": {"min_iv": 0.0}}),
 ]
 
 
@@ -71,6 +73,14 @@ def test_scores_are_equal_after_a_round_trip(tmp_path, estimator, options):
     assert predict_default(loaded, frame).tolist() == predict_default(pipeline, frame).tolist()
     assert len(set(predict_default(loaded, frame).tolist())) > 1
     assert (card["artefact"], card["sha256"]) == ("model.skops", sha256_file(tmp_path / "model.skops"))
+
+
+def test_a_calibrated_model_too(tmp_path):
+    mapping = {"method": "sigmoid", "slope": 0.8, "intercept": -0.2}
+    pipeline, frame = with_map(fitted(), mapping), data(500)[0]
+    loaded, _ = load_model(*saved(tmp_path, pipeline))
+    assert predict_default(loaded, frame).tolist() == predict_default(pipeline, frame).tolist()
+    assert predict_default(loaded, frame).tolist() != predict_default(fitted(), frame).tolist()
 
 
 def test_each_estimator_that_the_config_may_name_is_tried():
@@ -187,7 +197,7 @@ def test_what_was_trained_in_blocks_is_carried_too(tmp_path, name, in_blocks):  
     at = lay_out(tmp_path, loans(300), models=MODELS)
     pipeline, _ = load_model(*train_model(at, name))
     model, card = tmp_path / "model.skops", tmp_path / "skops.json"
-    train.main(at.parts, at.membership, model, card, name, [], at.config, "c0de")
+    train.main(at.parts, at.membership, model, card, name, [], [], at.config, "c0de")
     frame = rows_on(at, "test")[["x", "y", "t"]]
     assert predict_default(load_model(model, card)[0], frame).tolist() == predict_default(pipeline, frame).tolist()
 
@@ -197,4 +207,6 @@ def test_a_model_that_comes_back_with_other_scores_is_refused(tmp_path, monkeypa
     other = fitted()
     monkeypatch.setattr(train, "load_model", lambda *_: (other, read_json(tmp_path / "card.json")))
     with pytest.raises(UserError, match=r"^models\.tree: read back from skops, scores differ by up to \S+; set "):
-        train.main(at.parts, at.membership, tmp_path / "m.skops", tmp_path / "card.json", "tree", [], at.config, "c")
+        train.main(
+            at.parts, at.membership, tmp_path / "m.skops", tmp_path / "card.json", "tree", [], [], at.config, "c"
+        )
