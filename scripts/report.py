@@ -139,7 +139,7 @@ def main(
             "drift": drift_section(files, labels),
             "predictions": prediction_section(files, chosen.get("live") or chosen["version"]),
             "provenance": provenance(evidence.card, chosen["version"], evidence.lock, sha256_file(config)),
-            "times": run_times(Path("results/benchmarks"), Path("results/logs")),
+            "times": run_times(page.parent / "benchmarks", page.parent / "logs"),
             "config_text": yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=110),
         }
     )

@@ -26,7 +26,7 @@ def run_times(benchmarks: Path, logs: Path) -> list[dict[str, Any]]:
         set) and hosts (sorted). Jobs that an earlier run has done count with what they took then.
     """
     found = []
-    for folder in sorted(path for path in benchmarks.iterdir() if path.is_dir()):
+    for folder in sorted(path for path in benchmarks.glob("*") if path.is_dir()):
         jobs = [row for path in sorted(folder.rglob("*.tsv")) for row in _rows(path)]
         if not jobs:
             continue

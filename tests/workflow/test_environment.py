@@ -4,7 +4,7 @@ import json
 
 FILES = [
     *("card.md", "environment.json", "golden.json", "metrics.json"),
-    *("model.joblib", "model.json", "requirements.lock"),
+    *("model.joblib", "model.json", "reference.json", "requirements.lock"),
 ]
 
 

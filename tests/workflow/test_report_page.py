@@ -24,7 +24,7 @@ def test_the_report_in_a_real_browser(finished, tmp_path):
     assert "<script" not in text and len(page.read_bytes()) < 1_000_000
     assert not re.findall(r"(?:src|href)=[\"'](?!#)", text), "nothing is fetched"
 
-    for width in (1280, 420):
+    for width in (1280, 500):
         seen = browser.look(page, width)
         assert seen["scroll"] <= seen["width"], (
             f"at {width} px the page is {seen['scroll']} px wide: {seen['wide'][:3]}"

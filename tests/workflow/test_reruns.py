@@ -165,7 +165,7 @@ def test_a_rollback_predicts_anew_and_the_next_run_does_not_undo_it(finished):
     assert (back.code, back.output) == (0, f"version {first} is live now\n")
     run = finished.snakemake()
     assert run.finished == ["predict", "predict"], run.output
-    assert f",{first}\n" in finished.read("results/predictions/january.csv")
+    assert f",{first}," in finished.read("results/predictions/january.csv")
     assert planned(finished) == {}
     listed = json.loads(finished.command("scripts.tools.models", "--json").output)
     assert (listed["live"], listed["log"]["entries"], len(listed["versions"])) == (first, 3, 2)
