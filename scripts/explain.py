@@ -18,6 +18,7 @@ from scripts.analysis.columns import columns_of
 from scripts.analysis.notices import sample_notices
 from scripts.shared.calibrated import uncalibrated
 from scripts.shared.config import Config, Contract, read_config
+from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, write_json
 from scripts.shared.membership import KEY, stream_tables, to_frame
 from scripts.shared.models import load_model
@@ -158,8 +159,14 @@ class Explained:
 
     def _sample(self, side: str, rows: int) -> pa.Table:
         """Return at most so many rows of one side, by their hash: the same ones in any partitioning."""
-        sample = draw(self.membership, side, rows, 0, self.name)
-        return pa.concat_tables(self._chosen(side, sample)).unify_dictionaries().combine_chunks()
+        return pa.concat_tables(self._chosen(side, self._draw(side, rows))).unify_dictionaries().combine_chunks()
+
+    def _draw(self, side: str, rows: int) -> SampleOf:
+        """Return a sample; of rows that belong together and are more than that, the first of them whole."""
+        try:
+            return draw(self.membership, side, rows, 0, self.name)
+        except UserError:
+            return self._draw(side, 4 * rows)
 
     def train(self) -> pa.Table:
         """Return some of the rows that the model was trained on."""

@@ -52,7 +52,7 @@ def main(
     trials: list[Path],
     receipt: Path,
     differences: Path,
-    predictions: list[Path],
+    plan: Path,
     rules: Path,
     lock: Path,
     live: Path,
@@ -76,8 +76,9 @@ def main(
         What gather wrote, one of each a model that was tuned. May be none.
     receipt, differences
         What select wrote: the winner and why; intervals and paired differences.
-    predictions
-        What predict wrote beside each file's predictions: the counts. May be none.
+    plan
+        What the run works on: the names of the application files, whose counts stand in `predictions` beside the page.
+        They may be tens of thousands, too many for a command line.
     rules
         The dated register of rules.
     lock, live, rulegraph, config
@@ -92,8 +93,9 @@ def main(
     """
     settings, chosen, compared = read_json(config), read_json(receipt), read_json(differences)
     models = read_models(metrics, curves, performance, chosen, compared)
-    winner, files = chosen["winner"], [read_json(path) for path in predictions]
-    history, problem = read_history(live.parent)
+    winner, files = chosen["winner"], read_predictions(plan, page.parent / "predictions")
+    entries, problem = read_history(live.parent)
+    current = read_json(live)["version"]
     evidence = Evidence(
         config=settings,
         receipt=chosen,
@@ -108,7 +110,7 @@ def main(
         fairness=of_model(fairness, winner),
         screen=next((found for found in map(read_json, screens) if found["model"] == winner), None),
         predictions=files,
-        history=history,
+        history=entries,
         history_problem=problem,
         lock=sha256_file(lock),
     )
@@ -117,8 +119,9 @@ def main(
         {
             "config": settings,
             "receipt": chosen,
+            "live": current,
             "differences": compared,
-            "decision": in_words(chosen),
+            "decision": in_words(chosen, current),
             "verdict": verdict(checks),
             "checks": checks,
             "rules": read_rules(rules),
@@ -137,14 +140,14 @@ def main(
             "data": data_section(evidence.summary),
             "profile": profile_section(evidence.profile, labels),
             "drift": drift_section(files, labels),
-            "predictions": prediction_section(files, chosen.get("live") or chosen["version"]),
+            "predictions": prediction_section(files, current),
             "provenance": provenance(evidence.card, chosen["version"], evidence.lock, sha256_file(config)),
-            "times": run_times(page.parent / "benchmarks", page.parent / "logs"),
+            "times": run_times(page.parent / "benchmarks", page.parent / "logs", [model["name"] for model in models]),
             "config_text": yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=110),
         }
     )
     write_text(page, html)
-    logging.info("%s: %d models, %d application files, %.0f kB", page, len(models), len(predictions), len(html) / 1000)
+    logging.info("%s: %d models, %d application files, %.0f kB", page, len(models), len(files), len(html) / 1000)
 
 
 def of_model(paths: list[Path], name: str, key: str = "model") -> dict[str, Any]:
@@ -170,17 +173,30 @@ def read_history(registry: Path) -> tuple[list[dict[str, Any]] | None, str]:
         return None, str(error)
 
 
-def in_words(receipt: dict[str, Any]) -> str:
-    """Return what the run did with the winner."""
+def read_predictions(plan: Path, folder: Path) -> list[dict[str, Any]]:
+    """Return the counts of the application files, by name; none where no model was live that could score them."""
+    frozen = read_json(plan)
+    if frozen["waits"]:
+        return []
+    return [read_json(folder / f"{name}.summary.json") for name in sorted(frozen["applications"])]
+
+
+def in_words(receipt: dict[str, Any], live: str | None) -> str:
+    """Return what the run did with the winner, and what people have done since."""
     version, winner = receipt["version"], receipt["winner"]
     match receipt["decision"]:
+        case "stage" if live == version:
+            return f"The run had staged version {version} ({winner}); it was promoted since, and is live."
         case "stage":
             return (
                 f"The run has staged version {version} ({winner}): it waits for a person’s yes, "
                 f'make promote VERSION={version} REASON="…"'
             )
         case "keep":
-            return f"The run has kept the champion, version {receipt['champion']}: {receipt['why']}"
+            since = "" if live == receipt["champion"] else f"; since then, {live} was made live"
+            return f"The run has kept the champion, version {receipt['champion']}: {receipt['why']}{since}"
+    if live != version:
+        return f"The run had published version {version} ({winner}); since then, {live} was made live."
     return f"The run has published version {version} ({winner})."
 
 

@@ -122,10 +122,11 @@ def screened(settings: Config, row: Model) -> dict[str, Any]:
         variants = {"lender_set": of["lender_set"], "both": both}
     if not variants:
         return {"not_run": "the model uses none of the columns in screen.lender_set and screen.prohibited"}
-    for columns in variants.values():
-        if set(used) <= set(columns):
-            return {"not_run": "without these columns, nothing is left to learn from", "columns": columns}
-    return {"variants": variants}
+    possible = {kind: columns for kind, columns in variants.items() if not set(used) <= set(columns)}
+    if not possible:
+        columns = next(iter(variants.values()))
+        return {"not_run": "without these columns, nothing is left to learn from", "columns": columns}
+    return {"variants": possible}
 
 
 def used_features(contract: Contract, used: Sequence[str], columns: Sequence[str]) -> list[str]:

@@ -171,6 +171,8 @@ def compared(
     decision, why = decide(
         version, champion.version, gain, champion.why_not, settings.select.champion.min_gain, settings.deploy.approval
     )
+    if champion.note:
+        why = f"{why}; of the live model: {champion.note}"
     return found | {"decision": decision, "why": why}
 
 

@@ -152,7 +152,15 @@ def describe(
             one[key] = same if one is other else ratio_of_shares(*counts)
         ratio = one["approval_ratio"]["value"]
         one["below_four_fifths"] = None if one["too_small"] or ratio is None else ratio < FOUR_FIFTHS
-    return {"reference": reference["group"], "highest_approval": highest["group"], "groups": rows}
+    shown = [_counted(one) if one["too_small"] else one for one in rows]
+    return {"reference": reference["group"], "highest_approval": highest["group"], "groups": shown}
+
+
+def _counted(one: dict[str, Any]) -> dict[str, Any]:
+    """Return a small group with nothing but its rows: its rates would be about some applicants."""
+    estimates = {key: {**value, **dict.fromkeys(value)} for key, value in one.items() if isinstance(value, dict)}
+    hidden = dict.fromkeys(("defaults", "mean_score", "below_four_fifths"))
+    return {"group": one["group"], "rows": one["rows"], "too_small": True} | hidden | estimates
 
 
 def _one(name: str, target: Target, scores: Floats, threshold: float) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from scripts.shared.statistics import Z
 REPEATS = 10
 GRID = 20  # between quantiles: the smallest and the largest value are some applicant's own
 MOST_CATEGORIES = 30
+RARE = 20  # rows: of fewer, a category's point would be about some applicants
 CLEAR = 0.8  # a rank correlation from which on a feature is said to raise or lower the score
 
 
@@ -69,6 +70,9 @@ def permutation_importance(
         that of the shuffles), `sd` over the shuffles, `rows`, `repeats`.
     """
     base = placements(target, scorer.score(table))
+    if not len(base[0]) or not len(base[1]):
+        none = {"value": None, "low": None, "high": None, "sd": None, "rows": table.num_rows, "repeats": repeats}
+        return [{"feature": name} | none for name in features]
     found = []
     for name in features:
         random = generator(seed, "permutation", name)
@@ -141,7 +145,8 @@ def _of_categories(scorer: Scorer, table: pa.Table, name: str) -> dict[str, Any]
     counted = pc.value_counts(table.column(name).cast(pa.string()).combine_chunks().drop_null()).to_pylist()
     counted.sort(key=lambda one: (-one["counts"], one["values"]))
     points = []
-    for one in counted[:MOST_CATEGORIES]:
+    shown = [one for one in counted[:MOST_CATEGORIES] if one["counts"] >= RARE]
+    for one in shown:
         codes = numbers(np.zeros(table.num_rows, np.int32))
         column = pa.DictionaryArray.from_arrays(codes, pa.array([one["values"]], pa.string()))
         points.append(
@@ -151,7 +156,7 @@ def _of_categories(scorer: Scorer, table: pa.Table, name: str) -> dict[str, Any]
         "points": points,
         "spearman": None,
         "direction": None,
-        "left_out": max(0, len(counted) - MOST_CATEGORIES),
+        "left_out": len(counted) - len(shown),
     }
 
 

@@ -72,6 +72,8 @@ def to_seed(
     rows = to_rows(train, numeric, categorical, contract.columns.target.column)
     if len(np.unique(rows.target)) < 2:
         return {"not_run": "the sample of the train rows has one outcome only"}
+    if len(np.unique(target)) < 2:
+        return {"not_run": "the sample of the test rows has one outcome only"}
     scores, refits = [], []
     for other in ((seed + n) % 2**32 for n in range(1, SEEDS + 1)):
         pipeline = build_pipeline(name, free, numeric, categorical, other)

@@ -10,6 +10,7 @@ from typing import Any
 
 from scripts.reporting.formats import between, count, percent
 from scripts.shared.config import LOWER_IS_BETTER
+from scripts.shared.promotions import previously_live
 
 PASS, WARN, FAIL, NOT_RUN = "pass", "warn", "fail", "not run"
 STATES = (FAIL, WARN, NOT_RUN, PASS)
@@ -202,10 +203,12 @@ def leakage(evidence: Evidence) -> Finding:
     threshold = f"no prohibited column; ROC AUC moves by at most {MOVED_ROC_AUC} without what the lender sets"
     if not config["lender_set"] and not config["prohibited"]:
         return not_run("no column is marked (screen in the config)", threshold, CUSTOM)
-    features = {*evidence.card["features"]["numeric"], *evidence.card["features"]["categorical"]}
-    if used := [name for name in config["prohibited"] if name in features]:
-        return Finding(FAIL, f"prohibited and used: {', '.join(used)}", threshold, CONFIG)
+    used = {*evidence.card["features"]["numeric"], *evidence.card["features"]["categorical"]}
+    if bad := [name for name in config["prohibited"] if used & {name, *derived_from(evidence, name)}]:
+        return Finding(FAIL, f"prohibited and used, itself or by what is derived: {', '.join(bad)}", threshold, CONFIG)
     screen = evidence.screen
+    if screen is not None and screen.get("not_run") and screen.get("columns"):
+        return Finding(WARN, f"made of marked columns only: {', '.join(screen['columns'])}", threshold, CUSTOM)
     if screen is None or screen.get("not_run"):
         reason = (screen or {}).get("not_run") or "the model uses none of the marked columns"
         return Finding(PASS, reason, threshold, CUSTOM)
@@ -217,6 +220,12 @@ def leakage(evidence: Evidence) -> Finding:
     leans = gap["high"] < -MOVED_ROC_AUC
     note = "part of what it knows is set by the lender; it won't be there, or not the same, at the application"
     return Finding(WARN if leans else PASS, value, threshold, CUSTOM, note if leans else "")
+
+
+def derived_from(evidence: Evidence, column: str) -> list[str]:
+    """Return the derived features that are computed from a column."""
+    sources = {each["feature"]: each["derived_from"] for each in evidence.drivers["importance"]}
+    return [name for name, given in sources.items() if column in given]
 
 
 @check("C06", "Split: sizes, default rates, train against test")
@@ -300,11 +309,12 @@ def champion(evidence: Evidence) -> Finding:
         return not_run("nothing was live before", threshold, source)
     if known["version"] == evidence.receipt["version"]:
         return not_run("the winner is the champion itself", threshold, source)
-    if not known["comparable"]:
-        return not_run(known["why_not"], threshold, source)
+    note = known.get("note") or ""
     found = difference(evidence, "champion", metric)
-    if found is None:
-        return not_run("the winner is the champion itself", threshold, source)
+    if not known["comparable"] or found is None:
+        if evidence.receipt["decision"] == "keep":
+            return Finding(FAIL, f"can't be compared: {known['why_not']}", threshold, source, note)
+        return not_run("; ".join(filter(None, (known["why_not"], note))), threshold, source)
     sign = -1 if metric in LOWER_IS_BETTER else 1
     low, high = sorted((sign * found["low"], sign * found["high"]))
     value = (
@@ -312,8 +322,8 @@ def champion(evidence: Evidence) -> Finding:
         f"{count(evidence.differences['resamples'])} resamples, n = {count(evidence.differences['rows'])}"
     )
     if least is not None:
-        return Finding(PASS if low > least else FAIL, value, threshold, source)
-    return Finding(FAIL if high < 0 else PASS if low > 0 else WARN, value, threshold, source)
+        return Finding(PASS if low > least else FAIL, value, threshold, source, note)
+    return Finding(FAIL if high < 0 else PASS if low > 0 else WARN, value, threshold, source, note)
 
 
 def difference(evidence: Evidence, against: str, metric: str) -> dict[str, Any] | None:
@@ -454,7 +464,12 @@ def changes(sensitivity: dict[str, Any]) -> list[dict[str, Any]]:
     else:
         what = f"{missing['missing']:.0%} of the values taken away"
         each.append({"what": what, "change": missing["change"], "moved": missing["mean_change"]})
-    return [{"not_run": None} | one for one in each]
+    return [
+        {"not_run": None} | one
+        if "change" not in one or one["change"]["value"] is not None
+        else {"what": one["what"], "not_run": "the sample has one outcome only"}
+        for one in each
+    ]
 
 
 @check("C17", "Out-of-time test")
@@ -564,11 +579,14 @@ def group_errors(evidence: Evidence) -> Finding:
         return not_run(no_groups(evidence), "reported", CUSTOM)
     spread = []
     for name in ("recall", "false_positive_rate"):
-        known = [group[name]["value"] for _, group in groups if group[name]["value"] is not None]
-        spread.append(max(known) - min(known) if known else 0.0)
+        within = [
+            [group[name]["value"] for of, group in groups if of == division and group[name]["value"] is not None]
+            for division in {of: None for of, _ in groups}
+        ]
+        spread.append(max((max(known) - min(known) for known in within if known), default=0.0))
     value = (
-        f"{len(groups)} groups; recall differs by up to {100 * spread[0]:.1f} pp, the false positive rate by up to "
-        f"{100 * spread[1]:.1f} pp"
+        f"{len(groups)} groups; within a division, recall differs by up to {100 * spread[0]:.1f} pp, the false "
+        f"positive rate by up to {100 * spread[1]:.1f} pp"
     )
     return Finding(PASS, value, "reported, not judged", CUSTOM)
 
@@ -621,8 +639,7 @@ def monitoring(evidence: Evidence) -> Finding:
     if evidence.history is None:
         return Finding(FAIL, "the promotion log doesn't verify", threshold, CUSTOM, evidence.history_problem)
     plan = evidence.config["governance"].get("monitoring")
-    live = [entry["version"] for entry in evidence.history if entry["version"] != evidence.receipt["version"]]
-    back = live[-1] if live else None
+    back = previously_live(evidence.history)
     value = (
         f"plan: {plan or 'not stated'}; promotion log: chained and verified, "
         f"{count(len(evidence.history))} {'entry' if len(evidence.history) == 1 else 'entries'}; "

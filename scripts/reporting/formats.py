@@ -2,18 +2,22 @@
 
 Interval = tuple[float, float]
 
+NOTHING = "–"
 
-def count(number: int) -> str:
-    """Return a number of things.
+
+def count(number: int | None) -> str:
+    """Return a number of things; what isn't known is a dash, here as below.
 
     >>> count(58645)
     '58,645'
     """
-    return f"{number:,}"
+    return NOTHING if number is None else f"{number:,}"
 
 
-def percent(share: float, digits: int = 1) -> str:
+def percent(share: float | None, digits: int = 1) -> str:
     """Return a share in percent; a few of many are neither none nor all."""
+    if share is None:
+        return NOTHING
     text = f"{100 * share:.{digits}f}"
     smallest = 10.0**-digits
     if share > 0 and float(text) == 0:
@@ -28,17 +32,19 @@ def signed_points(share: float) -> str:
     return f"{100 * share:+.2f}".replace("-", "\u2212") + "\u00a0pp"
 
 
-def signed(value: float, digits: int = 4) -> str:
+def signed(value: float | None, digits: int = 4) -> str:
     """Return a difference, with its sign."""
-    return f"{value:+.{digits}f}".replace("-", "\u2212")
+    return NOTHING if value is None else f"{value:+.{digits}f}".replace("-", "\u2212")
 
 
-def number(value: float) -> str:
+def number(value: float | None) -> str:
     """Return a number of any size in few digits.
 
     >>> number(0.123456), number(123456.0), number(42.0)
     ('0.1235', '123,456', '42')
     """
+    if value is None:
+        return NOTHING
     if float(value).is_integer() or abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.4g}"
@@ -55,6 +61,6 @@ def p_value(p: float) -> str:
 
 def between(interval: Interval | None, digits: int = 3) -> str:
     """Return an interval; where so few rows give none, that."""
-    if interval is None:
+    if interval is None or interval[0] is None:
         return "no interval"
     return f"{interval[0]:.{digits}f}\u2013{interval[1]:.{digits}f}"

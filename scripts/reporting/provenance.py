@@ -8,16 +8,19 @@ from typing import Any
 from markupsafe import Markup
 
 HOST = re.compile(r"^host: (\S+)$", re.MULTILINE)
+OF_MODEL = ("evaluate", "explain", "screen", "cross_validate", "score")  # rules whose jobs are named by their model
 HEAD_BYTES = 400  # the host is the log's first line
 
 
-def run_times(benchmarks: Path, logs: Path) -> list[dict[str, Any]]:
+def run_times(benchmarks: Path, logs: Path, models: list[str]) -> list[dict[str, Any]]:
     """Return what each rule's jobs took, and where they ran.
 
     Parameters
     ----------
     benchmarks, logs
         Folders of a run: `RULE/JOB.tsv` as Snakemake writes them, `RULE/JOB.log` as steps do.
+    models
+        The run's: what an earlier run with others has left doesn't count. Nor does the report, which isn't done yet.
 
     Returns
     -------
@@ -27,7 +30,14 @@ def run_times(benchmarks: Path, logs: Path) -> list[dict[str, Any]]:
     """
     found = []
     for folder in sorted(path for path in benchmarks.glob("*") if path.is_dir()):
-        jobs = [row for path in sorted(folder.rglob("*.tsv")) for row in _rows(path)]
+        if folder.name == "report" or (folder.name.removeprefix("train_") not in models and "train_" in folder.name):
+            continue
+        jobs = [
+            row
+            for path in sorted(folder.rglob("*.tsv"))
+            if folder.name not in OF_MODEL or path.relative_to(folder).parts[0].removesuffix(".tsv") in models
+            for row in _rows(path)
+        ]
         if not jobs:
             continue
         seconds = [_number(job, "s") for job in jobs]

@@ -451,8 +451,8 @@ def sensitivity_section(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def screen_section(screens: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return a row for each model and set of columns that it was tried without."""
+def screen_section(screens: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a row for each model and set of columns that it was tried without, and why others weren't tried."""
     rows = []
     for found in screens:
         if found.get("not_run"):
@@ -460,4 +460,7 @@ def screen_section(screens: list[dict[str, Any]]) -> list[dict[str, Any]]:
         rows.append({key: found[key] for key in ("model", "columns", "with", "without", "difference")})
         if "both" in found:
             rows.append({"model": found["model"], "with": found["with"], **found["both"]})
-    return rows
+    return {
+        "rows": rows,
+        "not_run": [(found["model"], found["not_run"]) for found in screens if found.get("not_run")],
+    }

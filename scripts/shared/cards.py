@@ -39,6 +39,10 @@ def check_artefact(model_file: Path, card: dict[str, Any], remedy: str = MAKE_AN
         )
 
 
+def _seen(columns: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in columns.items() if key != "observed"}
+
+
 def model_version(card: dict[str, Any], threshold: float) -> str:
     """Return the version that a model is published under.
 
@@ -46,7 +50,11 @@ def model_version(card: dict[str, Any], threshold: float) -> str:
     over the artefact's bytes, which pickle doesn't promise to repeat, nor over the parts that the data lies in. Its
     format counts where it isn't the usual one, since a version's folder holds one artefact.
     """
-    identity = {key: card[key] for key in ("name", "model", "contract", "data", "code", "seed", "versions")}
+    identity = {key: card[key] for key in ("name", "model", "data", "code", "seed", "versions")}
+    # Columns that are only observed say nothing of the model; whatever library its scores may depend on does.
+    identity["contract"] = {**card["contract"], "columns": _seen(card["contract"].get("columns", {}))}
+    if "environment" in card:
+        identity["libraries"] = card["environment"]["libraries"]
     if (artefact := artefact_name(card)) != f"model{JOBLIB}":
         identity["artefact"] = artefact
     if "calibration" in card:  # the map depends on more than this: on the folds, and on the code that makes it

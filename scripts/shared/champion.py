@@ -121,12 +121,19 @@ def split_note(card: Mapping[str, Any], now: Contract, split: Split) -> str | No
     warning = "so it may have been trained on some of these test rows, which flatters it"
     if "split" not in card:
         return f"its card doesn't say how its rows were split, {warning}"
-    then, columns = card["split"], Contract.model_validate(card["contract"]).columns
+    then, before = card["split"], Contract.model_validate(card["contract"])
     identity = IDENTITY[split.method]
     same = all(then.get(key) == getattr(split, key) for key in DECIDES_SIDE[split.method])
-    if same and getattr(columns, identity) == getattr(now.columns, identity):
+    same = same and getattr(before.columns, identity) == getattr(now.columns, identity)
+    if split.method == "hash" and now.columns.id is None:  # a row is known by its content, as cleaned, column by column
+        same = same and _decides_content(before) == _decides_content(now)
+    if same:
         return None
     return f"its rows were split otherwise, {warning}"
+
+
+def _decides_content(contract: Contract) -> tuple[Any, ...]:
+    return contract.columns.numeric, contract.columns.categorical, contract.cleaning, contract.format
 
 
 # --- what follows --------------------------------------------------------------------------------------------------

@@ -247,6 +247,13 @@ def _threshold(metrics: dict[str, Any], settings: Config) -> str:
     )
 
 
+METHODS = {
+    "LogisticRegression": "its terms, less the reference's",
+    "Scorecard": "its points, less the reference's",
+    "CatBoost": "baseline Shapley values from scores of mixtures",
+}
+
+
 def _reasons(card: dict[str, Any], settings: Config) -> str:
     options = settings.predict.reasons
     if not options.count:
@@ -258,7 +265,7 @@ def _reasons(card: dict[str, Any], settings: Config) -> str:
         else "a reference group, which this version doesn't record"
     )
     estimator = card["model"]["estimator"].rpartition(".")[2]
-    method = "its terms, less the reference's" if estimator == "LogisticRegression" else "baseline Shapley values"
+    method = METHODS.get(estimator, "baseline Shapley values")
     return f"At most {options.count} for {who}: what raised its score most against {against}, by {method}."
 
 

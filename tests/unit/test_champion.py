@@ -107,6 +107,21 @@ def test_another_split_is_told(then, now, seen):
         )
 
 
+@pytest.mark.parametrize(
+    ("now", "seen"),
+    [
+        ({}, False),
+        ({"columns": {"id": None, "numeric": ["y", "x"]}}, True),
+        ({"columns": {"id": None, "numeric": ["x", "y", "new"]}}, True),
+        ({"cleaning": {"bounds": {"x": {"max": 100}, "y": {"max": 5}}}}, True),
+    ],
+)
+def test_without_an_id_rows_are_known_by_their_content_so_whatever_changes_that_moves_them(now, seen):
+    plain = {"columns": {"id": None}}
+    old = card(of=made(**plain)) | {"split": Split().model_dump(mode="json")}
+    assert (split_note(old, made(**(plain | now)), Split()) is not None) == seen
+
+
 def test_another_id_or_a_card_that_says_nothing_is_told():
     old = card() | {"split": Split().model_dump(mode="json")}
     assert split_note(old, made(columns={"id": None}), Split()).startswith("its rows were split otherwise")

@@ -12,11 +12,13 @@ from test_train import LOGISTIC, TREE, lay_out, loans, rows_on, train_model
 from scripts import explain
 from scripts.analysis import features, intervals, linear, trees
 from scripts.analysis.columns import columns_of
-from scripts.shared.config import Model
+from scripts.shared.config import Contract, Model, read_config
 from scripts.shared.files import read_json
 from scripts.shared.fitting import fit
+from scripts.shared.membership import read_table
 from scripts.shared.models import load_model
 from scripts.shared.pipeline import build_pipeline
+from scripts.shared.scoring import fast_scorer
 
 SCALED = LOGISTIC | {"numeric": {"transform": "scale"}, "categorical": {"min_frequency": 5}}
 FOREST = {
@@ -274,6 +276,22 @@ def test_splines_are_not_read_alone_and_an_unknown_penalty_is_refused():
     assert not any(c["read_alone"] or c["odds_ratio"] for c in found["coefficients"])
     pipeline["model"].set_params(l1_ratio=0.5)
     assert "l1_ratio" in linear.why_not(pipeline["model"])
+
+
+def test_a_sample_of_one_outcome_has_no_importance(at):
+    pipeline, card = load_model(*at.files["line"])
+    scorer = fast_scorer(pipeline, card["features"]["numeric"], card["features"]["categorical"])
+    table = read_table(at.parts, at.membership, "test", Contract.model_validate(card["contract"])).slice(0, 40)
+    found = features.permutation_importance(scorer, table, np.zeros(40, np.int8), card["features"]["numeric"], 1)
+    assert {one["value"] for one in found} == {None}
+
+
+def test_rows_that_belong_together_are_sampled_whole(at, monkeypatch):
+    pipeline, card = load_model(*at.files["line"])
+    monkeypatch.setattr("scripts.streaming.sampling.mix", np.zeros_like)  # all share one key
+    settings = read_config(at.config)
+    of = explain.Explained(settings, at.parts, at.membership, pipeline, card, [])
+    assert of.test.num_rows == len(rows_on(at, "test")) > settings.report.sample_rows
 
 
 @pytest.mark.parametrize("name", ["line", "tree"])

@@ -99,6 +99,7 @@ def test_the_version_is_frozen_and_does_not_depend_on_the_order_of_keys():
         {"code": "c1de"},
         {"seed": 2},
         {"versions": {"numpy": "3"}},
+        {"environment": {"libraries": {"pyarrow": "99"}}},  # else a new library trains nothing new
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -109,6 +110,11 @@ def test_whatever_decides_what_a_model_says_alters_its_version(change):
 def test_the_threshold_alters_the_version_and_the_artefact_bytes_do_not():
     assert model_version(CARD, 0.5) != model_version(CARD, 0.4)
     assert model_version(CARD | {"sha256": "ff", "training": {"rows": 3}}, 0.5) == model_version(CARD, 0.5)
+
+
+def test_what_is_only_observed_is_no_part_of_the_version():
+    observed = CARD["contract"] | {"columns": {**CARD["contract"]["columns"], "observed": ["sex"]}}
+    assert model_version(CARD | {"contract": observed}, 0.5) == model_version(CARD, 0.5)
 
 
 # --- scores -------------------------------------------------------------------------------------------------------

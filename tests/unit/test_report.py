@@ -16,9 +16,10 @@ from scripts.reporting import charts, checks, formats, sections
 from scripts.reporting.rules import read_rules
 from scripts.shared.config import METRICS, Cost
 from scripts.shared.errors import UserError
-from scripts.shared.files import to_json
+from scripts.shared.files import sha256_file, to_json
 from scripts.shared.metrics import compute_metrics, curves
 from scripts.shared.performance import performance
+from scripts.shared.registry import publish
 from scripts.shared.resampling import interval, resample
 
 ALONE = 6  # charts of all models, or of the winner alone
@@ -190,6 +191,9 @@ FAIRNESS = {
 }
 
 
+CHAMPION = {"version": None, "model": None, "comparable": False, "why_not": "nothing", "values": None, "note": None}
+
+
 class Run:
     """The files of a run, in a folder."""
 
@@ -251,7 +255,14 @@ class Run:
             "seed": 1,
             "metric": "roc_auc",
             "intervals": {name: {m: interval(drawn[name][m]) for m in METRICS} for name in names},
-            "champion": {"version": None, "model": None, "comparable": False, "why_not": "nothing", "values": None},
+            "champion": {
+                "version": None,
+                "model": None,
+                "comparable": False,
+                "why_not": "nothing",
+                "values": None,
+                "note": None,
+            },
             "differences": [
                 {
                     "model": names[0],
@@ -268,7 +279,10 @@ class Run:
             "why": "nothing was live before",
         }
         self.registry = folder / "deployed"
-        self.write("deployed/live.json", {"version": None})
+        (folder / "artefact").write_text("a model")
+        files = {"model.joblib": folder / "artefact", "metrics.json": self.write("artefact.metrics.json", {})}
+        card = self.write("artefact.json", {"sha256": sha256_file(folder / "artefact")})
+        publish(self.registry, "1db6c256ceb8", files | {"model.json": card}, {"model": names[0], "reason": "the best"})
         (folder / "lock").write_text("numpy==2.0\n")
         (folder / "rules.svg").write_text('<?xml version="1.0"?>\n<svg width="10pt"><g><text>train_lr</text></g></svg>')
 
@@ -328,6 +342,7 @@ class Run:
         self.write("config.json", self.config)
         kinds = ("metrics/{}.json", "metrics/{}.curves.json", "metrics/{}.performance.json", "models/{}.json")
         kinds += tuple(f"analysis/{{}}.{kind}.json" for kind in ("drivers", "sensitivity", "fairness"))
+        plan = {"waits": False, "applications": {each.name.split(".")[0]: {} for each in self.predictions}}
         report.main(
             self.write("summary.json", self.summary),
             self.write("profile.json", self.profile),
@@ -336,7 +351,7 @@ class Run:
             *self.tuned,
             self.write("selection.json", self.receipt),
             self.write("differences.json", self.differences),
-            self.predictions,
+            self.write("plan.json", plan),
             REGISTER,
             self.folder / "lock",
             self.registry / "live.json",
@@ -579,9 +594,7 @@ def test_a_model_that_uses_a_prohibited_column_is_held_and_the_first_page_says_w
     states, page = found(run)
     assert states["C05"] == "fail"
     assert "Hold dt wins out of 2 models" in page.text
-    assert "fail C05 Leakage: columns set after the application, prohibited columns: prohibited and used: purpose" in (
-        page.text
-    )
+    assert "prohibited columns: prohibited and used, itself or by what is derived: purpose" in page.text
 
 
 @pytest.mark.usefixtures("no_charts")
@@ -599,12 +612,20 @@ def test_a_model_that_uses_a_prohibited_column_is_held_and_the_first_page_says_w
 def test_the_champion_is_compared_beyond_the_noise(tmp_path, low, high, least, state):
     run = Run(tmp_path)
     run.config["select"]["champion"]["min_gain"] = least
-    run.differences["champion"] = {"version": "0ld", "model": "lr", "comparable": True, "why_not": None, "values": {}}
+    run.differences["champion"] = {
+        "version": "0ld",
+        "model": "lr",
+        "comparable": True,
+        "why_not": None,
+        "values": {},
+        "note": "flattered",
+    }
     paired = {"model": "dt", "against": "champion", "metric": "roc_auc", "value": 0.01, "share_better": 0.8}
     run.differences["differences"].append(paired | {"low": low, "high": high})
     states, page = found(run)
     assert states["C10"] == state
     assert "champion (live before: 0ld)" in page.text
+    assert page.text.count("flattered") == 2, "in the check and on the first page"
 
 
 @pytest.mark.usefixtures("no_charts")
@@ -629,6 +650,40 @@ def test_governance_texts_turn_warnings_into_passes(tmp_path):
 
 
 @pytest.mark.usefixtures("no_charts")
+def test_a_prohibited_column_counts_when_something_is_derived_from_it(tmp_path):
+    run = Run(tmp_path)
+    run.config["screen"]["prohibited"] = ["age"]
+    for number, name in enumerate(run.models):
+        card = json.loads((tmp_path / f"models/{number}.json").read_text())
+        run.write(f"models/{number}.json", card | {"features": {"numeric": ["ratio"], "categorical": ["purpose"]}})
+        ratio = DRIVERS["importance"][0] | {"feature": "ratio", "derived_from": ["age"]}
+        run.write(f"analysis/{number}.drivers.json", {"model": name} | DRIVERS | {"importance": [ratio]})
+    assert found(run)[0]["C05"] == "fail"
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_what_is_missing_on_one_side_is_a_dash(tmp_path):
+    run = Run(tmp_path)
+    run.profile["features"]["age"]["mean"] = {"train": 40.0, "test": None}
+    assert "mean 40 train, – test" in run.page()[1].text
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_a_second_report_of_the_same_run_is_the_same(tmp_path):
+    run = Run(tmp_path)
+    for rule, job in (("train_dt", "train_dt"), ("train_gone", "train_gone"), ("explain", "lr"), ("explain", "gone")):
+        path = tmp_path / "benchmarks" / rule / f"{job}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("s\tmax_rss\n1.5\t100\n")
+    first = run.page()[0]
+    (tmp_path / "benchmarks/report").mkdir()
+    (tmp_path / "benchmarks/report/report.tsv").write_text("s\tmax_rss\n2.5\t100\n")
+    again, page = run.page()
+    assert again == first
+    assert [row[:3] for row in page.table("Rule")[1:]] == [["explain", "1", "1.5"], ["train_dt", "1", "1.5"]]
+
+
+@pytest.mark.usefixtures("no_charts")
 def test_effects_are_held_against_what_experts_expect(tmp_path):
     run = Run(tmp_path)
     run.config["report"]["expected_effects"] = {"age": "rises"}
@@ -649,8 +704,11 @@ def test_a_promotion_log_that_was_changed_fails(tmp_path):
 @pytest.mark.usefixtures("no_charts")
 def test_what_the_run_decided_is_on_the_first_page(tmp_path):
     run = Run(tmp_path)
+    assert "The run has published version 1db6c256ceb8 (dt)." in run.page()[1].text
     run.receipt |= {"decision": "stage"}
-    assert "make promote VERSION=1db6c256ceb8" in run.page()[1].text
+    assert "it was promoted since, and is live" in run.page()[1].text
+    run.receipt |= {"version": "5taged"}
+    assert "make promote VERSION=5taged" in run.page()[1].text
     run.receipt |= {"decision": "keep", "champion": "0ld", "why": "no gain beyond the noise"}
     assert "The run has kept the champion, version 0ld: no gain beyond the noise" in run.page()[1].text
 

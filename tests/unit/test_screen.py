@@ -32,7 +32,8 @@ def test_what_is_derived_goes_with_its_column():
 def test_what_is_not_run_says_why():
     assert "name no columns" in variants()["not_run"]
     assert "uses none" in variants(lender_set=["x"], leave_out=["x", "ratio"])["not_run"]
-    assert "nothing is left" in variants(lender_set=["x", "y"], prohibited=["t"])["not_run"]
+    assert "nothing is left" in variants(lender_set=["x", "y", "t"])["not_run"]
+    assert list(variants(lender_set=["x", "y"], prohibited=["t"])["variants"]) == ["lender_set"]
 
 
 @pytest.mark.parametrize("name", ["line", "tree"])

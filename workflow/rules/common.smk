@@ -45,6 +45,8 @@ CONFIG, RAW, APPLICATIONS, LIVE = PLAN.config, PLAN.raw, PLAN.applications, PLAN
 LOCK = os.path.relpath(ROOT / "requirements.lock")
 LOCK_CHECKSUM = sha256_file(Path(LOCK))
 CONTRACT = CONFIG.contract().model_dump(mode="json")
+# What models see of it: a column that is only observed trains nothing anew.
+SEEN = CONTRACT | {"columns": {key: value for key, value in CONTRACT["columns"].items() if key != "observed"}}
 REJECTS = CONFIG.rejects.model_dump(mode="json")
 
 

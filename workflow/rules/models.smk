@@ -41,8 +41,7 @@ for NAME, ROW in CONFIG.models.items():
         params:
             model_name=NAME,
             model=row_of(NAME),
-            contract=as_json(CONTRACT),
-            labels=as_json(CONFIG.labels),
+            contract=as_json(SEEN),
             seed=CONFIG.seed,
             in_blocks=IN_BLOCKS,
             lock=LOCK_CHECKSUM,
@@ -78,7 +77,7 @@ rule cross_validate:
         **requests(**TRAINING),
     params:
         model=lambda wildcards: row_of(wildcards.model),
-        contract=as_json(CONTRACT),
+        contract=as_json(SEEN),
         threshold=as_json(CONFIG.threshold.model_dump(mode="json")),
         folds=CONFIG.cv_folds,
         seed=CONFIG.seed,

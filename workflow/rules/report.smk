@@ -10,9 +10,9 @@ rule draw_rules:
         "results/logs/draw_rules/draw_rules.log",
     benchmark:
         "results/benchmarks/draw_rules/draw_rules.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
-    localrule: True
     threads: 1
     resources:
         **requests(),
@@ -45,7 +45,7 @@ rule report:
         predictions=expand("results/predictions/{application}.summary.json", application=PREDICTED),
         rules=CONFIG.report.rules,
         lock=ancient(LOCK),
-        live=ancient(LIVE),
+        live=LIVE,  # a promotion or a rollback since is told
         rulegraph="results/analysis/rules.svg",
     output:
         page="results/report.html",
@@ -62,9 +62,8 @@ rule report:
         code=code_of("report"),
         template=[sha256_file(path) for path in sorted((ROOT / "workflow/report").glob("*.j2"))],
         config=CONFIG_FILE,
-        shown=as_json(
-            CONFIG.model_dump(mode="json", include={"labels", "governance", "screen", "report", "select", "rejects"})
-        ),
+        shown=as_json(CONFIG.model_dump(mode="json")),  # the page holds the whole config
+        plan=PLAN_FILE,
     message:
         "write the report"
     shell:
@@ -74,7 +73,7 @@ rule report:
             " --performance {input.performance:q} --cards {input.cards:q} --drivers {input.drivers:q}"
             " --sensitivity {input.sensitivity:q} --fairness {input.fairness:q} --screens {input.screens:q}"
             " --tuned {input.tuned:q} --trials {input.trials:q} --receipt {input.receipt:q}"
-            " --differences {input.differences:q} --predictions {input.predictions:q} --rules {input.rules:q}"
+            " --differences {input.differences:q} --plan {params.plan} --rules {input.rules:q}"
             " --lock {input.lock:q} --live {input.live:q} --rulegraph {input.rulegraph:q} --config {params.config}"
             " --page {output.page:q}",
         )

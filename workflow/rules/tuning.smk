@@ -36,7 +36,7 @@ for NAME, ROUNDS in SEARCHES.items():
                     round=ROUND.number,
                     share=ROUND.share,
                     folds=CONFIG.models[NAME].tune.folds,
-                    contract=as_json(CONTRACT),
+                    contract=as_json(SEEN),
                     seed=CONFIG.seed,
                     in_blocks=IN_BLOCKS,
                     lock=LOCK_CHECKSUM,
