@@ -1,11 +1,9 @@
 # What the report says beyond the comparison: what drives each model, how steady it is, how groups fare, what it is without
 # columns that the lender sets. Only the report asks for it.
 
-ANALYSIS = "results/analysis/{model}."
-EXPLAINED = [ANALYSIS + kind + ".json" for kind in ("drivers", "sensitivity", "fairness")]
-SCREEN = ANALYSIS + "screen.json"
+EXPLAINED = [f"results/analysis/{{model}}.{kind}.json" for kind in ("drivers", "sensitivity", "fairness")]
+SCREEN = "results/analysis/{model}.screen.json"
 SCREENS = expand(SCREEN, model=MODELS) if CONFIG.screen.lender_set or CONFIG.screen.prohibited else []
-ANALYSES = expand(EXPLAINED, model=MODELS) + SCREENS
 
 
 rule explain:
