@@ -12,7 +12,6 @@ JOBS = [
     "predict",
     "predict",
     "preprocess",
-    "profile",
     "select",
     "split",
     "train_dt",

@@ -15,7 +15,7 @@ def test_jobs_run_from_the_nodes_own_copy_and_results_are_the_same(project, expe
     assert project.checksums() == expected
 
     jobs = project.history()
-    assert len(jobs) == 11
+    assert len(jobs) == 10
     for path in (project.path / "results" / "logs").rglob("*.err"):
         assert f"Command: {COPIES}/" in path.read_text(), f"{path} ran from elsewhere"
     for host in {job["LastRemoteHost"].split("@")[1] for job in jobs}:

@@ -11,7 +11,7 @@ import pytest
 from tests.pool.conftest import SNAKEMAKE
 from tests.pool.harness import wait_until
 
-JOBS = ("preprocess", "split", "profile", "train_lr", "train_dt", "evaluate", "compare", "select", "predict")
+JOBS = ("preprocess", "split", "train_lr", "train_dt", "evaluate", "compare", "select", "predict")
 
 
 def history(pool):
@@ -26,7 +26,7 @@ def test_every_rule_ran_as_a_job_on_an_execute_node(pool, busy_run):
     assert busy_run.returncode == 0, busy_run.stdout[-3000:]
     jobs = history(pool)
     assert sorted({job["SnakemakeRule"] for job in jobs}) == sorted(JOBS)
-    assert len(jobs) == 17
+    assert len(jobs) == 16
     for job in jobs:
         assert job["ExitCode"] == 0
         assert job["Owner"] == "submit"

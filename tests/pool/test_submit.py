@@ -46,7 +46,7 @@ def test_a_submitted_run_goes_on_after_the_logout_and_is_followed_from_another_l
 
     followed = follow(project)
     assert followed.returncode == 0, followed.stdout[-3000:]
-    assert "12 of 12 steps (100%) done" in followed.stdout
+    assert "11 of 11 steps (100%) done" in followed.stdout
     assert re.search(r"follow: jobs in the queue: .*train_\w\w 1 running", followed.stdout)
     assert "live model     deployed/current/model.joblib" in followed.stdout, "the table of make run"
     assert followed.stdout.rstrip().endswith(f"follow: job {number}.0: done")

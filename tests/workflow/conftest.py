@@ -19,7 +19,6 @@ PARTS = ("workflow", "scripts", "config", "data", "profiles", "requirements.lock
 EVERYTHING = {
     "preprocess": 1,
     "split": 1,
-    "profile": 1,
     "train_lr": 1,
     "train_dt": 1,
     "evaluate": 2,

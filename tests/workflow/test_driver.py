@@ -7,7 +7,7 @@ def test_the_driver_runs_everything_and_its_log_ends_with_the_table(fresh):
     done = fresh.command(*DRIVER, "--config", "config/config.yaml")
     log = fresh.read("results/logs/driver/a.out")
     assert (done.code, done.output) == (0, ""), log[-3000:]
-    assert "12 of 12 steps (100%) done" in log
+    assert "11 of 11 steps (100%) done" in log
     assert "live model     deployed/current/model.joblib" in log
     assert log.endswith("driver: ended with exit code 0\n")
 

@@ -91,6 +91,7 @@ if len(PARTITIONS) == 1:
             duplicates=DUPLICATES,
             rejects=REJECTED,
             summary=SUMMARY,
+            profile=PROFILE,
         log:
             "results/logs/split/split.log",
         benchmark:
@@ -114,7 +115,7 @@ if len(PARTITIONS) == 1:
                 "check_and_split",
                 "--parts {input.parts:q} --summaries {input.summaries:q} --part-rejects {input.rejects:q}"
                 " --duplicates {output.duplicates:q} --membership {output.membership:q} --rejects {output.rejects:q}"
-                " --summary {output.summary:q} --config {params.config}",
+                " --summary {output.summary:q} --profile {output.profile:q} --config {params.config}",
             )
 
 else:
@@ -184,31 +185,30 @@ else:
                 " --membership {output.membership:q} --config {params.config}",
             )
 
-
-rule profile:
-    input:
-        parts=PARTS,
-        membership=MEMBERSHIPS,
-    output:
-        profile=PROFILE,
-    log:
-        "results/logs/profile/profile.log",
-    benchmark:
-        "results/benchmarks/profile/profile.tsv"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        **requests(memory_per_input=0.2),
-    params:
-        contract=as_json(CONTRACT),
-        config=CONFIG_FILE,
-        code=code_of("profile_data"),
-    message:
-        "profile the clean rows: distributions, default rates, train against test"
-    shell:
-        step(
-            "profile_data",
-            "--parts {input.parts:q} --membership {input.membership:q} --profile {output.profile:q}"
-            " --config {params.config}",
-        )
+    rule profile:
+        input:
+            parts=PARTS,
+            membership=MEMBERSHIPS,
+        output:
+            profile=PROFILE,
+        log:
+            "results/logs/profile/profile.log",
+        benchmark:
+            "results/benchmarks/profile/profile.tsv"
+        conda:
+            ENVIRONMENT
+        threads: 1
+        resources:
+            **requests(memory_per_input=0.2),
+        params:
+            contract=as_json(CONTRACT),
+            config=CONFIG_FILE,
+            code=code_of("profile_data"),
+        message:
+            "profile the clean rows: distributions, default rates, train against test"
+        shell:
+            step(
+                "profile_data",
+                "--parts {input.parts:q} --membership {input.membership:q} --profile {output.profile:q}"
+                " --config {params.config}",
+            )
