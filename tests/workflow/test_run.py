@@ -11,7 +11,7 @@ from tests.workflow.conftest import EVERYTHING
 def test_a_run_from_nothing_makes_everything_and_ends_with_the_table(finished_run):
     _, run = finished_run
     assert run.code == 0, run.output
-    once = ["preprocess", "split", "profile", "train_lr", "train_dt", "compare", "select"]
+    once = ["preprocess", "split", "train_lr", "train_dt", "compare", "select"]
     assert sorted(run.finished) == sorted([*once, "evaluate", "evaluate", "predict", "predict"])
     table = run.output.split("steps (100%) done")[-1]
     for piece in ("model", "roc_auc", "lr", "dt", "wins:", "rejected", "trained", "tested", "predicted", "live model"):
