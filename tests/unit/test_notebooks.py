@@ -73,7 +73,7 @@ class TestNotebook:
             assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("text", ["cd /home/anna", 'open("/tmp/x.csv")', "/work/main"])
+@pytest.mark.parametrize("text", ["cd /home/anna", 'open("/tmp/x.csv")', "/media/disk"])
 def test_a_path_of_a_machine_is_found(text):
     assert MACHINE.search(text)
 
