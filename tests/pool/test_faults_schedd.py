@@ -25,7 +25,8 @@ def schedd(project, signal):
 
 
 def assert_each_job_was_submitted_once(project):
-    jobs = project.history()
+    # A schedd that is killed while a job leaves the queue writes it into the history again: one job all the same.
+    jobs = {job["ClusterId"]: job for job in project.history()}.values()
     assert sorted(job["SnakemakeRule"] for job in jobs) == JOBS
     assert {job["ExitCode"] for job in jobs} == {0}
     assert len({job["SnakemakeSubmission"] for job in jobs}) == len(JOBS)
