@@ -23,8 +23,8 @@ setup: ## build the environment in .venv from requirements.lock
 run: setup ## run the whole workflow: make run [CONFIG=your.yaml]
 	@$(BIN)/python -m scripts.tools.run $(if $(CONFIG),--config $(CONFIG))
 
-submit: setup ## on an access point: run the workflow as a job that outlives your login: make submit [CONFIG=your.yaml]
-	@$(BIN)/python -m scripts.tools.submit $(if $(CONFIG),--config $(CONFIG))
+submit: setup ## on an access point: run the workflow as a job that outlives your login: make submit [CONFIG=your.yaml] [NOTIFY=a@b]
+	@$(BIN)/python -m scripts.tools.submit $(if $(CONFIG),--config $(CONFIG)) $(if $(NOTIFY),--notify "$(NOTIFY)")
 
 follow: setup ## show the progress of the submitted run, from any later login
 	@$(BIN)/python -m scripts.tools.follow

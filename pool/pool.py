@@ -26,6 +26,7 @@ from pathlib import Path
 
 import yaml
 
+from pool.inputs import bring
 from scripts.shared.errors import UserError
 from scripts.shared.files import sha256_file, sha256_text, write_text
 
@@ -36,6 +37,8 @@ SHORT_NAMES = Path("/etc/containers/registries.conf.d/shortnames.conf")
 PODMAN_PACKAGES = ("podman", "runc", "netavark", "aardvark-dns", "iptables", "nftables")
 PYTHON = "/usr/bin/python3.13"  # the hosts' own, as the Containerfile installs it
 PROJECT = "/shared/project"
+# The environment's commands, and no other environment for make, which would build one of its own.
+SHELL = "PATH=/shared/environment/bin:$PATH VENV=/shared/environment"
 CHECKOUT = (
     *("config", "data", "notebooks", "plugins", "profiles", "scripts", "workflow"),
     *("Makefile", "environment.yml", "requirements.lock"),
@@ -422,12 +425,24 @@ class Pool:
     def shell(self) -> int:
         """Open a shell on the access point, as the submitting user, in the project."""
         self.sync()
-        return self.on_access_point("VENV=/shared/environment exec bash")  # for make, which would build one of its own
+        return self.on_access_point(f"{SHELL} exec bash")
 
-    def run(self, arguments: list[str]) -> int:
-        """Run the workflow on the pool, as the user would by hand on the access point."""
+    def run(self, arguments: list[str], config: Path | None = None) -> int:
+        """Run the workflow on the pool, as the user would by hand on the access point.
+
+        Raises
+        ------
+        UserError
+            Where the config is wrong, or names files that can't be brought to the pool.
+        """
         self.sync()
-        return self.on_access_point('exec /shared/environment/bin/snakemake --profile htcondor "$@"', *arguments)
+        variables: dict[str, str] = {}
+        if config:
+            name, variables = bring(config, ROOT, self.shared, self.shared / "project")
+            self._hand_over()
+            arguments = [*arguments, "--configfile", name]
+        environment = " ".join(f"{name}={value}" for name, value in variables.items())
+        return self.on_access_point(f'{SHELL} {environment} exec snakemake --profile htcondor "$@"', *arguments)
 
     def sync(self) -> None:
         """Copy the checkout to the shared folder, as a user would; results there stay."""
@@ -440,6 +455,9 @@ class Pool:
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy2(source, target)
+        self._hand_over()
+
+    def _hand_over(self) -> None:
         done = self.execute(self.files_host, "chown", "-R", "submit:submit", PROJECT)
         expect(done, "the project could not be handed over")
 
@@ -466,6 +484,9 @@ def main() -> int:
     parser.add_argument("--name", default="loan-pool", help="another name is another pool")
     parser.add_argument("--nodes", type=int, default=2, help="execute nodes")
     parser.add_argument("--base", help="build the hosts on another Debian, such as debian:forky-slim")
+    parser.add_argument(
+        "--configfile", type=Path, help="for run: a config of yours; it and its files are brought along"
+    )
     parser.add_argument("--condor-version", help="a version of HTCondor that this Debian has, instead of its newest")
     options, rest = parser.parse_known_args()
     asked = {key: value for key in ("base", "condor_version") if (value := getattr(options, key))}
@@ -473,7 +494,7 @@ def main() -> int:
     try:
         if options.action == "run":
             pool.up()
-            return pool.run(rest)
+            return pool.run(rest, options.configfile)
         if options.action == "shell":
             return pool.shell()
         {"up": pool.up, "status": pool.status, "down": pool.down, "purge": pool.purge}[options.action]()

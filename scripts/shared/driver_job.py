@@ -42,7 +42,9 @@ ATTRIBUTES = (
 Ad = Mapping[str, Any]
 
 
-def describe(python: str, folder: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:
+def describe(
+    python: str, folder: Path, arguments: Sequence[str], environment: Mapping[str, str], notify: str | None = None
+) -> dict[str, str]:
     """Return the submit description of a driver.
 
     Parameters
@@ -55,7 +57,10 @@ def describe(python: str, folder: Path, arguments: Sequence[str], environment: M
         What ``scripts.tools.driver`` gets, beside its log.
     environment
         The driver's environment.
+    notify
+        A mail address that the access point writes to when the driver has ended, well or not.
     """
+    mail = {"notification": "Complete", "notify_user": _literal(notify)} if notify else {}
     stem = f"{LOGS}/{STEM}$(ClusterId)"
     own = "SNAKEMAKE_DRIVER_ID=$(ClusterId)"  # the executor puts the number on each job
     return {
@@ -82,6 +87,7 @@ def describe(python: str, folder: Path, arguments: Sequence[str], environment: M
         # Success or failure ends it; killed by a signal, it is started again and resumes.
         "on_exit_remove": f"(ExitBySignal =?= False && ExitCode =!= {AGAIN}) || NumJobStarts >= {STARTS}",
         f"+{LOG}": f'"{stem}.out"',
+        **mail,
     }
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import socket
 import sys
 from pathlib import Path
@@ -13,24 +14,29 @@ from scripts.shared.errors import UserError
 from scripts.shared.plan import make_plan, read_yaml
 from scripts.tools.run import refuse_held_lock
 
+ADDRESS = re.compile(r"[^\s@\"'$]+@[^\s@\"'$]+")
+
 
 def main() -> int:
     """Submit the driver and say how to follow and remove it; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", help="config file (default: config/config.yaml)")
     parser.add_argument("--profile", default="profiles/htcondor", help="Snakemake's profile (default: %(default)s)")
+    parser.add_argument("--notify", help="a mail address that the access point writes to when the run has ended")
     options = parser.parse_args()
     try:
+        if options.notify and not ADDRESS.fullmatch(options.notify):
+            raise UserError(f"'{options.notify}' is no mail address")
         config = Path(options.config or "config/config.yaml")
         make_plan(read_yaml(config), str(config))  # tells mistakes now, not in a log
-        print(submit(Path.cwd(), options.profile, options.config))
+        print(submit(Path.cwd(), options.profile, options.config, options.notify))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def submit(folder: Path, profile: str, config: str | None) -> str:
+def submit(folder: Path, profile: str, config: str | None, notify: str | None = None) -> str:
     """Submit the driver of a working folder; return what to tell.
 
     Raises
@@ -43,7 +49,7 @@ def submit(folder: Path, profile: str, config: str | None) -> str:
     refuse_held_lock()
     text = Path(config or "config/config.yaml").read_text(encoding="utf-8")
     arguments = ["--profile", profile, *(["--config", config] if config else [])]
-    description = describe(sys.executable, folder, arguments, pass_on(os.environ, text))
+    description = describe(sys.executable, folder, arguments, pass_on(os.environ, text), notify)
     LOGS.mkdir(parents=True, exist_ok=True)
     try:
         number = int(here.submit(htcondor2.Submit(description)).cluster())

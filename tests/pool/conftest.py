@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from pool.pool import Pool
-from tests.pool.harness import LOCAL, Project, boosting, running, wait_until_no_slot_is_kept
+from tests.pool.harness import LOCAL, Project, running, slow_models, slow_tree, wait_until_no_slot_is_kept
 
 
 def pytest_addoption(parser):
@@ -41,7 +41,7 @@ def project(pool, request):
     """A project of the test's own, with two models that train for a few seconds each; no job of it is left behind."""
     # A number, since a pool that is used again remembers the jobs of an earlier session.
     name = re.sub(r"\W+", "-", request.node.name).strip("-") + f"-{time.time_ns() // 10**9}"
-    project = Project(pool, name, models={"lr": boosting(2500), "dt": boosting(2400)})
+    project = Project(pool, name, models=slow_models())
     yield project
     project.end()
 
@@ -49,7 +49,7 @@ def project(pool, request):
 @pytest.fixture(scope="session")
 def expected(pool):
     """The checksums of the same work without a pool, by the local profile on the access point."""
-    project = Project(pool, "expected", models={"lr": boosting(2500), "dt": boosting(2400)})
+    project = Project(pool, "expected", models=slow_models())
     done = project.run(command=LOCAL)
     assert done.returncode == 0, done.stdout[-3000:]
     return project.checksums()
@@ -65,13 +65,9 @@ def busy_run(pool):
     Training takes longer than a negotiation cycle, and there are more application files than slots.
     """
     project = pool.shared / "project"
+    shutil.copy2(Path(__file__).with_name("slow_estimator.py"), project)
     config = yaml.safe_load((project / "config" / "config.yaml").read_text())
-    boosting = {
-        "estimator": "sklearn.ensemble.HistGradientBoostingClassifier",
-        "params": {"max_iter": 1500, "early_stopping": False},
-    }
-    config["models"] = {"lr": {**boosting, "complexity": 1}, "dt": {**boosting, "complexity": 2}}
-    config["models"]["dt"]["params"] = {"max_iter": 1400, "early_stopping": False}
+    config["models"] = {"lr": slow_tree(seconds=6, max_depth=5), "dt": slow_tree(seconds=6, max_depth=6)}
     config["data"]["applications"] = "applications/*.csv"
     (project / "busy.yaml").write_text(yaml.safe_dump(config))
     (project / "applications").mkdir()

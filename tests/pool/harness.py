@@ -74,13 +74,15 @@ def literal(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def boosting(iterations: int) -> dict[str, object]:
-    """A model whose training takes about a second for each 250 iterations on the sample."""
-    return {
-        "estimator": "sklearn.ensemble.HistGradientBoostingClassifier",
-        "params": {"max_iter": iterations, "early_stopping": False},
-        "complexity": 1,
-    }
+def slow_models() -> dict[str, object]:
+    """Two models whose training takes ten seconds, sleeping; they differ in what they learn."""
+    return {"lr": slow_tree(seconds=10, max_depth=5), "dt": slow_tree(seconds=10, max_depth=6)}
+
+
+def slow_tree(seconds: float, max_depth: int) -> dict[str, object]:
+    """A model's row in the config; `Project` copies the estimator's module."""
+    params = {"seconds": seconds, "max_depth": max_depth}
+    return {"estimator": "slow_estimator.SlowTree", "params": params, "complexity": max_depth}
 
 
 class Project:
@@ -98,6 +100,7 @@ class Project:
                 shutil.copytree(source, self.path / entry, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy2(source, self.path / entry)
+        shutil.copy2(Path(__file__).with_name("slow_estimator.py"), self.path)
         if models:
             self.configure(models=models)
         self.runs: list[Run] = []
@@ -261,6 +264,77 @@ class Hosts:
             return {words[0] for words in lines if len(words) == 2 and int(words[1]) > healed} >= {"ep1", "ep2"}
 
         wait_until(fresh, 90, "both nodes are in the pool again")
+
+
+class SmallDisk:
+    """A folder below the shared one, on a file system of its own that can be filled: the same on every host.
+
+    Needs root, for the loop device and to mount it in containers.
+
+    Parameters
+    ----------
+    image
+        Where the file system lies on this machine.
+    """
+
+    def __init__(self, pool: Pool, name: str, image: Path, megabytes: int) -> None:
+        self.pool = pool
+        self.name = name
+        self.folder = pool.shared / name
+        self.folder.mkdir()
+        self.ballast = self.folder / "ballast"
+        self.hosts = [host for host in pool.hosts if host != "cm"]
+        with image.open("wb") as file:
+            file.truncate(megabytes << 20)
+        self._call("mkfs.ext4", "-q", str(image))
+        self.device = self._call("losetup", "--find", "--show", str(image))
+        try:
+            self._call("mount", self.device, str(self.folder))
+            for host in self.hosts:
+                self.mount(host)
+        except BaseException:
+            self.close()
+            raise
+
+    def mount(self, host: str) -> None:
+        """Mount it on a host; a host that has been started anew has lost it."""
+        minor = os.minor(Path(self.device).stat().st_rdev)
+        inside = f"/shared/{self.name}"
+        script = f"rm -f /run/small; mknod /run/small b 7 {minor}; mountpoint -q {inside} || mount /run/small {inside}"
+        self._call(*self._within(host), script)
+
+    def fill(self) -> None:
+        """Take all that is left, to the last block."""
+        file = os.open(self.ballast, os.O_WRONLY | os.O_CREAT)
+        for size in (1 << 20, 1 << 10):
+            with contextlib.suppress(OSError):
+                while os.write(file, bytes(size)):
+                    pass
+        os.close(file)
+        assert os.statvfs(self.folder).f_bavail == 0
+
+    def free(self) -> None:
+        """Give it back."""
+        self.ballast.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Unmount it everywhere."""
+        script = f"umount -l /shared/{self.name}; rm -f /run/small"
+        for host in self.hosts:
+            subprocess.run([*self._within(host), script], check=False, capture_output=True)
+        subprocess.run(["umount", "-l", str(self.folder)], check=False, capture_output=True)
+        subprocess.run(["losetup", "-d", self.device], check=False)
+
+    def _within(self, host: str) -> list[str]:
+        """The start of a command within a host's own mounts."""
+        pid = self.pool.engine.run("inspect", "-f", "{{.State.Pid}}", self.pool.container(host)).stdout.strip()
+        return ["nsenter", "-t", pid, "-m", "-p", "sh", "-c"]
+
+    @staticmethod
+    def _call(*words: str) -> str:
+        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        assert done.returncode == 0, f"{' '.join(words)}: {done.stdout}"
+        return done.stdout.strip()
 
 
 def node_of(job: dict[str, object]) -> str:

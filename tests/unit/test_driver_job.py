@@ -34,6 +34,12 @@ def test_the_schedd_removes_what_carries_the_drivers_number():
     assert ad["environment"] == '"SNAKEMAKE_DRIVER_ID=1"'
 
 
+def test_mail_is_sent_where_it_is_asked_for():
+    assert "notification" not in job()
+    submit = htcondor2.Submit(describe("/env/bin/python", "/data", [], {}, "ann@credit.example"))
+    assert [submit.expand(key) for key in ("notification", "notify_user")] == ["Complete", "ann@credit.example"]
+
+
 @pytest.mark.parametrize(
     ("end", "leaves"),
     [

@@ -143,7 +143,14 @@ def test_a_comma_in_a_wildcard_is_refused():
 
 def test_own_attributes_and_submit_commands():
     resources = {"mem_mb": 5, "classad_Team": 'the "A" team', "classad_Level": 3, "htcondor_submit_a__b": "x"}
-    assert description.own_attributes(resources) == {"+Team": r'"the \"A\" team"', "+Level": 3, "a.b": '"x"'}
+    assert description.own_attributes(resources) == {"+Team": r'"the \"A\" team"', "+Level": 3, "a.b": "x"}
+
+
+def test_a_submit_command_takes_a_word_and_an_attribute_a_string():
+    words = {"htcondor_submit_notification": "Error", "htcondor_submit_MY__Team": "risk"}
+    assert description.own_attributes(words) == {"notification": "Error", "MY.Team": '"risk"'}
+    with pytest.raises(ValueError, match="can't hold the line break in htcondor_submit_rank="):
+        description.own_attributes({"htcondor_submit_rank": "1\nexecutable = /bin/other", "other": "a\nb"})
 
 
 def test_requests_that_are_no_numbers_yet_are_left_out():
@@ -208,8 +215,11 @@ def test_memory_is_judged_by_the_value_of_its_expression():
 # --- what logger plugins are told ---
 
 
+HERE = {"ARCH": "X86_64", "OPSYS": "LINUX", "FILESYSTEM_DOMAIN": "pool"}
+
+
 def wanted(**submit):
-    return parseOne(description.expected_ad(submit, "submit"))
+    return parseOne(description.expected_ad(submit, "submit", HERE))
 
 
 def test_the_expected_ad_has_what_decides_where_a_job_can_run():
@@ -223,7 +233,7 @@ def test_the_expected_ad_has_what_decides_where_a_job_can_run():
 
 
 def slot(**values):
-    made = ClassAd({"Cpus": 2, "Memory": 8192, "Disk": 1 << 20, "GPUs": 0, "OpSys": "LINUX"} | values)
+    made = ClassAd({"Cpus": 2, "Memory": 8192, "Disk": 1 << 20, "GPUs": 0, "OpSys": "LINUX", "Arch": "X86_64"} | values)
     made["Requirements"] = True
     return made
 
@@ -248,8 +258,23 @@ def test_the_expected_ad_demands_what_is_asked_for(submit, matches):
     assert slot().symmetricMatch(wanted(**submit)) is matches
 
 
+@pytest.mark.parametrize(
+    ("submit", "node", "matches"),
+    [
+        ({}, {"Arch": "PPC64LE"}, False),
+        ({"requirements": 'TARGET.Arch == "PPC64LE"'}, {"Arch": "PPC64LE"}, True),
+        ({"universe": "container"}, {"Arch": "PPC64LE"}, True),
+        ({"should_transfer_files": "NO"}, {"FileSystemDomain": "pool"}, True),
+        ({"should_transfer_files": "NO"}, {"FileSystemDomain": "elsewhere"}, False),
+        ({"should_transfer_files": "IF_NEEDED"}, {"FileSystemDomain": "elsewhere"}, True),
+    ],
+)
+def test_the_expected_ad_demands_what_condor_submit_adds(submit, node, matches):
+    assert slot(**node).symmetricMatch(wanted(**submit)) is matches
+
+
 def test_names_and_texts_cannot_change_the_meaning_of_the_expected_ad():
-    ad = parseOne(description.expected_ad({"accounting_group": 'a" || "'}, 'domain "user"'))
+    ad = parseOne(description.expected_ad({"accounting_group": 'a" || "'}, 'domain "user"', HERE))
     assert (ad["AcctGroup"], ad["Owner"]) == ('a" || "', 'domain "user"')
     assert slot().symmetricMatch(ad)
 
@@ -323,6 +348,7 @@ def test_where_no_one_listens_the_jobs_are_not_looked_through():
 
 MEMORY = {"HoldReasonCode": 34, "HoldReason": "over limit", "RequestMemory": 200, "JobStatus": 5}
 PROGRAM = {"HoldReasonCode": 6, "HoldReasonSubCode": 2, "HoldReason": "no such file", "JobStatus": 5}
+LONG = {"HoldReasonCode": 47, "HoldReason": "The job exceeded allowed execute duration", "JobStatus": 5}
 PERSON = {"HoldReasonCode": 1, "HoldReason": "via condor_hold", "JobStatus": 5}
 
 
@@ -340,6 +366,8 @@ def held(tells, ad, attempt=1, times=1):
     [
         (MEMORY, 1, "it is retried with more", False),
         (MEMORY, 3, "no retry is left", False),
+        (LONG, 1, "it is tried again", False),
+        (LONG, 3, "no retry is left", False),
         (PROGRAM, 1, "it is not retried, as it would be held again", False),
         (PERSON, 1, "Snakemake waits for that", True),
     ],

@@ -41,15 +41,25 @@ def test_both_executors_are_described_in_their_own_words():
     own = {"+Project": '"a \\"b\\""', "keep_claim_idle": "3", "MY.Note": '"x"'}
     shared = {"request_cpus": "4", "request_memory": "4GB", "request_disk": "3072", "requirements": "HasGPU", **own}
     assert plans.describe(job(threads=4, **resources), UPSTREAM) == shared
-    assert plans.describe(job(threads=4, **resources), STEADY) == shared | {"accounting_group": "group_credit"}
+    of_steady = {"accounting_group": "group_credit", "should_transfer_files": "NO"}
+    assert plans.describe(job(threads=4, **resources), STEADY) == shared | of_steady
+
+
+def test_a_text_in_a_submit_command_is_quoted_by_htcondors_own_executor_alone():
+    resources = {"htcondor_submit_notification": "Error", "htcondor_submit_should_transfer_files": "IF_NEEDED"}
+    asked = {"request_cpus": "1", "accounting_group": "group_credit"}
+    told = plans.describe(job(**resources), STEADY)
+    assert told == asked | {"notification": "Error", "should_transfer_files": "IF_NEEDED"}
+    assert plans.describe(job(**resources), UPSTREAM)["notification"] == '"Error"'
 
 
 def test_memory_and_disk_go_to_the_steady_executor_alone():
     assert plans.describe(job(mem_mb=1000, disk_mb=2), UPSTREAM) == {"request_cpus": "1"}
-    told = plans.describe(job(mem_mb=1000, disk_mb=2), STEADY)
-    assert {k: v for k, v in told.items() if k.startswith("request_")} == {
+    asked = {"mem_mb": 1000, "disk_mb": 2, "runtime": 3}
+    told = plans.describe(job(**asked), STEADY)
+    assert {k: v for k, v in told.items() if k.startswith(("request_", "allowed_"))} == {
         "request_cpus": "1",
-        **steady.requests({"mem_mb": 1000, "disk_mb": 2}),
+        **steady.requests(asked),
     }
 
 
@@ -57,10 +67,9 @@ def test_what_both_plugins_pass_on_is_the_same_list():
     """Of the executor's list, all that decides on a match is passed on here, too."""
     no_match = {"getenv", "stream_output", "stream_error", "input"}
     assert set(steady.PASSED_ON) - no_match == {*plans.PASSED_ON, *plans.STEADY_ONLY}
-    assert plans._own({"classad_A": 'x"\\', "htcondor_submit_B__C": 1, "other": 2}) == {
-        name: str(value)
-        for name, value in steady.own_attributes({"classad_A": 'x"\\', "htcondor_submit_B__C": 1}).items()
-    }
+    own = {"classad_A": 'x"\\', "htcondor_submit_B__C": 1, "htcondor_submit_MY__D": "d", "htcondor_submit_e": "f"}
+    told = plans._own(own | {"other": 2}, quoted=False)
+    assert told == {name: str(value) for name, value in steady.own_attributes(own).items()}
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 import csv
 import json
 
-import pytest
-
 from tests.workflow.conftest import EVERYTHING
 
 
@@ -97,10 +95,9 @@ def test_the_htcondor_profile_is_read_by_a_dry_run(fresh):
     assert not fresh.path(".snakemake/htcondor").exists(), "a dry run leaves no job directory"
 
 
-@pytest.mark.parametrize("seed", ["0", "4711"])
-def test_results_are_the_same_bytes_whatever_the_cores_and_hash_seeds(finished_run, fresh, seed):
-    reference, _ = finished_run
-    run = fresh.snakemake("--cores", "1", PYTHONHASHSEED=seed)
+def test_results_are_the_same_bytes_whatever_the_cores_and_hash_seeds(finished_run, fresh):
+    reference, _ = finished_run  # all cores, and where nobody set one, a hash seed by chance
+    run = fresh.snakemake("--cores", "1", PYTHONHASHSEED="4711")
     assert run.code == 0, run.output
     compared = 0
     for folder in ("results/data", "results/metrics", "results/predictions"):

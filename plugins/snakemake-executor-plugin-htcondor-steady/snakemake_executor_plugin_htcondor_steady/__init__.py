@@ -37,7 +37,7 @@ from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
 from . import description, holds, local_universe
-from .queue import FOLDER, HELD, RUN, STATUS, Queue, QueueError
+from .queue import FOLDER, HELD, RUN, STATUS, Queue, QueueError, host_configuration
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 
@@ -128,11 +128,12 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         if not self._listeners:
             return
         described: dict[str, str] = {}  # from ClassAd to what it is called
+        here = host_configuration()
         for job in sorted(self.workflow.dag.needrun_jobs(), key=lambda job: (job.rule.name, job.jobid)):
             if self.workflow.is_local(job.rule) or len(described) == MOST_DESCRIBED:
                 continue
             try:
-                ad = description.expected_ad(self._ask_for(job), getpass.getuser())
+                ad = description.expected_ad(self._ask_for(job), getpass.getuser(), here)
             except Exception:  # noqa: S112 - it can't be told before its inputs exist: said when it is submitted
                 continue
             described.setdefault(ad, _title(job))
@@ -245,10 +246,10 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         }
         if self._driver is not None:
             submit["+SnakemakeDriverId"] = str(self._driver)
-        submit |= self._ask_for(job)
+        submit = self._ask_for(job) | submit
         if environment := description.environment(self.envvars(), job.resources.get("environment")):
             submit["environment"] = environment
-        return description.own_attributes(job.resources) | submit
+        return submit
 
     def _ask_for(self, job: JobExecutorInterface) -> dict[str, Any]:
         """Return the submit commands that decide where a job can run.
@@ -256,9 +257,11 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         Raises
         ------
         ValueError
-            Where memory or disk can't be told.
+            Where memory or disk can't be told, or a text can't be handed over.
         """
         submit: dict[str, Any] = {"request_cpus": str(job.threads)}
+        # HTCondor's default takes a node without the shared folder, too, and brings nothing but the program there.
+        submit["should_transfer_files"] = "NO"
         if self._settings.accounting_group:
             submit["accounting_group"] = self._settings.accounting_group
         for name in description.PASSED_ON:
@@ -271,7 +274,10 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             description.check_requests(job.resources)
         for name, value in description.requests(job.resources).items():
             submit.setdefault(name, value)
-        return submit
+        own = description.own_attributes(job.resources)
+        if "should_transfer_files" in own:  # a pool whose nodes have the folder, and say that they have another
+            submit["should_transfer_files"] = own["should_transfer_files"]
+        return own | submit
 
     def _files(self, job: JobExecutorInterface) -> tuple[Path, Path]:
         """Return where HTCondor's output and error of a job go."""
@@ -463,8 +469,7 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
                 self._say_hold(info, ad, self.logger.warning, f"{name}: {hold.sentence}", "Snakemake waits for that")
             return True
         if hold.action == "retry":
-            retried = self._is_retried(info.job)
-            does = "it is retried with more" if retried else "no retry is left"
+            does = f"it is {hold.again}" if self._is_retried(info.job) else "no retry is left"
             hold = holds.Hold("retry", f"{hold.sentence}; {does.removeprefix('it is ')}")
         else:
             does = "it is not retried, as it would be held again"

@@ -165,22 +165,25 @@ def check_wildcards(wildcards: Iterable[Mapping[str, Any]]) -> None:
 
 
 def requests(resources: Mapping[str, Any]) -> dict[str, str]:
-    """Return memory and disk as Snakemake's own resources name them, `mem_mb` and `disk_mb`.
+    """Return memory, disk and time as Snakemake's own resources name them, `mem_mb`, `disk_mb` and `runtime`.
 
-    So a rule says it once, for every executor. HTCondor takes a number without a unit as MB of memory, and KB of disk.
+    So a rule says it once, for every executor. HTCondor takes a number without a unit as MB of memory, KB of disk, and
+    seconds; Snakemake's runtime is in minutes.
 
-    >>> requests({"mem_mb": 1000, "disk_mb": 2, "tmpdir": "/tmp"})
-    {'request_memory': '1000', 'request_disk': '2048'}
+    >>> requests({"mem_mb": 1000, "disk_mb": 2, "runtime": 90, "tmpdir": "/tmp"})
+    {'request_memory': '1000', 'request_disk': '2048', 'allowed_execute_duration': '5400'}
     """
     found = {}
     if isinstance(memory := resources.get("mem_mb"), int):
         found["request_memory"] = str(memory)
     if isinstance(disk := resources.get("disk_mb"), int):
         found["request_disk"] = str(disk * 1024)
+    if isinstance(minutes := resources.get("runtime"), int):
+        found["allowed_execute_duration"] = str(minutes * 60)
     return found
 
 
-def expected_ad(submit: Mapping[str, Any], owner: str) -> str:
+def expected_ad(submit: Mapping[str, Any], owner: str, host: Mapping[str, str]) -> str:
     """Return the ClassAd that a job will have, as far as it decides where it can run, in text.
 
     Parameters
@@ -189,8 +192,11 @@ def expected_ad(submit: Mapping[str, Any], owner: str) -> str:
         Submit commands: requests and requirements.
     owner
         The submitting user.
+    host
+        The access point's configuration: ARCH, OPSYS and FILESYSTEM_DOMAIN.
 
-    HTCondor's own demands are added as condor_submit does: as much of each resource as is asked for. (Source:
+    HTCondor's own demands are added as condor_submit does: a host of the same kind, unless the requirements speak of
+    that; the shared folder, where no files are to be transferred; as much of each resource as is asked for. (Source:
     the manual page of condor_submit, "requirements".)
     """
     requests = {f"Request{name}" for name in ("Cpus", "Memory", "Disk")}
@@ -202,7 +208,9 @@ def expected_ad(submit: Mapping[str, Any], owner: str) -> str:
         "NumJobStarts = 0",
         "JobPrio = 0",
     ]
-    demands = []
+    if host.get("FILESYSTEM_DOMAIN"):
+        lines.append(f"FileSystemDomain = {string(host['FILESYSTEM_DOMAIN'])}")
+    demands = _of_its_kind(submit, host)
     for key, value in submit.items():
         if key.lower() == "requirements":
             demands.append(f"({value})")
@@ -219,6 +227,21 @@ def expected_ad(submit: Mapping[str, Any], owner: str) -> str:
             lines.append(f"AcctGroup = {string(str(value))}")
     lines += [f"{name} = 1" for name in sorted(requests)]  # next to nothing, as it is where HTCondor chooses
     return "\n".join([*lines, f"Requirements = {' && '.join(demands) or 'true'}"])
+
+
+def _of_its_kind(submit: Mapping[str, Any], host: Mapping[str, str]) -> list[str]:
+    """Return what condor_submit demands of a node beside amounts: its kind, and the shared folder."""
+    demands = []
+    if str(submit.get("universe", "vanilla")).lower() == "vanilla":
+        said = " ".join(str(value) for key, value in submit.items() if key.lower() == "requirements").lower()
+        demands = [
+            f"(TARGET.{name} == {string(host[name.upper()])})"
+            for name in ("Arch", "OpSys")
+            if name.lower() not in said and host.get(name.upper())
+        ]
+    if str(submit.get("should_transfer_files", "")).upper() == "NO" and host.get("FILESYSTEM_DOMAIN"):
+        demands.append("(TARGET.FileSystemDomain == MY.FileSystemDomain)")
+    return demands
 
 
 def _amount(name: str, text: str) -> str:
@@ -250,15 +273,31 @@ def check_requests(resources: Mapping[str, Any]) -> None:
 def own_attributes(resources: Mapping[str, Any]) -> dict[str, Any]:
     """Return what resources named ``classad_NAME`` and ``htcondor_submit_NAME`` add to a submit description.
 
-    A text becomes a ClassAd string; ``__`` in a submit command stands for a dot.
+    A text becomes a ClassAd string in an attribute, and stays as it is in a submit command: most of them take words,
+    such as ``notification``, or expressions. ``__`` in a submit command stands for a dot.
+
+    Raises
+    ------
+    ValueError
+        Where a text holds a line break, which would begin another submit command.
+
+    Examples
+    --------
+    >>> own_attributes({"classad_Team": "risk", "htcondor_submit_notification": "Error"})
+    {'+Team': '"risk"', 'notification': 'Error'}
     """
     found: dict[str, Any] = {}
     for key, value in resources.items():
+        if not key.startswith(("classad_", "htcondor_submit_")):
+            continue
+        if isinstance(value, str) and ("\n" in value or "\r" in value):
+            raise ValueError(f"HTCondor's submit description can't hold the line break in {key}={value!r}")
         literal = string(value) if isinstance(value, str) else value
         if key.startswith("classad_"):
             found["+" + key.removeprefix("classad_")] = literal
-        elif key.startswith("htcondor_submit_"):
-            found[key.removeprefix("htcondor_submit_").replace("__", ".")] = literal
+        else:
+            name = key.removeprefix("htcondor_submit_").replace("__", ".")
+            found[name] = literal if name.upper().startswith("MY.") else value
     return found
 
 

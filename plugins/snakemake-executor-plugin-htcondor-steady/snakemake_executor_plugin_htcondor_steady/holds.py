@@ -16,6 +16,7 @@ ATTRIBUTES = (
 USER_REQUEST = 1  # condor_hold: a person means to go on, by condor_release
 OUT_OF_RESOURCES = 34  # cgroups stopped the job at its memory limit
 NODE_POLICY = 21  # WANT_HOLD of the execute node; HTCondor's own policies say in the subcode which resource it was
+TOO_LONG = (46, 47)  # longer than allowed_job_duration, or than allowed_execute_duration, which `runtime` sets
 POLICIES = (3, NODE_POLICY, 26)  # 3: the job's own policy, 26: the access point's
 MEMORY, DISK = 102, 104  # subcodes
 
@@ -27,13 +28,16 @@ class Hold:
     Attributes
     ----------
     action
-        ``retry`` with a larger request, ``fail`` at once (another attempt would be held too), or ``wait`` for a person.
+        ``retry``, ``fail`` at once (another attempt would be held too), or ``wait`` for a person.
     sentence
         What happened, in words.
+    again
+        What a retry is, in words.
     """
 
     action: str
     sentence: str
+    again: str = "retried with more"
 
 
 def judge(ad: Mapping[str, Any]) -> Hold:
@@ -52,6 +56,8 @@ def judge(ad: Mapping[str, Any]) -> Hold:
         return Hold("retry", f"out of disk, the request was {ad.get('RequestDisk', '?')} KB ({reason})")
     if code == OUT_OF_RESOURCES or resource == MEMORY or (code in POLICIES and _above_request(ad)):
         return Hold("retry", f"out of memory, the request was {ad.get('RequestMemory', '?')} MB ({reason})")
+    if code in TOO_LONG:  # a server that was silent may be the cause; a rule may allow each attempt more time
+        return Hold("retry", f"ran for longer than it may ({reason})", "tried again")
     return Hold("fail", f"held: {reason} (hold code {code}, subcode {ad.get('HoldReasonSubCode')})")
 
 

@@ -175,6 +175,12 @@ class Queue:
         time.sleep(min(5, max(1, waited / 4)))
 
 
+def host_configuration() -> dict[str, str]:
+    """Return of this host's HTCondor configuration what decides with which nodes a job of it goes together."""
+    names = ("ARCH", "OPSYS", "FILESYSTEM_DOMAIN")
+    return {name: str(htcondor.param[name]) for name in names if name in htcondor.param}
+
+
 def evaluated(ad: Any) -> dict[str, Any]:
     """Return the values of a ClassAd: MemoryUsage and others are expressions there. What is undefined is left out."""
     values = {name: ad.eval(name) for name in ad}

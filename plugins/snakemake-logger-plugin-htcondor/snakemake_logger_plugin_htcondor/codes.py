@@ -346,7 +346,7 @@ HOLD_CODES: Mapping[int, HoldCode] = {
             47,
             "JobExecuteExceeded",
             "The job ran longer than its allowed_execute_duration.",
-            "Allow more time, or divide the work.",
+            "Allow more time, such as by the rule's runtime, or divide the work.",
         ),
         HoldCode(
             48,

@@ -220,7 +220,13 @@ def _remedy(
             if largest
             else f"ask the pool's admin for a node with {resource}"
         )
-    if others:
+    folder = [clause for clause in others if "filesystemdomain" in clause.text.lower()]
+    if folder:
+        todo.append(
+            "these nodes say that they don't share this host's folders; where they do, ask the pool's admin to set "
+            "FILESYSTEM_DOMAIN to the same on all hosts"
+        )
+    if len(others) > len(folder):
         todo.append("correct the requirements of the rule or the profile, or ask the pool's admin for such a node")
     words = "; ".join(todo)
     return words[0].upper() + words[1:]

@@ -32,6 +32,12 @@ EXPLICIT = {
     "htcondor_request_disk_mb": ("request_disk", 1024),
     "htcondor_gpus_min_mem_mb": ("gpus_minimum_memory", 1),
 }
+# Snakemake's own names, which the executor htcondor-steady reads.
+OWN_NAMES = {
+    "mem_mb": ("request_memory", 1),
+    "disk_mb": ("request_disk", 1024),
+    "runtime": ("allowed_execute_duration", 60),
+}
 
 
 class PlanError(Exception):
@@ -215,17 +221,8 @@ def describe(job: PlannedJob, plan: Plan) -> dict[str, str]:
     NotKnownYet
         Where a request follows from files that aren't there yet.
     """
-    read_here = {*PASSED_ON, *EXPLICIT, *(STEADY_ONLY if _steady(plan) else ())}
-    read_here |= {"mem_mb", "disk_mb"} if _steady(plan) else set()
-    own = ("classad_", "htcondor_submit_")
-    missing = [
-        name
-        for name, value in job.resources.items()
-        if value == UNKNOWN and (name in read_here or name.startswith(own))
-    ]
-    missing += ["threads"] if not isinstance(job.threads, int) else []
-    if missing:
-        raise NotKnownYet(", ".join(sorted(missing)))
+    if missing := _not_known_yet(job, plan):
+        raise NotKnownYet(", ".join(missing))
     submit = {"request_cpus": str(job.threads)}
     if _steady(plan) and (group := plan.settings.get("accounting_group")):
         submit["accounting_group"] = str(group)
@@ -235,26 +232,52 @@ def describe(job: PlannedJob, plan: Plan) -> dict[str, str]:
     for name, (command, factor) in EXPLICIT.items():
         if value := job.resources.get(name):
             submit[command] = str(int(value) * factor)
+    own = _own(job.resources, quoted=not _steady(plan))
     if _steady(plan):
-        for name, (command, factor) in {"mem_mb": ("request_memory", 1), "disk_mb": ("request_disk", 1024)}.items():
-            if isinstance(value := job.resources.get(name), int):
-                submit.setdefault(command, str(value * factor))
-    return _own(job.resources) | submit
+        submit = _requests(job.resources) | submit | {"should_transfer_files": own.get("should_transfer_files", "NO")}
+    return own | submit
+
+
+def _requests(resources: Mapping[str, Any]) -> dict[str, str]:
+    """Return memory, disk and time as Snakemake's own resources name them."""
+    return {
+        command: str(resources[name] * factor)
+        for name, (command, factor) in OWN_NAMES.items()
+        if isinstance(resources.get(name), int)
+    }
+
+
+def _not_known_yet(job: PlannedJob, plan: Plan) -> list[str]:
+    """Return the names of what the executor reads and a dry run can't tell yet."""
+    read_here = {*PASSED_ON, *EXPLICIT, *(STEADY_ONLY if _steady(plan) else ())}
+    read_here |= set(OWN_NAMES) if _steady(plan) else set()
+    prefixes = ("classad_", "htcondor_submit_")
+    missing = [
+        name
+        for name, value in job.resources.items()
+        if value == UNKNOWN and (name in read_here or name.startswith(prefixes))
+    ]
+    missing += ["threads"] if not isinstance(job.threads, int) else []
+    return sorted(missing)
 
 
 def _steady(plan: Plan) -> bool:
     return plan.executor == "htcondor-steady"
 
 
-def _own(resources: Mapping[str, Any]) -> dict[str, str]:
-    """Return what resources named ``classad_NAME`` and ``htcondor_submit_NAME`` add."""
+def _own(resources: Mapping[str, Any], quoted: bool) -> dict[str, str]:
+    """Return what resources named ``classad_NAME`` and ``htcondor_submit_NAME`` add.
+
+    A text in an attribute is a ClassAd string; in a submit command, it is so for HTCondor's own executor alone.
+    """
     found = {}
     for name, value in resources.items():
-        text = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' if isinstance(value, str) else str(value)
+        literal = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' if isinstance(value, str) else str(value)
         if name.startswith("classad_"):
-            found["+" + name.removeprefix("classad_")] = text
+            found["+" + name.removeprefix("classad_")] = literal
         elif name.startswith("htcondor_submit_"):
-            found[name.removeprefix("htcondor_submit_").replace("__", ".")] = text
+            command = name.removeprefix("htcondor_submit_").replace("__", ".")
+            found[command] = literal if quoted or command.upper().startswith("MY.") else str(value)
     return found
 
 

@@ -11,21 +11,26 @@ import random
 import re
 import shutil
 import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from pathlib import Path
 
-from pool.pool import Done, Pool
-from tests.pool.harness import LOCAL, Hosts, Project, Run, boosting, wait_until
+from pool.pool import Pool
+from tests.pool.harness import LOCAL, Project, SmallDisk, slow_models, wait_until
+from tests.pool.storm.attempts import Attempt, Submitted
+from tests.pool.storm.faults import Faults
 
-MODELS: dict[str, object] = {"lr": boosting(2500), "dt": boosting(2400)}
+MODELS: dict[str, object] = slow_models()
 PAUSE = 30.0  # seconds from one fault to the next
 HANG = 240.0  # seconds in which a run gets no further
 VACATE = 6.0  # seconds that a job has to end, and some; see job_max_vacate_time in the profile
 LONGEST = 900.0  # seconds in which a run is over, whatever happens
+DISK_MEGABYTES = 300
 
 # What a run says where it ends with an error, each in words that tell what to do or what happened.
 CLEAR = {
+    "the shared folder was full": r"No space left on device",
     "a job was removed at each attempt": r"was removed/aborted",
     "a job is gone from queue and history": r"is neither in the queue nor in the history",
     "the schedd did not answer in time": r"(could not be submitted|queue can't be looked through).*tried for",
@@ -36,192 +41,74 @@ CLEAR = {
 
 
 class Storm:
-    """Faults and runs, told to the one who watches, and counted."""
+    """Runs, told to the one who watches, and counted, while faults are made."""
 
-    def __init__(self, pool: Pool, seed: int) -> None:
-        self.pool = pool
-        self.hosts = Hosts(pool)
+    def __init__(self, pool: Pool, seed: int, disk: SmallDisk | None) -> None:
         self.random = random.Random(seed)
         self.began = time.monotonic()
-        self.project = Project(pool, f"storm-{time.time_ns() // 10**9}", models=MODELS)
+        folder = f"{disk.name}/storm" if disk else f"storm-{time.time_ns() // 10**9}"
+        self.project = Project(pool, folder, models=MODELS)
+        self.faults = Faults(pool, self.project, disk, self.random)
         self.counts: Counter[str] = Counter()
-        self.faults: Counter[str] = Counter()
+        self.made: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
-        self.repairs: list[tuple[float, Callable[[], object]]] = []
-        self.broken: set[str] = set()
-        self.ended_by: str | None = None
         self.next_fault = 0.0
 
     def say(self, text: str) -> None:
         """Print a line with the seconds since the start."""
         print(f"storm: {time.monotonic() - self.began:5.0f} s  {text}", flush=True)
 
-    # --- faults: each returns what it harmed, or None where there is nothing to harm at this moment ---
-
-    def kill_node(self, run: Run) -> str | None:
-        """Kill an execute node, and start it again after a quarter of a minute."""
-        host = self._whole("ep1", "ep2")
-        if host is None:
-            return None
-        self.hosts.kill(host)
-        self._repair_after(15, host, lambda: self.hosts.start(host))
-        return host
-
-    def cut_node(self, run: Run) -> str | None:
-        """Pull a node's network cable: for less or for longer than a job's lease."""
-        host = self._whole("ep1", "ep2")
-        if host is None:
-            return None
-        seconds = self.random.choice([10, 25, 80])
-        self.hosts.link(host, "down")
-        self._repair_after(seconds, host, lambda: self.hosts.link(host, "up"))
-        return f"{host} for {seconds} s"
-
-    def cut_manager(self, run: Run) -> str | None:
-        """Kill the central manager's daemons and cut it off."""
-        host = self._whole("cm")
-        if host is None:
-            return None
-        seconds = self.random.uniform(10, 20)
-        self.hosts.link(host, "down")
-        for daemon in ("condor_collecto", "condor_negotiat"):  # 15 letters, as the kernel keeps names
-            self.pool.execute(host, "pkill", "-KILL", "-x", daemon)
-        self._repair_after(seconds, host, lambda: self.hosts.link(host, "up"))
-        return f"{host} for {seconds:.0f} s"
-
-    def kill_schedd(self, run: Run) -> str | None:
-        """Kill the schedd; HTCondor's master starts it again."""
-        return None if self._schedd("KILL").returncode else "ap"
-
-    def stop_schedd(self, run: Run) -> str | None:
-        """Let the schedd stand still for a while: it takes connections and doesn't answer."""
-        if self._schedd("STOP").returncode:
-            return None
-        seconds = self.random.uniform(3, 12)
-        self._repair_after(seconds, "schedd", lambda: self._schedd("CONT"))
-        return f"ap for {seconds:.0f} s"
-
-    def press_ctrl_c(self, run: Run) -> str | None:
-        """Press Ctrl-C."""
-        return self._signal(run, "INT")
-
-    def kill_snakemake(self, run: Run) -> str | None:
-        """Kill Snakemake."""
-        return self._signal(run, "KILL")
-
-    def remove_job(self, run: Run) -> str | None:
-        """Remove a job, as a person does by mistake."""
-        return self._job("condor_rm")
-
-    def hold_job(self, run: Run) -> str | None:
-        """Hold a job, and release it after a while."""
-        held = self._job("condor_hold")
-        if held:
-            number = held.split()[0]
-            self._repair_after(6, f"job {number}", lambda: self.project.shell(f"condor_release {number}"))
-        return held
-
-    def _schedd(self, signal: str) -> Done:
-        return self.pool.execute("ap", "pkill", f"-{signal}", "-x", "condor_schedd")
-
-    def _signal(self, run: Run, name: str) -> str | None:
-        with contextlib.suppress(AssertionError, FileNotFoundError):  # it has just ended, or has hardly begun
-            run.signal(name)
-            self.ended_by = name
-            return f"SIG{name}"
-        return None
-
-    def _job(self, command: str) -> str | None:
-        if "schedd" in self.broken or not (jobs := self.project.queue("JobStatus < 3")):
-            return None
-        job = self.random.choice(jobs)
-        done = self.project.shell(f"{command} {job['ClusterId']}")
-        return None if done.returncode else f"{job['ClusterId']} ({job['JobDescription']})"
-
-    def _whole(self, *hosts: str) -> str | None:
-        whole = [host for host in hosts if host not in self.broken]
-        return self.random.choice(whole) if whole else None
-
-    def _repair_after(self, seconds: float, what: str, repair: Callable[[], object]) -> None:
-        self.broken.add(what)
-
-        def make_whole() -> None:
-            repair()
-            self.broken.discard(what)
-
-        self.repairs.append((time.monotonic() + seconds, make_whole))
-
-    def repair(self, everything: bool = False) -> None:
-        """Make whole what is due, or all."""
-        now = time.monotonic()
-        due = [entry for entry in self.repairs if everything or entry[0] <= now]
-        self.repairs = [entry for entry in self.repairs if entry not in due]
-        for _, make_whole in due:
-            make_whole()
-
-    def harm(self, run: Run) -> None:
+    def harm(self, attempt: Attempt) -> None:
         """Make one fault at random."""
-        kinds = (
-            self.kill_node,
-            self.cut_node,
-            self.cut_manager,
-            self.kill_schedd,
-            self.stop_schedd,
-            self.press_ctrl_c,
-            self.kill_snakemake,
-            self.remove_job,
-            self.hold_job,
-        )
-        kind = self.random.choice(kinds)
-        if what := kind(run):
+        kind = self.random.choice(self.faults.kinds())
+        if what := kind(attempt):
             name = kind.__name__.replace("_", " ")
-            self.faults[name] += 1
+            self.made[name] += 1
             self.say(f"{name}: {what}")
             self.next_fault = time.monotonic() + PAUSE
         else:
             self.next_fault = time.monotonic() + 1
 
-    # --- runs ---
-
     def run(self, expected: dict[str, str], end: float) -> None:
         """Make one run, or one rerun of what the last one left undone."""
         began = moved = time.monotonic()
-        self.ended_by = None
-        run = self.project.start()
+        kind = self.random.choice([Attempt, Submitted])
+        self.say(kind.kind)
+        attempt = kind(self.project)
         steps: list[str] = []
-        while run.process.poll() is None:
+        while attempt.exit_code is None:
             now = time.monotonic()
-            self.repair()
-            done = re.findall(r"\d+ of \d+ steps|is HTCondor job \d+", run.output)
+            self.faults.repair()
+            done = re.findall(r"\d+ of \d+ steps|is HTCondor job \d+", attempt.output)
             if done != steps:
                 steps, moved = done, now
             if now - moved > HANG or now - began > LONGEST:
-                self.hung(run)
+                self.hung(attempt)
                 return
             if self.next_fault < now < end and now - began > 2:
-                self.harm(run)
+                self.harm(attempt)
             time.sleep(0.5)
-        self.judge(run, expected, time.monotonic() - began)
+        self.judge(attempt, expected, time.monotonic() - began)
 
-    def hung(self, run: Run) -> None:
+    def hung(self, attempt: Attempt) -> None:
         """Count a run that hangs, and show what there is to see."""
         self.counts["hangs"] += 1
-        self.say(f"HANG, the last lines:\n{run.output[-4000:]}")
-        print(self.pool.execute("ap", "condor_q", "-all", "-nobatch", user="submit").stdout, flush=True)
+        self.say(f"HANG, the last lines:\n{attempt.output[-4000:]}")
+        print(self.project.shell("condor_q -all -nobatch").stdout, flush=True)
         self.project.end()
 
-    def judge(self, run: Run, expected: dict[str, str], seconds: float) -> None:
+    def judge(self, attempt: Attempt, expected: dict[str, str], seconds: float) -> None:
         """Count how a run has ended."""
-        code, output = run.process.returncode, run.output
+        output = attempt.output
         if "Traceback (most recent call last)" in output:
             self.counts["unclear"] += 1
             self.say(f"UNCLEAR, a traceback:\n{output[-4000:]}")
-        elif code == 0:
+        elif attempt.exit_code == 0:
             self.finished(expected, seconds, output)
-        elif self.ended_by:
-            self.counts[f"ended by SIG{self.ended_by}"] += 1
-            self.say(f"ended by SIG{self.ended_by} after {seconds:.0f} s")
-            if self.ended_by == "INT":
+        elif attempt.ended_by:
+            self.counts[f"ended by {attempt.ended_by}"] += 1
+            self.say(f"ended by {attempt.ended_by} after {seconds:.0f} s")
+            if attempt.ended_by != "SIGKILL":
                 self.check_queue()
         elif words := [name for name, pattern in CLEAR.items() if re.search(pattern, output, re.MULTILINE)]:
             self.counts["clear errors"] += 1
@@ -229,7 +116,7 @@ class Storm:
             self.say(f"ended with a clear error after {seconds:.0f} s: {words[0]}")
         else:
             self.counts["unclear"] += 1
-            self.say(f"UNCLEAR, exit code {code}:\n{output[-4000:]}")
+            self.say(f"UNCLEAR, exit code {attempt.exit_code}:\n{output[-4000:]}")
 
     def finished(self, expected: dict[str, str], seconds: float, output: str) -> None:
         """Compare what a run has made, and clear it away for the next one."""
@@ -250,7 +137,7 @@ class Storm:
         """See that a run that has ended leaves no job behind, as soon as the schedd answers."""
 
         def is_empty() -> bool:
-            self.repair()
+            self.faults.repair()
             return self.project.shell("condor_q -totals").returncode == 0 and not self.project.queue()
 
         try:
@@ -286,15 +173,18 @@ class Storm:
         while time.monotonic() < end:
             self.counts["runs"] += 1
             self.run(expected, end)
-        self.repair(everything=True)
-        self.hosts.heal()
+        self.faults.repair(everything=True)
+        self.faults.hosts.heal()
+        self.counts["strangers let in"], self.counts["strangers that failed"] = self.faults.strangers()
         overlaps = self.overlaps()
         self.counts["two at once"] = len(overlaps)
         self.say(f"{minutes:g} minutes are over")
         bad = ("hangs", "wrong", "unclear", "jobs left behind", "two at once")
-        for name in ("runs", "right", "ended by SIGINT", "ended by SIGKILL", "clear errors", *bad):
-            print(f"{name:<20}{self.counts[name]:>5}")
-        for title, counter in (("clear errors", self.errors), ("faults", self.faults)):
+        bad += ("strangers let in", "strangers that failed")
+        ended = ("ended by SIGINT", "ended by SIGKILL", "ended by condor_rm")
+        for name in ("runs", "right", *ended, "clear errors", *bad):
+            print(f"{name:<22}{self.counts[name]:>5}")
+        for title, counter in (("clear errors", self.errors), ("faults", self.made)):
             print(f"{title}: " + (", ".join(f"{name} {number}" for name, number in sorted(counter.items())) or "none"))
         if overlaps:
             print(f"ran two at once: {', '.join(overlaps)}")
@@ -310,19 +200,22 @@ def main() -> int:
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else int(time.time())
     pool = Pool(options.pool or f"storm-{os.getpid()}")
-    try:
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        if not options.pool:
+            stack.callback(pool.down)
         pool.up()
         pool.sync()
-        storm = Storm(pool, seed)
+        disk = None
+        if os.geteuid() == 0:
+            disk = SmallDisk(pool, f"disk-{time.time_ns() // 10**9}", Path(folder) / "disk.ext4", DISK_MEGABYTES)
+            stack.callback(disk.close)
+        storm = Storm(pool, seed, disk)
+        stack.callback(storm.project.end)
+        stack.callback(storm.faults.repair, everything=True)
         storm.say(f"seed {seed}, {options.minutes:g} minutes")
-        try:
-            return storm.rage(options.minutes)
-        finally:
-            storm.repair(everything=True)
-            storm.project.end()
-    finally:
-        if not options.pool:
-            pool.down()
+        if disk is None:
+            storm.say("you are not root, so the shared folder is never full")
+        return storm.rage(options.minutes)
 
 
 if __name__ == "__main__":
