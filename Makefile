@@ -107,8 +107,8 @@ test-nfs: setup ## before a release: the workflow on a shared folder that is rea
 test-storm: setup ## runs on a pool with a fault every half minute: make test-storm [MINUTES=20] [SEED=1]
 	@$(BIN)/python -m tests.pool.storm --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
-bench: setup ## what a job costs: ratios of script: and shell: rules
-	@$(BIN)/python benchmarks/job_start.py
+bench: setup ## what a job costs: ratios of script: and shell: rules [WHERE=pool]
+	@$(BIN)/python -m benchmarks.job_start $(if $(WHERE),--where $(WHERE))
 
 bench-dagman: setup ## our workflow against the same steps under DAGMan, on a pool of its own (some 10 minutes)
 	@$(BIN)/python -m benchmarks.dagman

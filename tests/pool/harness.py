@@ -189,10 +189,10 @@ class Run:
 
     def __init__(self, project: Project, line: str) -> None:
         self.project = project
-        self.file = project.path / f"run-{time.monotonic_ns()}.txt"
-        shell = (
-            f"cd {shlex.quote(project.inside)} && echo $$ >{self.file.name}.pid && exec {line} >{self.file.name} 2>&1"
-        )
+        # Not in the project's folder, whose disk may be full: a terminal never is.
+        self.file = project.pool.shared / f"run-{time.monotonic_ns()}.txt"
+        said = f"/shared/{self.file.name}"
+        shell = f"cd {shlex.quote(project.inside)} && echo $$ >{said}.pid && exec {line} >{said} 2>&1"
         engine, container = project.pool.engine, project.pool.container("ap")
         command = [engine.command, "exec", "-u", "submit", container, "bash", "-c", shell]
         self.process = subprocess.Popen(command, env=os.environ | engine.environment)
