@@ -24,6 +24,8 @@ MEMORY_MB = 1024
 STARTS = 10
 # The driver's exit code where Snakemake itself was killed by a signal: HTCondor starts it again.
 AGAIN = 75
+# Python's exit code where a program has ended, and the last of what it said could not be written.
+UNWRITTEN = 120
 # How far back the history is read: on a busy access point, the whole of it takes minutes.
 HISTORY_DAYS = 60
 
@@ -215,6 +217,8 @@ def outcome(ad: Ad) -> Outcome:
         signal = f"signal {ad['ExitSignal']}" if ad.get("ExitBySignal") else "a signal"
         return Outcome(1, f"killed by {signal} at each of {ad.get('NumJobStarts')} starts; make submit resumes")
     code = int(ad.get("ExitCode", 1))
+    if code == UNWRITTEN:
+        return Outcome(code, "failed, and could not write why: its disk is full, or was; make submit resumes")
     if code:
         return Outcome(code, f"failed with exit code {code}; once that is mended, make submit resumes")
     return Outcome(0, "done")

@@ -51,7 +51,8 @@ def test_results_are_the_bytes_of_a_local_run(pool, busy_run):
     script = """
         set -e
         rm -rf /shared/local && mkdir /shared/local && cd /shared/local
-        cp -r ../project/{applications,busy.yaml,slow_estimator.py,data,profiles,scripts,workflow,environment.yml,requirements.lock} .
+        cp -r ../project/{applications,busy.yaml,slow_estimator.py,data,profiles,scripts,workflow} .
+        cp ../project/{environment.yml,requirements.lock} .
         /shared/environment/bin/snakemake --profile profiles/local --configfile busy.yaml >log.txt 2>&1
         cd /shared/project/results
         find data metrics predictions selection.json -type f | sort | xargs sha256sum >/shared/local/pool.sums

@@ -1,6 +1,9 @@
 """The driver's job: how it is described to HTCondor, and what its ClassAd and the queue are said to mean."""
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import classad2
 import htcondor2
@@ -130,3 +133,14 @@ def test_drivers_are_known_by_folder_universe_and_event_log(tmp_path, log, found
     assert constraint.eval(classad2.ClassAd(ad)) is found
     for other in ({"JobUniverse": 5}, {"Iwd": str(folder).upper()}):
         assert constraint.eval(classad2.ClassAd(ad | other)) is False
+
+
+def test_a_driver_whose_disk_is_full_is_told():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", "print('why')"], stdout=full, stderr=full, check=False)
+    assert done.returncode == driver_job.UNWRITTEN
+    ended = outcome({"JobStatus": 4, "ExitCode": done.returncode})
+    assert (ended.code, ended.sentence.partition(";")[0]) == (
+        driver_job.UNWRITTEN,
+        "failed, and could not write why: its disk is full, or was",
+    )

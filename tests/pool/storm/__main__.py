@@ -27,10 +27,11 @@ HANG = 240.0  # seconds in which a run gets no further
 VACATE = 6.0  # seconds that a job has to end, and some; see job_max_vacate_time in the profile
 LONGEST = 900.0  # seconds in which a run is over, whatever happens
 DISK_MEGABYTES = 300
+FLAGS = re.DOTALL | re.MULTILINE
 
 # What a run says where it ends with an error, each in words that tell what to do or what happened.
 CLEAR = {
-    "the shared folder was full": r"No space left on device",
+    "the shared folder was full": r"No space left on device|its disk is full, or was",
     "a job was removed at each attempt": r"was removed/aborted",
     "a job is gone from queue and history": r"is neither in the queue nor in the history",
     "the schedd did not answer in time": r"(could not be submitted|queue can't be looked through).*tried for",
@@ -99,7 +100,8 @@ class Storm:
 
     def judge(self, attempt: Attempt, expected: dict[str, str], seconds: float) -> None:
         """Count how a run has ended."""
-        output = attempt.output
+        # Python itself says so where a log can't be written: the disk is full.
+        output = re.sub(r"--- Logging error ---\nTraceback .*?(?=^\S|\Z)", "", attempt.output, flags=FLAGS)
         if "Traceback (most recent call last)" in output:
             self.counts["unclear"] += 1
             self.say(f"UNCLEAR, a traceback:\n{output[-4000:]}")

@@ -66,11 +66,14 @@ class Submitted(Attempt):
     def _show(self, line: str) -> Run:
         return self.project.start(command=f"bash -c '{line}'")
 
+    number: str | None = None
+
     @property
     def driver(self) -> str | None:
         """The number of its job, once it is there."""
-        found = re.search(r"^(?:submitted  job|.*is job) (\d+)\.0", self.output, re.MULTILINE)
-        return found[1] if found else None
+        found = re.search(r"^submitted  job (\d+)\.0", self.output, re.MULTILINE)
+        self.number = found[1] if found else self.number
+        return self.number
 
     def interrupt(self) -> str | None:
         """Remove the driver's job."""
@@ -89,7 +92,7 @@ class Submitted(Attempt):
             return None
         self.shown.wait(30)
         self.shown = self._show(f"{MAKE} follow")
-        return f"job {self.driver or ''}".rstrip()
+        return f"job {self.number}"
 
     def follow_again(self) -> None:
         """Follow it after a reboot, which has ended all logins."""
