@@ -137,7 +137,8 @@ def test_drivers_are_known_by_folder_universe_and_event_log(tmp_path, log, found
 
 def test_a_driver_whose_disk_is_full_is_told():
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run([sys.executable, "-c", "print('why')"], stdout=full, stderr=full, check=False)
+        # Nothing of the environment, as a driver has no PYTHONUNBUFFERED.
+        done = subprocess.run([sys.executable, "-c", "print('why')"], stdout=full, stderr=full, env={}, check=False)
     assert done.returncode == driver_job.UNWRITTEN
     ended = outcome({"JobStatus": 4, "ExitCode": done.returncode})
     assert (ended.code, ended.sentence.partition(";")[0]) == (
