@@ -50,6 +50,14 @@ def test_a_requirement_of_what_may_change_is_no_never(wants, values):
     assert found.word is Word.NOT_YET or (found.word is Word.FITS and "Start" in values)
 
 
+def test_a_slot_that_is_out_of_order_may_be_repaired():
+    broken = slot("ep1", "false", SlotBrokenReason="Could not clean up after job", Cpus=0, Memory=0, TotalSlotMemory=0)
+    assert judge(job(), [broken]).word is Word.NOT_YET
+    lessened = slot("ep1", Memory=2048, TotalSlotMemory=4096, BrokenSlotMemory=4096)
+    assert judge(job(RequestMemory=8000), [lessened]).word is Word.NOT_YET
+    assert judge(job(RequestMemory=9000), [lessened]).word is Word.NEVER
+
+
 def test_what_one_node_tells_of_its_health_another_may_tell_later():
     large, healthy = slot("large", TotalSlotMemory=65536), slot("healthy", HasCVMFS=True)
     assert judge(job(f"TARGET.HasCVMFS && {DEFAULT}", RequestMemory=32000), [large, healthy]).word is Word.NOT_YET

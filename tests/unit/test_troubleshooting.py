@@ -102,6 +102,8 @@ def messages(tmp_path):
     yield waits(job(), slot("ep1", "LoadAvg < 0.3"))
     yield waits(job(f"TARGET.HasCVMFS && {DEFAULT}"), slot("ep1", HasCVMFS=False))
     yield waits(job(RequestDisk=200 << 20), *two)
+    broken = {"SlotBrokenReason": "Could not clean up after job", "Cpus": 0, "TotalSlotCpus": 0}
+    yield waits(job(), slot("ep1", "false", **broken))
     yield waits(job(), slot("ep1", "false", Draining=True))
     yield waits(job(), slot("ep1", Offline=True))
     yield waits(job(), *two, negotiator="the negotiator doesn't answer (no answer within 25 s)")

@@ -32,7 +32,7 @@ FIXED = frozenset(
         *("uiddomain", "filesystemdomain", "cpus", "memory", "gpus", "totalcpus", "totalmemory", "totalgpus"),
         *("totalslotcpus", "totalslotmemory", "totalslotgpus", "detectedcpus", "detectedmemory", "detectedgpus"),
         *("cpufamily", "cpumodel", "cpumodelnumber", "cpucachesize", "microarch", "condorversion", "condorplatform"),
-        *("hasfiletransfer", "hasfiletransferpluginmethods", "hasjobdeferral", "hasmpi", "hasreconnect", "hastdp"),
+        *("hasfiletransfer", "hasjobdeferral", "hasmpi", "hasreconnect", "hastdp"),
         *("hasperfileencryption", "hasselfcheckpointtransfers", "hastransferinputremaps", "hasjobtransferplugins"),
         *("hasjiclocalconfig", "hasjiclocalstdin", "hasencryptexecutedirectory", "hasrotationalscratch"),
     )
@@ -56,7 +56,7 @@ CHANGING_NAMES = re.compile(
     # of another slot of the node (STARTD_SLOT_ATTRS), of the jobs on it, and counted or stamped since it began
     r"slot\d+_.*|child.*|job.*|remote.*|client.*|recent.*|last.*|entered.*|num(?!a).*|claim.*|clock.*|current.*|my.*time"
     r"|total(time|job|load|condor|machine|virtual|swap|slotswap).*|monitorself.*|expectedmachine.*|preempt.*|retire.*"
-    r"|update.*|daemon.*|brokens.*|brokenc.*|slotbroken.*|cleanup.*|docker.*|offline.*|drain.*|hibernat.*|cpubusy.*|busy.*|.*disk.*"
+    r"|update.*|.*requests|newdslot.*|nextfetch.*|timetolive|daemon.*|brokens.*|brokenc.*|slotbroken.*|cleanup.*|docker.*|offline.*|drain.*|hibernat.*|cpubusy.*|busy.*|.*disk.*"
     # by whatever name a probe tells how a node is
     r"|.*(health|status|alive|ready|fail|error|problem|state|free|avail|usage|used|load|idle|uptime|temperature).*"
 )

@@ -380,7 +380,23 @@ def _not_yet(job: classad.ClassAd, slots: Sequence[classad.ClassAd], match: Matc
             f"{_share(could, match)} could take it and {form(len(could), 'is', 'are')} switched off: {listed(hosts)}",
             "It starts when the pool has woken one of them; ask the admin whether it does so by itself",
         )
+    if all(pair.state == "broken" for pair in match.pairs if pair.ever):
+        return _broken(slots, match)
     return _not_now(job, slots, match)
+
+
+def _broken(slots: Sequence[classad.ClassAd], match: Match) -> Diagnosis:
+    """No slot could take it but those that their nodes have found to be out of order."""
+    pairs = [pair for pair in match.pairs if pair.ever]
+    why = {str(slot["SlotBrokenReason"]) for slot in slots if "SlotBrokenReason" in slot}
+    hosts = listed(sorted({pair.machine for pair in pairs}))
+    verb, they = form(len(pairs), "is", "are"), form(len(pairs), "it", "they")
+    return Diagnosis(
+        Word.NOT_YET,
+        "broken",
+        f"{_share(pairs, match)} {verb} out of order, so what {they} could take isn't known: {hosts} ({'; '.join(sorted(why))}); no other can take it",
+        "Tell the pool's admin: the node's StartLog says more, and a restart of its condor_startd repairs most",
+    )
 
 
 def _share(pairs: Sequence[Pair], match: Match) -> str:

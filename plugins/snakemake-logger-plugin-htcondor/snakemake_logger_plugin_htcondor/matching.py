@@ -94,7 +94,7 @@ class Pair:
     ever
         It could take the job once what changes has changed.
     state
-        "free", "busy", "draining" or "offline".
+        "free", "busy", "draining", "offline" or "broken".
     job_clauses, slot_clauses
         What each side demands, empty where `could`.
     """
@@ -145,7 +145,8 @@ def judge(job: classad.ClassAd, slots: Sequence[classad.ClassAd]) -> Match:
     """
     whole = [slot for slot in slots if not _is(slot, "DynamicSlot")]
     known = Attributes(job, whole)
-    pairs = tuple(_pair(job, slot, known) for slot in whole)
+    empty = [drained(slot) for slot in whole]
+    pairs = tuple(_pair(job, slot, of_slot, known) for slot, of_slot in zip(whole, empty, strict=True))
     if not pairs:
         return Match(Word.UNKNOWN, ())
     if any(pair.fits for pair in pairs):
@@ -153,12 +154,15 @@ def judge(job: classad.ClassAd, slots: Sequence[classad.ClassAd]) -> Match:
     if any(pair.ever for pair in pairs):
         return Match(Word.NOT_YET, pairs)
     strict = known.strictly()
-    return Match(Word.NEVER, pairs, sure=not any(_pair(job, slot, strict).ever for slot in whole))
+    return Match(
+        Word.NEVER, pairs, sure=not any(_pair(job, *both, strict).ever for both in zip(whole, empty, strict=True))
+    )
 
 
-def _pair(job: classad.ClassAd, slot: classad.ClassAd, known: Attributes) -> Pair:
+def _pair(job: classad.ClassAd, slot: classad.ClassAd, empty: classad.ClassAd, known: Attributes) -> Pair:
     name, machine, state = str(slot.get("Name", "?")), str(slot.get("Machine", "?")), state_of(slot)
-    empty = drained(slot)
+    if "SlotBrokenReason" in slot:  # it tells of no resources, and takes no job, before its node is well again
+        return Pair(name, machine, fits=False, could=False, ever=True, state="broken")
     matches = _match(job, slot)
     if state == "free" and matches:
         return Pair(name, machine, fits=True, could=True, ever=True, state=state)
@@ -188,13 +192,20 @@ def drained(slot: classad.ClassAd) -> classad.ClassAd:
     """Return a slot as it is when no job runs on it: a partitionable one's ad tells what is left, and what there is."""
     if not _is(slot, "PartitionableSlot"):
         return slot
+    totals = {name: total for name in _resources(slot).split() if (total := _total(slot, name)) != _value(slot, name)}
+    totals = {name: total for name, total in totals.items() if total is not None}
+    if not totals:
+        return slot
     empty = classad.ClassAd()
     empty.update(slot)
-    for resource in _resources(slot).split():
-        total = _value(slot, f"TotalSlot{resource}")
-        if total is not None:
-            empty[resource] = total
+    empty.update(totals)
     return empty
+
+
+def _total(slot: classad.ClassAd, resource: str) -> Any:
+    """Return what a slot has of a resource, with what is out of order for now."""
+    total, broken = _value(slot, f"TotalSlot{resource}"), _value(slot, f"BrokenSlot{resource}")
+    return total + broken if isinstance(total, int | float) and isinstance(broken, int | float) else total
 
 
 def _resources(slot: classad.ClassAd) -> str:
