@@ -1,5 +1,7 @@
 """When a verdict on a job that waits is said: late enough, sure enough, once, and for all whom it concerns."""
 
+from dataclasses import replace
+
 import pytest
 from snakemake_logger_plugin_htcondor.jobs import Job
 from snakemake_logger_plugin_htcondor.matching import Word
@@ -16,7 +18,7 @@ from snakemake_logger_plugin_htcondor.waiting import (
 )
 
 THRESHOLD, PERIOD = 60.0, 10.0
-NEVER = Found(Word.NEVER, "memory", "it asks for 900 GB, and the largest slot has 8 GB", "Ask for less")
+NEVER = Found(Word.NEVER, "memory", "it asks for 900 GB, and the largest slot has 8 GB", "Ask for less", sure=True)
 NOT_YET = Found(Word.NOT_YET, "busy", "all slots that fit are busy", "It starts when one is free")
 QUOTA = Found(Word.NOT_YET, "quota", "its group has what it may have", "It starts when a job of it ends")
 UNKNOWN = Found(Word.UNKNOWN, "empty", "the pool has no slots", "Ask who runs it")
@@ -162,7 +164,7 @@ def test_one_job_is_named_with_its_wildcards_and_number():
 
 
 def test_a_verdict_comes_back_as_it_was_sent():
-    sent = {"word": str(NEVER.word), "key": NEVER.key, "reason": NEVER.reason, "remedy": NEVER.remedy}
+    sent = {"word": str(NEVER.word), "key": NEVER.key, "reason": NEVER.reason, "remedy": NEVER.remedy, "sure": True}
     assert found_of(sent) == NEVER
     with pytest.raises(ValueError, match="PERHAPS"):
         found_of(sent | {"word": "PERHAPS"})
@@ -203,7 +205,7 @@ def test_hopeless_is_who_was_never_for_so_long_and_was_told_so(waiting):
     assert list(waiting.hopeless(401.0, 300.0)) == [], "it was not checked in this round"
 
 
-@pytest.mark.parametrize("found", [NOT_YET, UNKNOWN])
+@pytest.mark.parametrize("found", [NOT_YET, UNKNOWN, replace(NEVER, sure=False)])
 def test_no_job_that_may_start_is_hopeless(waiting, found):
     check(waiting, found, 9, now=100.0)
     assert said(waiting, [idle()], 200.0) == [(found, [7])]

@@ -28,6 +28,7 @@ STATUS = (
     "Out",
     "Err",
 )
+SETTLED = 900.0  # seconds: HTCondor's own CLASSAD_LIFETIME
 NOT_DYNAMIC = "DynamicSlot =!= true"
 ACCOUNTING = (
     *("Name", "Priority", "IsAccountingGroup", "ConfigQuota", "EffectiveQuota", "SurplusPolicy"),
@@ -111,6 +112,8 @@ def diagnoses(clusters: dict[str, int], described: list[str], seen: list[str], n
         sorted(set(seen) - set(names)),
         collector.query(htcondor.AdType.Submitter, projection=["Name", "IdleJobs"]),
         flocks=str(htcondor.param.get("FLOCK_TO") or htcondor.param.get("FLOCK_COLLECTOR_HOSTS") or ""),
+        age=_age(collector.query(htcondor.AdType.Collector, projection=["Name", "DaemonStartTime"]), ads),
+        settled=_settled(htcondor.param.get("CLASSAD_LIFETIME")),
     )
     jobs = []
     if clusters:
@@ -125,6 +128,21 @@ def diagnoses(clusters: dict[str, int], described: list[str], seen: list[str], n
         "described": [_described(text, ads, pool) for text in described],
         "slots": names,
     }
+
+
+def _age(collectors: Iterable[Any], slots: Iterable[Any]) -> float | None:
+    """Return how long the youngest collector has been up, at least and by its own clock; None where it isn't told."""
+    begun = [began for ad in collectors if isinstance(began := ad.get("DaemonStartTime"), int)]
+    heard = [at for ad in slots if isinstance(at := ad.get("LastHeardFrom"), int)]
+    return float(max(heard) - max(begun)) if begun and heard else None
+
+
+def _settled(lifetime: object) -> float:
+    """Return the seconds after which a collector forgets who is silent, and so knows of everyone, once it is up."""
+    try:
+        return float(str(lifetime))
+    except ValueError:  # not set, or an expression
+        return SETTLED
 
 
 def _described(text: str, slots: list[Any], pool: Pool) -> dict[str, Any] | None:
@@ -172,7 +190,7 @@ def remove(cluster: int, key: str, reason: str, seen: list[str]) -> bool:
         As in `diagnoses`.
     """
     found = diagnoses({str(cluster): 0}, [], seen, "")["jobs"].get(cluster)
-    if found is None or found["word"] != Word.NEVER or found["key"] != key:
+    if found is None or found["word"] != Word.NEVER or not found["sure"] or found["key"] != key:
         return False
     # A reason alone is dropped by the bindings (24.12): it has to come with a code.
     done = htcondor.Schedd().act(

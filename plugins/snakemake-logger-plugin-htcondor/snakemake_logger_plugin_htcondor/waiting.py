@@ -5,6 +5,7 @@ Pure but for its memory of what was found and said before.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from .jobs import Job
 from .matching import Word
@@ -23,6 +24,7 @@ class Found:
     key: str
     reason: str
     remedy: str
+    sure: bool = False
 
 
 @dataclass
@@ -124,10 +126,11 @@ class Waiting:
     def hopeless(self, now: float, seconds: float) -> Iterator[tuple[int, Found]]:
         """Yield the jobs whose verdict has been NEVER for so many seconds, at each check, and which were told so.
 
-        Only those that were checked just now, as `now` tells.
+        Only those that were checked just now, as `now` tells, and of which it is sure: it hangs on nothing that only
+        seems to stay as it is.
         """
         for cluster, memory in self._jobs.items():
-            never = memory.found.word is Word.NEVER and memory.checks >= CHECKS[Word.NEVER]
+            never = memory.found.word is Word.NEVER and memory.found.sure and memory.checks >= CHECKS[Word.NEVER]
             if never and memory.at == now and memory.said == memory.found.key and now - memory.since >= seconds:
                 yield cluster, memory.found
 
@@ -147,6 +150,7 @@ def sentence(found: Found) -> str:
     return f"{found.word}: {found.reason}. {found.remedy}."
 
 
-def found_of(answer: Mapping[str, str]) -> Found:
+def found_of(answer: Mapping[str, Any]) -> Found:
     """Return a verdict as it comes from the process that asks."""
-    return Found(Word(answer["word"]), answer["key"], answer["reason"], answer["remedy"])
+    sure = answer.get("sure") is True
+    return Found(Word(answer["word"]), answer["key"], answer["reason"], answer["remedy"], sure)
