@@ -566,12 +566,11 @@ class Pool:
             Where another pool still runs on the image.
         """
         self.down()
-        self.folder.mkdir(parents=True, exist_ok=True)  # for the engine's settings
-        images = self.engine.run("images", "-q", IMAGE).stdout.split()
-        if images:
-            expect(
-                self.engine.run("rmi", *dict.fromkeys(images)), "the image is in use; take down the other pools first"
-            )
+        vars(self).pop("engine", None)  # its settings lay in the folder
+        told = self.engine.run("images", "-q", IMAGE)
+        expect(told, "the images could not be listed")
+        if images := dict.fromkeys(told.stdout.split()):
+            expect(self.engine.run("rmi", *images), "the image is in use; take down the other pools first")
         shutil.rmtree(ARCHIVES, ignore_errors=True)
         self.remove(self.folder)
         say("the image and the environment are gone, too")
@@ -580,14 +579,20 @@ class Pool:
 
     def status(self) -> None:
         """Print the hosts, the slots and the queue."""
+        self._must_be_there()
         print(self.compose("ps").stdout)
         for command in (["condor_status"], ["condor_q", "-all", "-nobatch"]):
             print(self.execute("ap", *command, user="submit").stdout)
 
     def shell(self) -> int:
         """Open a shell on the access point, as the submitting user, in the project."""
+        self._must_be_there()
         self.sync()
         return self.on_access_point(f"{SHELL} exec bash")
+
+    def _must_be_there(self) -> None:
+        if not self.folder.exists():
+            raise UserError(f"there is no pool '{self.name}' here; start it with make pool-up")
 
     def run(self, arguments: list[str], config: Path | None = None) -> int:
         """Run the workflow on the pool, as the user would by hand on the access point.

@@ -37,11 +37,14 @@ fcntl.ioctl(probe, 0x8914, struct.pack("16sh", name, flags))
 def running(pool: Pool, tests: str) -> Iterator[Pool]:
     """Start a pool for tests, with the project on it; take it down in the end, whatever happens."""
     try:
+        why = ""
         try:
             pool.up()
             pool.sync()  # the profile's link on the access point leads there
         except UserError as error:
-            cannot_run(f"the {tests} tests can't run: {error}")
+            why = f"the {tests} tests can't run: {error}"
+        if why:
+            cannot_run(why)
         yield pool
     finally:
         with contextlib.suppress(UserError):  # no engine: then there is nothing to take down, and the reason is told

@@ -225,3 +225,29 @@ def test_a_command_that_takes_nothing_is_told_by_its_own_words():
     assert (done.returncode, done.stdout) == (3, "no\n")
     taken = Engine("sh", [], {}).feed(lambda stream: stream.write(b"x" * 1_000_000), "-c", "wc -c")
     assert (taken.returncode, taken.stdout.strip()) == (0, "1000000")
+
+
+# --- purge, and what isn't there ---
+
+
+def test_the_image_is_found_after_the_pools_folder_with_the_engines_settings_has_gone(tmp_path, monkeypatch):
+    podman = (
+        f'[ -e "$CONTAINERS_CONF" ] || exit 125; echo "$@" >>{tmp_path}/calls; [ $1 != images ] || echo abc; exit 0'
+    )
+    monkeypatch.setenv("PATH", commands(tmp_path, podman=podman))
+    monkeypatch.setattr(box, "ROOT", tmp_path)
+    monkeypatch.setattr(box, "ARCHIVES", tmp_path / ".pool" / "environments")
+    monkeypatch.setattr(Pool, "compose", lambda self, *arguments: Done([], 0, ""))
+    one = Pool("mine")
+    one.folder.mkdir(parents=True)
+    one.purge()
+    assert (tmp_path / "calls").read_text().splitlines()[-1] == "rmi abc"
+    assert not one.folder.exists()
+
+
+@pytest.mark.parametrize("ask", [Pool.status, Pool.shell])
+def test_a_pool_that_is_not_there_is_said_and_leaves_no_folder(tmp_path, monkeypatch, ask):
+    monkeypatch.setattr(box, "ROOT", tmp_path)
+    with pytest.raises(UserError, match="there is no pool 'mine' here; start it with make pool-up"):
+        ask(Pool("mine"))
+    assert not (tmp_path / ".pool").exists()
