@@ -8,7 +8,7 @@ Truth values are sets of what an expression can be: true, false, or neither (und
 A set with more than one member belongs to what can change.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -132,7 +132,11 @@ class Match:
     pairs: tuple[Pair, ...]
 
 
-def judge(job: classad.ClassAd, slots: Sequence[classad.ClassAd]) -> Match:
+def judge(
+    job: classad.ClassAd,
+    slots: Sequence[classad.ClassAd],
+    pair: Callable[[classad.ClassAd, classad.ClassAd], Pair] | None = None,
+) -> Match:
     """Tell whether a job could match one of the slots.
 
     Parameters
@@ -141,8 +145,11 @@ def judge(job: classad.ClassAd, slots: Sequence[classad.ClassAd]) -> Match:
         The job's whole ad.
     slots
         The collector's whole ads of type Machine. Dynamic slots are left out, as parts of another.
+    pair
+        Looks at one slot; see `alike`.
     """
-    pairs = tuple(_pair(job, slot) for slot in slots if not _is(slot, "DynamicSlot"))
+    look = pair or _pair
+    pairs = tuple(look(job, slot) for slot in slots if not _is(slot, "DynamicSlot"))
     if not pairs:
         return Match(Word.UNKNOWN, ())
     if any(pair.fits for pair in pairs):
