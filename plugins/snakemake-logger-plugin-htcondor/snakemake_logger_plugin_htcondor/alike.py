@@ -30,7 +30,11 @@ JOB = (
     *("ClusterId", "ProcId", "JobUniverse", "JobStatus", "Requirements", "Owner", "User", "AcctGroup"),
     *("AccountingGroup", "FileSystemDomain", "NumJobMatches", "NumShadowStarts", "LastMatchTime"),
     *("LastRejMatchReason", "LastRejMatchTime", *(f"Request{resource}" for resource in RESOURCES)),
+    *(f"_condor_Request{resource}" for resource in RESOURCES),  # in the slots' WithinResourceLimits
 )
+FIXED = frozenset(name.lower() for name in (*SLOT, *JOB))
+# What happened to a job so far: a verdict of NEVER has no regard to it, unless an expression reads it.
+HISTORY = frozenset(("numjobmatches", "numshadowstarts", "lastmatchtime", "lastrejmatchreason", "lastrejmatchtime"))
 NAMES, NUMBERS = frozenset(("name", "machine")), frozenset(("clusterid", "procid"))
 # A function that reads attributes whose names stand in no expression: only whole ads will do.
 READS_ANY = frozenset(("eval", "unresolved"))
@@ -48,12 +52,17 @@ class Slot(classad.ClassAd):  # type: ignore[misc]
 
 @lru_cache(maxsize=4096)
 def named(text: str) -> frozenset[str]:
-    """Return all that could be the name of an attribute in an expression, in lower case.
+    """Return all that could be the name of an attribute in an expression, in lower case, and functions of `READS_ANY`.
 
-    >>> sorted(named('TARGET.Paint == "blue" && Load < 3'))
-    ['load', 'paint']
+    >>> sorted(named('TARGET.Paint == "blue" && floor(Load) < 3 && eval(Wish)'))
+    ['eval', 'load', 'paint', 'wish']
     """
-    found = {match[0].strip("'").lower() for match in TOKEN.finditer(text) if match.lastgroup in ("name", "quoted")}
+    found = set()
+    for match in TOKEN.finditer(text):
+        name = match[0].strip("'").lower()
+        is_function = text[match.end() : match.end() + 1] == "("  # as the bindings write it
+        if match.lastgroup in ("name", "quoted") and (not is_function or name in READS_ANY):
+            found.add(name)
     return frozenset(found - WORDS - {OWN, OTHER})
 
 
@@ -76,12 +85,8 @@ def reads(ads: Iterable[classad.ClassAd], known: Iterable[str] = ()) -> frozense
     for ad in ads:
         for name in ad:
             texts.setdefault(name.lower(), set()).add(str(ad.lookup(name)))
-    fixed = {name.lower() for name in (*SLOT, *JOB)}
-    resources = {resource for text in texts.get("machineresources", ()) for resource in text.strip('"').lower().split()}
-    fixed |= resources | {f"totalslot{resource}" for resource in resources}
-    fixed |= {f"request{resource}" for resource in resources}
-    found = {*known, *(fixed - {name.lower() for name in (*SLOT, *JOB)})}
-    todo = fixed | found
+    found = {*known, *(_of_resources(texts.get("machineresources", ())) - FIXED)}
+    todo: set[str] = {*FIXED, *found}
     seen: set[str] = set()
     while todo:
         seen |= todo
@@ -91,6 +96,12 @@ def reads(ads: Iterable[classad.ClassAd], known: Iterable[str] = ()) -> frozense
         found |= refers
         todo = refers - seen
     return frozenset(found)
+
+
+def _of_resources(texts: Iterable[str]) -> set[str]:
+    """Return the attributes of the resources that slots say they have: of each what is left, all, and a request."""
+    names = {resource for text in texts for resource in text.strip('"').lower().split()}
+    return {f"{what}{name}" for name in names for what in ("", "totalslot", "request")}
 
 
 def _is_plain(text: str) -> bool:
@@ -108,7 +119,7 @@ def prepared(slots: Iterable[classad.ClassAd], read: frozenset[str] | None) -> l
     read
         What `reads` said of them and of the jobs.
     """
-    kept = None if read is None else read | {name.lower() for name in SLOT}
+    kept = None if read is None else read | FIXED
     return [_slot(ad, kept, NAMES - read if read is not None else frozenset()) for ad in slots]
 
 
@@ -129,10 +140,22 @@ def _lasting(name: str, text: str) -> str:
     return "" if name in CHANGING and NUMBER.fullmatch(text) else text
 
 
-def kind_of(job: classad.ClassAd, read: frozenset[str] | None) -> tuple[object, ...]:
-    """Return what makes jobs alike to all slots: equal where the same is to be said of them."""
-    kept = None if read is None else read | {name.lower() for name in JOB}
-    unread = NUMBERS if read is None else NUMBERS - read
+def kind_of(
+    job: classad.ClassAd, read: frozenset[str] | None, ignored: frozenset[str] = frozenset()
+) -> tuple[object, ...]:
+    """Return what makes jobs alike to all slots: equal where the same is to be said of them.
+
+    Parameters
+    ----------
+    job
+        Its ad.
+    read
+        What `reads` said.
+    ignored
+        Attributes that are of no regard, unless an expression reads them.
+    """
+    kept = None if read is None else read | FIXED
+    unread = (NUMBERS | ignored) - (read or frozenset())
     names = (name for name in job if (kept is None or name.lower() in kept) and name.lower() not in unread)
     return tuple(sorted((name.lower(), str(job.lookup(name))) for name in names))
 

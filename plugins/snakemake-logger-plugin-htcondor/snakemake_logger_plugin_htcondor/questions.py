@@ -145,13 +145,13 @@ def diagnoses(
 class _Judged:
     """Diagnoses, one for jobs that are alike, for as long as there is time."""
 
-    def __init__(self, read: frozenset[str] | None, until: float) -> None:
-        self._read, self._until = read, until
+    def __init__(self, read: frozenset[str] | None, until: float, ignored: frozenset[str] = frozenset()) -> None:
+        self._read, self._until, self._ignored = read, until, ignored
         self._known: dict[tuple[object, ...], Diagnosis] = {}
 
     def of(self, job: Any, slots: list[alike.Slot], pool: Pool) -> Diagnosis | None:
         """Return why a job waits; None where there is no time left to judge it."""
-        kind = (alike.kind_of(job, self._read), pool.ahead)
+        kind = (alike.kind_of(job, self._read, self._ignored), pool.ahead)
         if kind not in self._known:
             if self._known and time.monotonic() > self._until:
                 return None
@@ -186,8 +186,8 @@ def _pool_and_jobs(
             break
         slots, jobs = _slots(known), _jobs(clusters, known)
         read = alike.reads([*slots, *jobs.values(), *made], known)
-        if read == known:
-            return slots, jobs, known
+        if read is not None and read <= known | alike.FIXED:
+            return slots, jobs, read
         _Kept.names = read
         _Kept.jobs.clear()
     return _slots(None), _jobs(clusters, None), None
@@ -201,14 +201,15 @@ class _Kept:
     say: Callable[[str], object] = staticmethod(lambda _: None)  # to whoever waits for the answer
 
 
-def _projection(fixed: Iterable[str], names: frozenset[str] | None) -> list[str]:
-    return [] if names is None else sorted({*fixed, *names}, key=str.lower)
+def _projection(names: frozenset[str] | None) -> list[str]:
+    return [] if names is None else sorted(alike.FIXED | names)
 
 
 def _slots(names: frozenset[str] | None) -> list[Any]:
     _turn_to(COLLECTOR)
-    projection = _projection(alike.SLOT, names)
-    found: list[Any] = htcondor.Collector().query(htcondor.AdType.Startd, constraint=NOT_DYNAMIC, projection=projection)
+    found: list[Any] = htcondor.Collector().query(
+        htcondor.AdType.Startd, constraint=NOT_DYNAMIC, projection=_projection(names)
+    )
     return found
 
 
@@ -218,7 +219,7 @@ def _jobs(clusters: dict[int, str], names: frozenset[str] | None) -> dict[int, A
     for cluster in [c for c, (at, kind, _) in _Kept.jobs.items() if now - at > JOB_SECONDS or clusters.get(c) != kind]:
         del _Kept.jobs[cluster]
     if unknown := [cluster for cluster in clusters if cluster not in _Kept.jobs]:
-        for cluster, ad in _idle(unknown, _projection(alike.JOB, names)).items():
+        for cluster, ad in _idle(unknown, _projection(names)).items():
             _Kept.jobs[cluster] = now, clusters[cluster], ad
     return {cluster: _Kept.jobs[cluster][2] for cluster in clusters if cluster in _Kept.jobs}
 
@@ -289,7 +290,7 @@ def remove(jobs: dict[str, dict[str, str]], seen: list[str], seconds: float) -> 
     pool = _pool(sorted(set(seen) - {str(ad.get("Name")) for ad in slots}), "")
     _turn_to(JUDGING)
     read = alike.reads([*slots, *idle.values()])
-    prepared, judged = alike.prepared(slots, read), _Judged(read, until)
+    prepared, judged = alike.prepared(slots, read), _Judged(read, until, alike.HISTORY)
     found = {cluster: judged.of(ad, prepared, pool) for cluster, ad in idle.items()}
     doomed: dict[str, list[int]] = {}
     for cluster, one in found.items():
