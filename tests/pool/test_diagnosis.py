@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import time
 
 import pytest
 
@@ -24,6 +25,17 @@ rule {name}:
     resources: {resources}
     shell: {shell!r}
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def settled(pool):
+    """A collector that has been up for longer than this pool's CLASSAD_LIFETIME of 30 s: before, nothing is NEVER."""
+
+    def begun():
+        done = pool.execute("ap", "condor_status", "-collector", "-af", "DaemonStartTime", user="submit")
+        return done.returncode == 0 and max(int(line) for line in done.stdout.split()) < time.time() - 40
+
+    wait_until(begun, 90, "the collector has had the time to hear of each node")
 
 
 def rule(name, shell="touch {output}", wildcard="", log="", **resources):
@@ -103,9 +115,16 @@ def test_what_can_never_start_is_told_before_and_during_the_run_with_the_figures
     assert len(re.findall(r"htcondor: big \(job .* has been idle", run.output)) == 1, "said once"
 
 
+# So that the test need not wait for five minutes.
+SOON = """
+import snakemake_logger_plugin_htcondor as plugin
+plugin.SOONEST_REMOVAL = 1
+"""
+
+
 def test_a_job_that_can_never_start_is_removed_where_the_user_says_so_and_no_other(project):
     write(project, rule("big", mem_mb=102400), rule("slow", "sleep 15; touch {output}"))
-    run = start(project, "--logger-htcondor-never-after 3")
+    run = start(project, "--logger-htcondor-never-after 3", command=project.patched(SOON))
     assert run.wait(60) != 0
     assert re.search(r"htcondor: big \(job .* is removed, as it can never start\. NEVER: asks for 100 GB", run.output)
     assert re.search(r"Error in rule big:\n\s+message: .*as it can never start\. NEVER: asks for 100 GB", run.output)

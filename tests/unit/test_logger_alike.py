@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import time
 
 import classad2 as classad
 import pytest
@@ -31,7 +32,7 @@ def slot(number, kind=0, start='TARGET.Owner =!= "bob" && LoadAvg < 3', **values
     about = {"Name": f"slot1@ep{number}", "Machine": f"ep{number}", "MyAddress": f"<10.0.0.1:{number}>"}
     about |= {"Arch": "X86_64", "State": "Unclaimed", "PartitionableSlot": True, "MachineResources": "Cpus Memory Disk"}
     totals = {f"TotalSlot{name}": value for name, value in has.items()}
-    whole = about | has | totals | {"LoadAvg": 0.001 * number, "LastHeardFrom": number} | values
+    whole = about | has | totals | {"LoadAvg": 0.001 * number, "LastHeardFrom": 10**6 + number} | values
     return ad(whole, Start=start, WithinResourceLimits=LIMITS, Requirements="START && WithinResourceLimits")
 
 
@@ -85,12 +86,12 @@ def test_a_figure_that_changes_is_looked_at_on_each_slot():
 
 def test_each_kind_is_judged_once(monkeypatch):
     looked, real = [], matching._pair
-    monkeypatch.setattr(matching, "_pair", lambda one, slot: looked.append(slot) or real(one, slot))
+    monkeypatch.setattr(matching, "_pair", lambda *about: looked.append(about) or real(*about))
     slots = prepared([slot(number, number % 5) for number in range(2000)], job())
     found = diagnose(job(RequestMemory=1 << 24), slots, Pool())
     assert found.word is Word.NEVER
     assert found.reason.endswith("the largest slot has 256 GB (ep4); 0 of 2,000 slots match")
-    assert len(looked) == 5
+    assert len(looked) == 10, "and once more, by what surely stays"
 
 
 @pytest.mark.parametrize("module", [matching, diagnosis])
@@ -122,6 +123,8 @@ class Fake:
     def query(self, kind=None, constraint="true", projection=()):
         who = {None: "jobs", questions.htcondor.AdType.Startd: "Startd"}.get(kind, "other")
         self.asked.append((who, constraint, list(projection)))
+        if kind == questions.htcondor.AdType.Collector:
+            return [ad({"Name": "collector", "DaemonStartTime": 0})]
         ads = {"jobs": self.jobs, "Startd": self.slots}.get(who, [])
         chosen = [one for one in ads if kind is not None or classad.ExprTree(constraint).eval(one) is True]
         return [self._projected(one, {name.lower() for name in projection}) for one in chosen]
@@ -151,6 +154,7 @@ def pool(monkeypatch):
         monkeypatch.setattr(questions.htcondor, "Schedd", lambda: fake)
         monkeypatch.setattr(questions._Kept, "names", frozenset())
         monkeypatch.setattr(questions._Kept, "jobs", {})
+        monkeypatch.setattr(questions._Kept, "whole_at", time.monotonic())
         return fake
 
     return make
@@ -265,3 +269,26 @@ def test_a_job_that_starts_while_others_are_removed_is_not_told_to_be_removed(po
     monkeypatch.setattr(fake, "act", act)
     about = {str(number): {"key": never.key, "reason": "never"} for number in (1, 2)}
     assert questions.remove(about, [], 20.0)["removed"] == [2]
+
+
+def test_a_job_is_removed_only_where_the_last_look_is_sure_too(pool):
+    """A label may be set by an admin, and may be a probe's."""
+    jobs = [job(1, f"TARGET.Paint == 3 && {DEFAULT}"), job(2, RequestMemory=1 << 24)]
+    slots = [slot(1, Paint=1)]
+    fake = pool(slots, jobs)
+    found = [diagnose(one, slots, Pool()) for one in jobs]
+    assert [(one.word, one.sure) for one in found] == [(Word.NEVER, False), (Word.NEVER, True)]
+    about = {str(number): {"key": one.key, "reason": "never"} for number, one in zip((1, 2), found, strict=True)}
+    assert questions.remove(about, [], 20.0)["removed"] == [2]
+    assert len(fake.removed) == 1
+
+
+def test_what_probes_there_are_is_learnt_from_whole_ads_now_and_then(pool, monkeypatch):
+    fake = pool([slot(number, CheckLastUpdate=number, CheckedScratch=7) for number in (1, 2)], [])
+    fake.jobs = [job(1, f"TARGET.CheckScratch == 3 && {DEFAULT}"), job(2, f"TARGET.CheckedScratch == 3 && {DEFAULT}")]
+    monkeypatch.setattr(questions._Kept, "whole_at", -1e9)
+    for _ in range(2):
+        assert {one["word"] for one in ask(1, 2)["jobs"].values()} == {Word.NOT_YET}
+    assert fake.of("Startd")[0] == []
+    assert "checklastupdate" in fake.of("Startd")[-1]
+    assert len({one.kind for one in prepared(fake.slots, *fake.jobs)}) == 1

@@ -361,7 +361,8 @@ def test_settings_by_default(handler_of):
         ("period", 0, 10.0),
         ("period", -5, 1.0),
         ("period", 30, 30.0),
-        ("never_after", 0, 0.0),
+        ("never_after", 0, None),
+        ("never_after", 3, 300.0),
         ("never_after", 600, 600.0),
         ("unnoticed_after", 0, 180.0),
         ("records", "none", None),
@@ -371,6 +372,19 @@ def test_settings_by_default(handler_of):
 )
 def test_settings_that_a_profile_may_have(handler_of, setting, value, becomes):
     assert getattr(options(handler_of(**{setting: value})), setting) == becomes
+
+
+@pytest.mark.parametrize(("asked", "lines"), [(None, 0), (0, 0), (3, 1), (300, 0)])
+def test_a_removal_that_is_asked_for_too_soon_is_said_to_come_later(handler_of, said, asked, lines):
+    handler = handler_of(never_after=asked)
+    handler.emit(record("Job stats", event=LogEvent.RUN_INFO, stats={"predict": 2}))
+    assert len(said.texts()) == lines
+    for level, words in said.texts():
+        assert level == "WARNING"
+        assert words == (
+            "htcondor: never-after is 3 s, which is too soon to give a job up: nodes come and go. A job that can NEVER "
+            "start is removed after 300 s"
+        )
 
 
 def test_each_setting_has_a_help_and_snakemakes_registry_takes_the_plugin():

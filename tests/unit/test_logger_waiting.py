@@ -1,5 +1,7 @@
 """When a verdict on a job that waits is said: late enough, sure enough, once, and for all whom it concerns."""
 
+from dataclasses import replace
+
 import pytest
 from snakemake_logger_plugin_htcondor.jobs import Job
 from snakemake_logger_plugin_htcondor.matching import Word
@@ -16,7 +18,7 @@ from snakemake_logger_plugin_htcondor.waiting import (
 )
 
 THRESHOLD, PERIOD = 60.0, 10.0
-NEVER = Found(Word.NEVER, "memory", "it asks for 900 GB, and the largest slot has 8 GB", "Ask for less")
+NEVER = Found(Word.NEVER, "memory", "it asks for 900 GB, and the largest slot has 8 GB", "Ask for less", sure=True)
 NOT_YET = Found(Word.NOT_YET, "busy", "all slots that fit are busy", "It starts when one is free")
 QUOTA = Found(Word.NOT_YET, "quota", "its group has what it may have", "It starts when a job of it ends")
 UNKNOWN = Found(Word.UNKNOWN, "empty", "the pool has no slots", "Ask who runs it")
@@ -188,7 +190,7 @@ def test_one_job_is_named_with_its_wildcards_and_number():
 
 
 def test_a_verdict_comes_back_as_it_was_sent():
-    sent = {"word": str(NEVER.word), "key": NEVER.key, "reason": NEVER.reason, "remedy": NEVER.remedy}
+    sent = {"word": str(NEVER.word), "key": NEVER.key, "reason": NEVER.reason, "remedy": NEVER.remedy, "sure": True}
     assert found_of(sent) == NEVER
     with pytest.raises(ValueError, match="PERHAPS"):
         found_of(sent | {"word": "PERHAPS"})
@@ -239,7 +241,7 @@ def test_a_newcomer_has_no_hope_either_where_its_rule_was_told_the_reason(waitin
     assert list(waiting.hopeless([idle(8, rule="train")], 170.0, 0.0)) == [], "of that rule nothing was said"
 
 
-@pytest.mark.parametrize("found", [NOT_YET, UNKNOWN])
+@pytest.mark.parametrize("found", [NOT_YET, UNKNOWN, replace(NEVER, sure=False)])
 def test_no_job_that_may_start_is_hopeless(waiting, found):
     check(waiting, found, 9, now=100.0)
     assert said(waiting, [idle()], 200.0) == [(found, [7])]

@@ -4,7 +4,7 @@ import getpass
 import json
 import os
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from event_log import BEGIN, FAILED, TEXTS, execute, text
@@ -17,7 +17,7 @@ from snakemake_logger_plugin_htcondor.records import read
 from snakemake_logger_plugin_htcondor.waiting import Found, sentence
 from snakemake_logger_plugin_htcondor.watch import Options, Watch, tail
 
-NEVER = Found(Word.NEVER, "memory", "it asks for 900 GB, and the largest slot has 8 GB", "Ask for less")
+NEVER = Found(Word.NEVER, "memory", "it asks for 900 GB, and the largest slot has 8 GB", "Ask for less", sure=True)
 NOT_YET = Found(Word.NOT_YET, "busy", "all slots that fit are busy", "It starts when one is free")
 SILENT = NoAnswer("no answer within 25 s", "the pool's collector")
 
@@ -313,6 +313,31 @@ def test_slots_that_the_pool_had_are_told_to_the_next_diagnosis(watched):
     run.check()
     seen = [about["seen"] for question, about in run.asker.asked if question == "diagnoses"]
     assert seen == [[], ["slot1@ep1", "slot1@ep2"]]
+
+
+def test_a_slot_that_was_away_for_an_hour_is_still_missed(watched, monkeypatch):
+    run = watched()
+    run.submit(7)
+    run.queue(7)
+    run.diagnosis(NOT_YET, slots=["slot1@ep1", "slot1@big"])
+    run.check()
+    run.diagnosis(NOT_YET, slots=["slot1@ep1"])
+    later = time.time() + 3600
+    monkeypatch.setattr(module.time, "time", lambda: later)
+    run.check()
+    run.check()
+    assert run.asker.asked[-1][1]["seen"] == ["slot1@big", "slot1@ep1"]
+
+
+def test_slots_that_were_there_before_the_first_submission_are_missed_too(watched):
+    run = watched()
+    run.diagnosis(NOT_YET, slots=["slot1@big"])
+    run.watch.before_submission({"a": ""})
+    run.submit(7)
+    run.queue(7)
+    run.check()
+    seen = [about["seen"] for question, about in run.asker.asked if question == "diagnoses"]
+    assert seen == [[], ["slot1@big"]]
 
 
 def test_a_negotiator_that_is_well_is_asked_once_a_minute_and_a_sick_one_each_time(watched):
@@ -783,6 +808,14 @@ def test_a_job_that_can_never_start_is_said_and_then_removed_with_the_reason(wat
     (removal,) = [about for question, about in run.asker.asked if question == "remove"]
     assert removal["jobs"]["7"]["key"] == NEVER.key
     assert "as it can never start" in removal["jobs"]["7"]["reason"], "the executor looks for these words"
+
+
+def test_a_never_that_hangs_on_what_may_change_after_all_is_said_and_removes_nothing(watched):
+    run = gives_up(watched, never_after=0.0)
+    run.diagnosis(replace(NEVER, sure=False))
+    said = [words for _ in range(9) for words in run.check()]
+    assert [level for level, _ in said] == ["warning"]
+    assert "remove" not in run.asker.questions()
 
 
 def test_a_job_that_has_started_in_the_meantime_is_not_said_to_be_removed(watched):

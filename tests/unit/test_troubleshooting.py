@@ -92,6 +92,7 @@ def messages(tmp_path):
     )
     yield waits(job(), slot("ep1", 'TARGET.Owner == "bob"'), slot("ep2", 'TARGET.Owner == "bob"'))
     yield waits(job(RequestMemory=102400), slot("ep1"), gone=["slot1@big"])
+    yield waits(job(RequestMemory=102400), slot("ep1"), age=120.0)
     yield waits(job())
     yield waits(
         job(RequestCpus=2),
@@ -101,7 +102,10 @@ def messages(tmp_path):
         ahead=12,
     )
     yield waits(job(), slot("ep1", "LoadAvg < 0.3"))
+    yield waits(job(f"TARGET.HasCVMFS && {DEFAULT}"), slot("ep1", HasCVMFS=False))
     yield waits(job(RequestDisk=200 << 20), *two)
+    broken = {"SlotBrokenReason": "Could not clean up after job", "Cpus": 0, "TotalSlotCpus": 0}
+    yield waits(job(), slot("ep1", "false", **broken))
     yield waits(job(), slot("ep1", "false", Draining=True))
     yield waits(job(), slot("ep1", Offline=True))
     yield waits(job(), *two, negotiator="the negotiator doesn't answer (no answer within 25 s)")

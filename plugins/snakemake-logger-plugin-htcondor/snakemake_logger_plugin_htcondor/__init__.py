@@ -32,6 +32,7 @@ SUBMITTED = (
     ),
     re.compile(r"Job (?P<jobid>\S+) \((?P<title>.+)\) is HTCondor job (?P<cluster>\d+)\.0\."),
 )
+SOONEST_REMOVAL = 300  # seconds: nodes come and go, and a healthy job that is removed is worse than one that waits
 OURS = "htcondor_says"  # marks a record of our own, which comes back to us
 
 
@@ -46,7 +47,8 @@ class LogHandlerSettings(LogHandlerSettingsBase):
     never_after: Optional[int] = field(
         default=None,
         metadata={
-            "help": "Remove a job that can NEVER start after so many seconds, so that its rule fails. By default, none."
+            "help": "Remove a job that can NEVER start, by what surely stays as it is, after so many seconds (300 or "
+            "more), so that its rule fails. By default, none."
         },
     )
     live: Optional[bool] = field(
@@ -94,7 +96,7 @@ class LogHandler(LogHandlerBase):
         options = Options(
             idle_after=float(settings.idle_after if settings.idle_after is not None else 60),
             period=float(max(1, settings.period or 10)),
-            never_after=None if settings.never_after is None else float(settings.never_after),
+            never_after=float(max(settings.never_after, SOONEST_REMOVAL)) if settings.never_after else None,
             unnoticed_after=float(settings.unnoticed_after or 180),
             records=None if settings.records == "none" else settings.records or "",
         )
@@ -166,6 +168,7 @@ class LogHandler(LogHandlerBase):
             return
         if event == LogEvent.RUN_INFO:
             self._watch.plan(told.get("stats") or {})
+            self._tell_of_the_soonest_removal()
         elif event == LogEvent.JOB_INFO:
             self._know(told)
         elif event == LogEvent.JOB_FINISHED:
@@ -177,6 +180,15 @@ class LogHandler(LogHandlerBase):
             self._watch.group([str(job.jobid) for job in members], [str(job.uuid()) for job in members])
         elif event is None:
             self._hear_submission(record)
+
+    def _tell_of_the_soonest_removal(self) -> None:
+        asked = self._settings.never_after
+        if asked and asked < SOONEST_REMOVAL:
+            self._say(
+                "warning",
+                f"never-after is {asked} s, which is too soon to give a job up: nodes come and go. A job that can "
+                f"NEVER start is removed after {SOONEST_REMOVAL} s",
+            )
 
     def _know(self, told: Mapping[str, Any]) -> None:
         resources = told.get("resources") or {}

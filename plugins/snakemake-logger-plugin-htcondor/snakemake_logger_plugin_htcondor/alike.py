@@ -16,15 +16,17 @@ from functools import lru_cache
 import classad2 as classad
 
 from . import matching
+from .attributes import UPDATED, Attributes, Stays, known_of
 from .expressions import OTHER, OWN, TOKEN, WORDS
-from .matching import CHANGING, Clause, Match, Pair
+from .matching import OF_OLD, Clause, Match, Pair, Slot
 
 RESOURCES = ("Cpus", "Memory", "Disk", "GPUs")
 SLOT = (
     *("Name", "Machine", "Requirements", "Start", "WithinResourceLimits", "State", "Draining", "Offline"),
     *("PartitionableSlot", "DynamicSlot", "NumDynamicSlots", "MachineResources", "Arch", "OpSys", "FileSystemDomain"),
     *RESOURCES,
-    *(f"TotalSlot{resource}" for resource in RESOURCES),
+    *(f"{what}Slot{resource}" for resource in RESOURCES for what in ("Total", "Broken")),
+    *("Absent", "SlotBrokenReason", "LastHeardFrom", "LastUpdate", "LastBenchmark"),
 )
 JOB = (
     *("ClusterId", "ProcId", "JobUniverse", "JobStatus", "Requirements", "Owner", "User", "AcctGroup"),
@@ -40,14 +42,6 @@ NAMES, NUMBERS = frozenset(("name", "machine")), frozenset(("clusterid", "procid
 READS_ANY = frozenset(("eval", "unresolved"))
 NUMBER = re.compile(r"-?\d[\d.]*(?:[eE][+-]?\d+)?")
 DEFINED = re.compile(r"(?P<name>(?:(?:MY|TARGET)\.)?[A-Za-z_]\w*) = ", re.IGNORECASE)
-
-
-class Slot(classad.ClassAd):  # type: ignore[misc]
-    """A slot's ad, with what is asked of it for each job: itself without jobs, and what makes it like others."""
-
-    empty: classad.ClassAd
-    state: str
-    kind: tuple[object, ...]
 
 
 @lru_cache(maxsize=4096)
@@ -85,7 +79,8 @@ def reads(ads: Iterable[classad.ClassAd], known: Iterable[str] = ()) -> frozense
     for ad in ads:
         for name in ad:
             texts.setdefault(name.lower(), set()).add(str(ad.lookup(name)))
-    found = {*known, *(_of_resources(texts.get("machineresources", ())) - FIXED)}
+    probes = {name for name in texts if name.endswith(UPDATED)}  # what they begin with, a probe tells: see `attributes`
+    found = {*known, *(probes - FIXED), *(_of_resources(texts.get("machineresources", ())) - FIXED)}
     todo: set[str] = {*FIXED, *found}
     seen: set[str] = set()
     while todo:
@@ -101,7 +96,7 @@ def reads(ads: Iterable[classad.ClassAd], known: Iterable[str] = ()) -> frozense
 def _of_resources(texts: Iterable[str]) -> set[str]:
     """Return the attributes of the resources that slots say they have: of each what is left, all, and a request."""
     names = {resource for text in texts for resource in text.strip('"').lower().split()}
-    return {f"{what}{name}" for name in names for what in ("", "totalslot", "request")}
+    return {f"{what}{name}" for name in names for what in ("", "totalslot", "brokenslot", "request")}
 
 
 def _is_plain(text: str) -> bool:
@@ -131,13 +126,17 @@ def _slot(ad: classad.ClassAd, kept: frozenset[str] | None, unread: frozenset[st
     slot.empty = matching.drained(slot)
     slot.state = matching.state_of(slot)
     texts = ((name.lower(), str(slot.lookup(name))) for name in slot)
-    slot.kind = tuple(sorted((name, _lasting(name, text)) for name, text in texts if name not in unread))
+    # What startds of old write of their limits is judged by the very figures: see `matching`.
+    exact = OF_OLD in str(slot.get("WithinResourceLimits", "")).lower()
+    kept_texts = ((name, text if exact else _lasting(name, text)) for name, text in texts if name not in unread)
+    slot.kind = tuple(sorted(kept_texts))
     return slot
 
 
 def _lasting(name: str, text: str) -> str:
     """Return what lasts of an attribute's value: not the number, where it is a figure that changes."""
-    return "" if name in CHANGING and NUMBER.fullmatch(text) else text
+    changes = known_of(name) is Stays.NO or name.endswith(UPDATED)
+    return "" if changes and NUMBER.fullmatch(text) else text
 
 
 def kind_of(
@@ -160,11 +159,6 @@ def kind_of(
     return tuple(sorted((name.lower(), str(job.lookup(name))) for name in names))
 
 
-def drained(slot: classad.ClassAd) -> classad.ClassAd:
-    """Return a slot as it is when no job runs on it: see `matching.drained`."""
-    return slot.empty if isinstance(slot, Slot) else matching.drained(slot)
-
-
 def judge(job: classad.ClassAd, slots: Sequence[classad.ClassAd]) -> Match:
     """Tell whether a job could match one of the slots: `matching.judge`, once for slots that are alike."""
     return matching.judge(job, slots, _Pairs().of)
@@ -176,23 +170,23 @@ class _Pairs:
     def __init__(self) -> None:
         self._kinds: dict[tuple[object, ...], Pair] = {}
 
-    def of(self, job: classad.ClassAd, slot: classad.ClassAd) -> Pair:
+    def of(self, job: classad.ClassAd, slot: classad.ClassAd, empty: classad.ClassAd, known: Attributes) -> Pair:
         if not isinstance(slot, Slot):
-            return matching._pair(job, slot)
+            return matching._pair(job, slot, empty, known)
         now = matching._match(job, slot)
-        could = now or matching._match(job, slot.empty)
-        kind = (slot.kind, slot.state, now, could)
+        could = now or matching._match(job, empty)
+        kind = (slot.kind, slot.state, now, could, known.strict)
         found = self._kinds.get(kind)
         if found is None:
-            found = self._kinds[kind] = matching._pair(job, slot)
+            found = self._kinds[kind] = matching._pair(job, slot, empty, known)
             return found
         named = replace(found, slot=str(slot.get("Name", "?")), machine=str(slot.get("Machine", "?")))
         if not found.ever or not (found.job_clauses or found.slot_clauses):
             return named  # what its clauses are at this moment makes no difference
         return replace(
             named,
-            job_clauses=tuple(_at_this_moment(found.job_clauses, job, slot.empty)),
-            slot_clauses=tuple(_at_this_moment(found.slot_clauses, slot.empty, job)),
+            job_clauses=tuple(_at_this_moment(found.job_clauses, job, empty)),
+            slot_clauses=tuple(_at_this_moment(found.slot_clauses, empty, job)),
         )
 
 

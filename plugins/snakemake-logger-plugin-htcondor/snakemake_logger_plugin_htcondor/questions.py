@@ -4,6 +4,7 @@ Each question is one query, or a few, with no more attributes than are needed.
 """
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +18,7 @@ from . import alike, codes
 from .asker import JUDGING
 from .diagnosis import Diagnosis, Pool, diagnose
 from .jobs import within
-from .matching import Word
+from .matching import Slot
 
 STATUS = (
     "ClusterId",
@@ -34,7 +35,9 @@ STATUS = (
 )
 COLLECTOR, SCHEDD = "the pool's collector", "the access point's schedd"
 JOB_SECONDS = 60.0  # for which a job's ad is taken to be as it was; that its request is changed, its kind tells
+WHOLE_SECONDS = 600.0  # after which all attributes of the slots are asked for
 MOST_LEARNT = 5  # times that more attributes are asked for at once
+SETTLED = 900.0  # seconds: HTCondor's own CLASSAD_LIFETIME
 NOT_DYNAMIC = "DynamicSlot =!= true"
 ACCOUNTING = (
     *("Name", "Priority", "IsAccountingGroup", "ConfigQuota", "EffectiveQuota", "SurplusPolicy"),
@@ -128,7 +131,7 @@ def diagnoses(
     wanted = {int(cluster): (kinds or {}).get(cluster, "") for cluster in clusters}
     ads, jobs, read = _pool_and_jobs(wanted, [ad for ad in made if ad is not None])
     names = sorted(str(ad.get("Name")) for ad in ads)
-    pool = _pool(sorted(set(seen) - set(names)), negotiator)
+    pool = _pool(ads, seen, negotiator)
     _turn_to(JUDGING)
     slots, judged = alike.prepared(ads, read), _Judged(read, until)
     found = {
@@ -149,7 +152,7 @@ class _Judged:
         self._read, self._until, self._ignored = read, until, ignored
         self._known: dict[tuple[object, ...], Diagnosis] = {}
 
-    def of(self, job: Any, slots: list[alike.Slot], pool: Pool) -> Diagnosis | None:
+    def of(self, job: Any, slots: list[Slot], pool: Pool) -> Diagnosis | None:
         """Return why a job waits; None where there is no time left to judge it."""
         kind = (alike.kind_of(job, self._read, self._ignored), pool.ahead)
         if kind not in self._known:
@@ -161,6 +164,21 @@ class _Judged:
 
 def _as_dict(found: Diagnosis | None) -> dict[str, Any] | None:
     return None if found is None else asdict(found)
+
+
+def _age(collectors: Iterable[Any], slots: Iterable[Any]) -> float | None:
+    """Return how long the youngest collector has been up, at least and by its own clock; None where it isn't told."""
+    begun = [began for ad in collectors if isinstance(began := ad.get("DaemonStartTime"), int)]
+    heard = [at for ad in slots if isinstance(at := ad.get("LastHeardFrom"), int)]
+    return float(max(heard) - max(begun)) if begun and heard else None
+
+
+def _settled(lifetime: object) -> float:
+    """Return the seconds after which a collector forgets who is silent, and so knows of everyone, once it is up."""
+    try:
+        return float(str(lifetime))
+    except ValueError:  # not set, or an expression
+        return SETTLED
 
 
 def _parsed(text: str) -> Any:
@@ -197,6 +215,7 @@ class _Kept:
     """What the process keeps from one question to the next."""
 
     names: frozenset[str] | None = frozenset()  # that judging reads; None: only whole ads will do
+    whole_at = -math.inf  # when all attributes of the slots were asked for
     jobs: ClassVar[dict[int, tuple[float, str, Any]]] = {}  # when each was asked for, its kind, and its ad
     say: Callable[[str], object] = staticmethod(lambda _: None)  # to whoever waits for the answer
 
@@ -206,10 +225,13 @@ def _projection(names: frozenset[str] | None) -> list[str]:
 
 
 def _slots(names: frozenset[str] | None) -> list[Any]:
+    """Return the slots with what is read; now and then all of it, as it shows what probes there are."""
     _turn_to(COLLECTOR)
-    found: list[Any] = htcondor.Collector().query(
-        htcondor.AdType.Startd, constraint=NOT_DYNAMIC, projection=_projection(names)
-    )
+    now = time.monotonic()
+    whole = names is None or now - _Kept.whole_at > WHOLE_SECONDS
+    _Kept.whole_at = now if whole else _Kept.whole_at
+    projection = [] if whole else _projection(names)
+    found: list[Any] = htcondor.Collector().query(htcondor.AdType.Startd, constraint=NOT_DYNAMIC, projection=projection)
     return found
 
 
@@ -230,16 +252,18 @@ def _idle(clusters: list[int], projection: list[str]) -> dict[int, Any]:
     return {int(ad["ClusterId"]): ad for ad in htcondor.Schedd().query(constraint=constraint, projection=projection)}
 
 
-def _pool(gone: list[str], negotiator: str) -> Pool:
+def _pool(slots: list[Any], seen: list[str], negotiator: str) -> Pool:
     _turn_to(COLLECTOR)
     collector = htcondor.Collector()
     return Pool(
         collector.query(htcondor.AdType.Accounting, projection=list(ACCOUNTING)),
         _schedd(collector),
         negotiator,
-        gone,
+        sorted(set(seen) - {str(ad.get("Name")) for ad in slots}),
         collector.query(htcondor.AdType.Submitter, projection=["Name", "IdleJobs"]),
         flocks=str(htcondor.param.get("FLOCK_TO") or htcondor.param.get("FLOCK_COLLECTOR_HOSTS") or ""),
+        age=_age(collector.query(htcondor.AdType.Collector, projection=["Name", "DaemonStartTime"]), slots),
+        settled=_settled(htcondor.param.get("CLASSAD_LIFETIME")),
     )
 
 
@@ -287,14 +311,14 @@ def remove(jobs: dict[str, dict[str, str]], seen: list[str], seconds: float) -> 
     until = time.monotonic() + seconds
     idle = _idle([int(cluster) for cluster in jobs], [])
     slots = _slots(None)
-    pool = _pool(sorted(set(seen) - {str(ad.get("Name")) for ad in slots}), "")
+    pool = _pool(slots, seen, "")
     _turn_to(JUDGING)
     read = alike.reads([*slots, *idle.values()])
     prepared, judged = alike.prepared(slots, read), _Judged(read, until, alike.HISTORY)
     found = {cluster: judged.of(ad, prepared, pool) for cluster, ad in idle.items()}
     doomed: dict[str, list[int]] = {}
     for cluster, one in found.items():
-        if one is not None and one.word is Word.NEVER and one.key == jobs[str(cluster)]["key"]:
+        if one is not None and one.sure and one.key == jobs[str(cluster)]["key"]:
             doomed.setdefault(jobs[str(cluster)]["reason"], []).append(cluster)
     return {
         "removed": [cluster for reason, clusters in doomed.items() for cluster in _removed(clusters, reason)],

@@ -5,6 +5,7 @@ Pure but for its memory of what was found and said before.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from .jobs import Job
 from .matching import Word
@@ -25,6 +26,7 @@ class Found:
     key: str
     reason: str
     remedy: str
+    sure: bool = False
 
 
 @dataclass
@@ -150,11 +152,11 @@ class Waiting:
         """Yield the jobs whose verdict has been NEVER for so many seconds, at each check, and was told.
 
         Told of the job, or of others of its rule with the same reason. Only those that were checked just now, as `now`
-        tells.
+        tells, and of which it is sure: it hangs on nothing that only seems to stay as it is.
         """
         for one in idle:
             memory = self._jobs.get(one.job.cluster)
-            if memory is None or memory.found.word is not Word.NEVER or memory.checks < CHECKS[Word.NEVER]:
+            if memory is None or not memory.found.sure or memory.checks < CHECKS[Word.NEVER]:
                 continue
             if memory.at == now and _group(one, memory) in self._told and now - memory.since >= seconds:
                 yield one.job.cluster, memory.found
@@ -179,6 +181,7 @@ def sentence(found: Found) -> str:
     return f"{found.word}: {found.reason}. {found.remedy}."
 
 
-def found_of(answer: Mapping[str, str]) -> Found:
+def found_of(answer: Mapping[str, Any]) -> Found:
     """Return a verdict as it comes from the process that asks."""
-    return Found(Word(answer["word"]), answer["key"], answer["reason"], answer["remedy"])
+    sure = answer.get("sure") is True
+    return Found(Word(answer["word"]), answer["key"], answer["reason"], answer["remedy"], sure)

@@ -101,7 +101,7 @@ class Watch:
         self._mute_until = 0.0
         self._evicted: list[events.Change] = []
         self._holds: dict[int, tuple[float, Mapping[str, Any], str]] = {}  # since when, ad, what the executor does
-        self._seen: dict[str, float] = {}
+        self._seen: set[str] = set()  # names of the slots that the pool has had in this run
         self._disagree: dict[int, int] = {}
         self._complained: set[str] = set()
         self._silent: dict[str, int] = {}
@@ -202,18 +202,13 @@ class Watch:
         """
         with self._counted("the look before the first submission"):
             try:
-                told = self._asker.ask(
-                    "diagnoses",
-                    deadline,
-                    clusters={},
-                    described=list(described.values()),
-                    seen=[],
-                    negotiator="",
-                    seconds=self._asker.time_to_judge(deadline),
-                )
+                about: dict[str, Any] = {"described": list(described.values()), "seen": sorted(self._seen)}
+                about |= {"clusters": {}, "negotiator": "", "seconds": self._asker.time_to_judge(deadline)}
+                told = self._asker.ask("diagnoses", deadline, **about)
             except NoAnswer as error:
                 self._say("warning", f"the pool can't be looked at before the first submission: {error}")
                 return
+            self._seen.update(told["slots"])
             answers = zip(described, told["described"], strict=True)
             found = [(title, found_of(one)) for title, one in answers if one is not None]
             if not told["slots"]:
@@ -496,12 +491,11 @@ class Watch:
                 kinds={str(one.job.cluster): one.kind for one in self._idle if one.job.cluster in groups},
             )
         except NoAnswer as error:
-            self._seen = dict.fromkeys(self._seen, now)  # they can't come back while nobody tells
             self._waiting.unsure()
             self._complain_of_verdicts(error)
             return
         self._heal_verdicts()
-        self._remember(answer["slots"], now)
+        self._seen.update(answer["slots"])  # for good: a node that is away for an hour may come back, too
         self._waiting.later(map(int, answer["left"]), groups, self._idle)
         for cluster, found in answer["jobs"].items():
             for alike in groups[int(cluster)]:
@@ -519,14 +513,9 @@ class Watch:
             return
         self._slots_asked = time.monotonic()
         try:
-            self._remember(self._asker.ask("slots"), time.time())
-        except NoAnswer:
-            self._seen = dict.fromkeys(self._seen, time.time())
-
-    def _remember(self, slots: Iterable[str], now: float) -> None:
-        """Remember the slots that the pool has had in the last quarter of an hour."""
-        self._seen.update(dict.fromkeys(slots, now))
-        self._seen = {name: at for name, at in self._seen.items() if now - at < 900}
+            self._seen.update(self._asker.ask("slots"))
+        except NoAnswer:  # whether the collector answers is said elsewhere
+            return
 
     def _ask_negotiator(self) -> str:
         problem, at = self._negotiator
