@@ -175,6 +175,7 @@ class _Builder:
         if empty is not None:
             for ads, moment, health in zip(self.later, MOMENTS, HEALTHS, strict=True):
                 ads.append(at_last(empty) | moment | self._told(health))
+            self.later[0][-1] |= {"Disk": "2000000000", "TotalSlotDisk": "2000000000"}  # what lay there is gone
             if "PartitionableSlot" in empty:  # a job has taken all but a little
                 self.later[1][-1] |= {"Cpus": "1", "Memory": "512"}
 

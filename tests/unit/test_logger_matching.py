@@ -1,10 +1,12 @@
 """What makes a NEVER and what doesn't: attributes that stay, that may change, and what may remove a job."""
 
+import classad2 as classad
 import pytest
 from snakemake_logger_plugin_htcondor import questions
 from snakemake_logger_plugin_htcondor.diagnosis import Pool, diagnose
 from snakemake_logger_plugin_htcondor.matching import Word, judge
 
+from tests.truth_ads import LIMITS_OF_OLD
 from tests.unit.test_logger_diagnosis import DEFAULT, job, slot
 
 PROBED = {"NODE_LastUpdate": 1_700_000_000}
@@ -46,6 +48,16 @@ def test_a_start_that_looks_at_use_or_health_is_no_never(start, values):
 def test_a_requirement_of_what_may_change_is_no_never(wants, values):
     found = judge(job(f"({wants}) && {DEFAULT}"), [slot(**values)])
     assert found.word is Word.NOT_YET or (found.word is Word.FITS and "Start" in values)
+
+
+@pytest.mark.parametrize(
+    ("asks", "word"),
+    [({"RequestDisk": 1 << 40}, Word.NOT_YET), ({"RequestMemory": 102400}, Word.NEVER), ({}, Word.FITS)],
+)
+def test_free_disk_changes_and_memory_stays_also_where_an_old_startd_writes_its_limits(asks, word):
+    old = slot()
+    old["WithinResourceLimits"] = classad.ExprTree(LIMITS_OF_OLD)
+    assert judge(job("true", **asks), [old]).word is word
 
 
 def test_a_slot_that_is_out_of_order_may_be_repaired():

@@ -18,7 +18,7 @@ import classad2 as classad
 from . import matching
 from .attributes import UPDATED, Attributes, Stays, known_of
 from .expressions import OTHER, OWN, TOKEN, WORDS
-from .matching import OF_OLD, Clause, Match, Pair, Slot
+from .matching import Clause, Match, Pair, Slot
 
 RESOURCES = ("Cpus", "Memory", "Disk", "GPUs")
 SLOT = (
@@ -126,10 +126,7 @@ def _slot(ad: classad.ClassAd, kept: frozenset[str] | None, unread: frozenset[st
     slot.empty = matching.drained(slot)
     slot.state = matching.state_of(slot)
     texts = ((name.lower(), str(slot.lookup(name))) for name in slot)
-    # What startds of old write of their limits is judged by the very figures: see `matching`.
-    exact = OF_OLD in str(slot.get("WithinResourceLimits", "")).lower()
-    kept_texts = ((name, text if exact else _lasting(name, text)) for name, text in texts if name not in unread)
-    slot.kind = tuple(sorted(kept_texts))
+    slot.kind = tuple(sorted((name, _lasting(name, text)) for name, text in texts if name not in unread))
     return slot
 
 

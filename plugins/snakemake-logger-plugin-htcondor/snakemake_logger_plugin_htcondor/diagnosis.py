@@ -389,13 +389,14 @@ def _not_yet(job: classad.ClassAd, slots: Sequence[classad.ClassAd], match: Matc
 def _broken(slots: Sequence[classad.ClassAd], match: Match) -> Diagnosis:
     """No slot could take it but those that their nodes have found to be out of order."""
     pairs = [pair for pair in match.pairs if pair.ever]
-    why = {str(slot["SlotBrokenReason"]) for slot in slots if "SlotBrokenReason" in slot}
+    why = "; ".join(sorted({str(slot["SlotBrokenReason"]) for slot in slots if "SlotBrokenReason" in slot}))
     hosts = listed(sorted({pair.machine for pair in pairs}))
     verb, they = form(len(pairs), "is", "are"), form(len(pairs), "it", "they")
     return Diagnosis(
         Word.NOT_YET,
         "broken",
-        f"{_share(pairs, match)} {verb} out of order, so what {they} could take isn't known: {hosts} ({'; '.join(sorted(why))}); no other can take it",
+        f"{_share(pairs, match)} {verb} out of order, so what {they} could take isn't known: {hosts} ({why}); no other "
+        "can take it",
         "Tell the pool's admin: the node's StartLog says more, and a restart of its condor_startd repairs most",
     )
 

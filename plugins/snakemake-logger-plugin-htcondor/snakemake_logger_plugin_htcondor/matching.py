@@ -46,7 +46,7 @@ ENOUGH = re.compile(r"(?:(?P<side>MY|TARGET)\.)?(?P<have>[A-Za-z]\w*)\s*>=?\s*(?
 NO_MORE = re.compile(
     r"(?P<asked>.+?)\s*<=?\s*(?:(?P<side>MY|TARGET)\.)?(?P<have>[A-Za-z]\w*)", re.IGNORECASE | re.DOTALL
 )
-COMPARES = re.compile(r"[=<>?]|\bis(nt)?\b", re.IGNORECASE)
+COMPARES = re.compile(r"[=<>?|&^]|\bis(nt)?\b", re.IGNORECASE)
 OF_OLD = "_condor_request"  # stands in the limits that startds before version 23.9 write
 
 
@@ -294,7 +294,7 @@ def _truth_of_leaf(leaf: Leaf, ad: classad.ClassAd, other: classad.ClassAd, know
 def _is_limit(leaf: Leaf, ad: classad.ClassAd, other: classad.ClassAd, known: Attributes, depth: int) -> bool:
     """Tell whether a leaf says no more than that a partitionable slot must have so much, or more, of a resource."""
     if any(reference.name.startswith(OF_OLD) for reference in leaf.references):
-        return True
+        return not _changes(leaf, ad, other, known, depth, amounts=False)
     found = ENOUGH.fullmatch(leaf.text) or NO_MORE.fullmatch(leaf.text)
     if not found or COMPARES.search(found["asked"]):
         return False
@@ -315,8 +315,10 @@ def _definition(
     return None
 
 
-def _changes(leaf: Leaf, ad: classad.ClassAd, other: classad.ClassAd, known: Attributes, depth: int) -> bool:
-    """Tell whether a leaf's value can change, also by way of the attributes that it names."""
+def _changes(
+    leaf: Leaf, ad: classad.ClassAd, other: classad.ClassAd, known: Attributes, depth: int, amounts: bool = True
+) -> bool:
+    """Tell whether a leaf's value can change, also by way of what it names; `amounts` where what jobs take counts."""
     if leaf.functions & CHANGING_FUNCTIONS or depth >= DEPTH:
         return True
     for reference in leaf.references:
@@ -326,9 +328,10 @@ def _changes(leaf: Leaf, ad: classad.ClassAd, other: classad.ClassAd, known: Att
             return True
         if not found:
             continue
-        if _is_divided(reference.name, found[0]):
+        if amounts and _is_divided(reference.name, found[0]):
             return True
-        if any(_changes(inner, found[0], found[1], known, depth + 1) for inner in _leaves(parse(found[2]))):
+        inner = _leaves(parse(found[2]))
+        if any(_changes(part, found[0], found[1], known, depth + 1, amounts) for part in inner):
             return True
     return False
 
