@@ -408,6 +408,43 @@ def test_on_a_terminal_it_is_the_console_and_elsewhere_it_is_not(handler_of, mon
     assert not handler_of(live=False).writes_to_stream
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_live_view_that_cannot_be_set_up_leaves_snakemakes_console_and_is_told_at_the_end(
+    handler_of, said, monkeypatch
+):
+    """It builds on classes of Snakemake that are no interface: another version may have changed them."""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr("snakemake.logging.DefaultFilter.__init__", lambda self, settings: None)
+    handler = handler_of(LogHandler)
+    assert not handler.writes_to_stream
+    handler.emit(record(STEADY))
+    assert list(jobs(handler)) == [7], "it watches all the same"
+    jobs(handler).clear()
+    handler.close()
+    ((level, words),) = said.texts()
+    assert level == "WARNING"
+    assert "First: the live view: TypeError: " in words
+
+
+def test_what_cannot_be_shown_as_snakemake_does_is_shown_plainly(handler_of, said, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    handler = handler_of(LogHandler)
+
+    def broken(_):
+        raise RuntimeError("no formatter")
+
+    monkeypatch.setattr(handler._console, "show", broken)
+    handler.emit(record("rule predict:"))
+    assert terminal.getvalue() == "rule predict:\n"
+    handler.close()
+    assert "First: showing Snakemake's log: RuntimeError: no formatter" in terminal.getvalue()
+
+
 # --- what it costs those who don't use it ---
 
 

@@ -1,7 +1,5 @@
 """What makes a NEVER and what doesn't: attributes that stay, that may change, and what may remove a job."""
 
-from types import SimpleNamespace
-
 import classad2 as classad
 import pytest
 from snakemake_logger_plugin_htcondor import questions
@@ -139,18 +137,3 @@ def test_a_collectors_age_is_by_its_own_clock_and_that_of_the_youngest():
     assert questions._age([{}], heard) is None
     assert questions._age([{"DaemonStartTime": 500}], []) is None
     assert [questions._settled(value) for value in (None, "30", 30, "15 * 60")] == [900.0, 30.0, 30.0, 900.0]
-
-
-def test_a_job_is_removed_only_where_the_last_look_is_sure_too(monkeypatch):
-    done = []
-
-    def act(*about, **more):
-        done.append(about)
-        return {"TotalSuccess": 1}
-
-    monkeypatch.setattr(questions.htcondor, "Schedd", lambda: SimpleNamespace(act=act))
-    for sure in (False, True):
-        answer = {"jobs": {7: {"word": "NEVER", "key": "memory", "sure": sure}}}
-        monkeypatch.setattr(questions, "diagnoses", lambda *about, answer=answer: answer)
-        assert questions.remove(7, "memory", "it can never start", []) is sure
-    assert len(done) == 1

@@ -49,6 +49,8 @@ def complaints(tmp_path):
     ):
         for _ in range(2):
             observed._complain(who, watch.NoAnswer("no answer within 25 s"), then)
+    for _ in range(2):
+        observed._complain_of_verdicts(watch.NoAnswer("no answer within 25 s", watch.JUDGING))
     observed.run.jobs[21] = Job(21, "1", "train_lr", state=watch.State.DONE, ended=time.time() - 200)
     observed._check_unnoticed()
     silent = Job(22, "2", "train_dt", state=watch.State.IDLE)

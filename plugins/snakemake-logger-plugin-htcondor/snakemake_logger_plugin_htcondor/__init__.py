@@ -88,8 +88,9 @@ class LogHandler(LogHandlerBase):
         """Set up; nothing runs before there is a job in HTCondor."""
         settings = self.settings if isinstance(self.settings, LogHandlerSettings) else LogHandlerSettings()
         self._settings = settings
+        self._failures: dict[str, int] = {}
         self._quiet = bool(self.common_settings.dryrun)
-        self._console = None if self._quiet else _console(settings, self.common_settings)
+        self._console = None if self._quiet else self._set_up("the live view", self._live_view)
         from .watch import Options, Watch  # noqa: PLC0415 - each Snakemake imports all plugins, used or not
 
         options = Options(
@@ -100,9 +101,20 @@ class LogHandler(LogHandlerBase):
             records=None if settings.records == "none" else settings.records or "",
         )
         self._watch = Watch(options, self._say, self._drawing())
-        self._failures: dict[str, int] = {}
         self._plan = _plan_writer(settings.plan) if settings.plan and self._quiet else None
         self._closed = False
+
+    def _set_up(self, what: str, make: Callable[[], Any]) -> Any:
+        """Return what is made, or None where it can't be: a run is not to end for want of it."""
+        try:
+            return make()
+        except Exception as error:
+            self._count(error, what)
+            return None
+
+    def _live_view(self) -> Any:
+        """Return the console with a live view, where one can be drawn; else None, and Snakemake's own is kept."""
+        return _console(self._settings, self.common_settings)
 
     def _drawing(self) -> "Callable[[Run], str | None] | None":
         """Return what shows the run as it goes."""
@@ -133,8 +145,17 @@ class LogHandler(LogHandlerBase):
             self._hear(record)
         except Exception as error:
             self._count(error)
-        if self._console is not None:
+        self._show(record)
+
+    def _show(self, record: logging.LogRecord) -> None:
+        """Show a record where we are the console; in plain words where it can't be shown as Snakemake does."""
+        if self._console is None:
+            return
+        try:
             self._console.show(record)
+        except Exception as error:
+            self._count(error, "showing Snakemake's log")
+            print(record.getMessage(), file=sys.stderr)
 
     def _hear(self, record: logging.LogRecord) -> None:
         if getattr(record, OURS, False):
@@ -192,8 +213,8 @@ class LogHandler(LogHandlerBase):
                 self._watch.submitted(told["jobid"], int(told["cluster"]), told.get("event_log") or "", told["title"])
                 return
 
-    def _count(self, error: Exception) -> None:
-        key = f"hearing Snakemake: {type(error).__name__}: {error}"
+    def _count(self, error: Exception, what: str = "hearing Snakemake") -> None:
+        key = f"{what}: {type(error).__name__}: {error}"
         self._failures[key] = self._failures.get(key, 0) + 1
 
     # --- what we say ---
@@ -248,8 +269,7 @@ class LogHandler(LogHandlerBase):
         for handler in logger.handlers:
             if not isinstance(handler, logging.handlers.QueueHandler):
                 handler.handle(record)
-        if self._console is not None:
-            self._console.show(record)
+        self._show(record)
 
     # --- the interface ---
 

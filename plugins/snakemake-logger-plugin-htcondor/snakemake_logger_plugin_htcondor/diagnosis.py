@@ -9,8 +9,9 @@ from typing import Any
 
 import classad2 as classad
 
+from .alike import judge
 from .expressions import OTHER, OWN, Leaf, parse
-from .matching import FALSE, NEITHER, Clause, Match, Pair, Word, drained, judge
+from .matching import FALSE, NEITHER, Clause, Match, Pair, Word, drained
 from .words import count, duration, form, listed, megabytes
 
 # What a job asks for, from either side: `TARGET.Memory >= RequestMemory`, `TARGET.RequestMemory <= MY.Memory`.

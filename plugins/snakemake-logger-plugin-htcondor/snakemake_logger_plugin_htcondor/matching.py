@@ -10,7 +10,7 @@ A set with more than one member belongs to what can change.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -48,6 +48,14 @@ NO_MORE = re.compile(
 )
 COMPARES = re.compile(r"[=<>?|&^]|\bis(nt)?\b", re.IGNORECASE)
 OF_OLD = "_condor_request"  # stands in the limits that startds before version 23.9 write
+
+
+class Slot(classad.ClassAd):  # type: ignore[misc]
+    """A slot's ad, with what is asked of it for each job: itself without jobs, and what makes it like others."""
+
+    empty: classad.ClassAd | None = None
+    state: str = ""
+    kind: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,7 +141,11 @@ class Match:
     sure: bool = False
 
 
-def judge(job: classad.ClassAd, slots: Sequence[classad.ClassAd]) -> Match:
+def judge(
+    job: classad.ClassAd,
+    slots: Sequence[classad.ClassAd],
+    pair: "Callable[[classad.ClassAd, classad.ClassAd, classad.ClassAd, Attributes], Pair] | None" = None,
+) -> Match:
     """Tell whether a job could match one of the slots.
 
     Parameters
@@ -142,11 +154,14 @@ def judge(job: classad.ClassAd, slots: Sequence[classad.ClassAd]) -> Match:
         The job's whole ad.
     slots
         The collector's whole ads of type Machine. Dynamic slots are left out, as parts of another.
+    pair
+        Looks at one slot; see `alike`.
     """
+    look = pair or _pair
     whole = [slot for slot in slots if not _is(slot, "DynamicSlot")]
     known = Attributes(job, whole)
     empty = [drained(slot) for slot in whole]
-    pairs = tuple(_pair(job, slot, of_slot, known) for slot, of_slot in zip(whole, empty, strict=True))
+    pairs = tuple(look(job, slot, of_slot, known) for slot, of_slot in zip(whole, empty, strict=True))
     if not pairs:
         return Match(Word.UNKNOWN, ())
     if any(pair.fits for pair in pairs):
@@ -155,7 +170,7 @@ def judge(job: classad.ClassAd, slots: Sequence[classad.ClassAd]) -> Match:
         return Match(Word.NOT_YET, pairs)
     strict = known.strictly()
     return Match(
-        Word.NEVER, pairs, sure=not any(_pair(job, *both, strict).ever for both in zip(whole, empty, strict=True))
+        Word.NEVER, pairs, sure=not any(look(job, *both, strict).ever for both in zip(whole, empty, strict=True))
     )
 
 
@@ -190,6 +205,8 @@ def state_of(slot: classad.ClassAd) -> str:
 
 def drained(slot: classad.ClassAd) -> classad.ClassAd:
     """Return a slot as it is when no job runs on it: a partitionable one's ad tells what is left, and what there is."""
+    if isinstance(slot, Slot) and slot.empty is not None:
+        return slot.empty
     if not _is(slot, "PartitionableSlot"):
         return slot
     totals = {name: total for name in _resources(slot).split() if (total := _total(slot, name)) != _value(slot, name)}
