@@ -1,8 +1,10 @@
 """What the executor makes of a damaged log, a full queue, a job that leaves, and its own end; the schedd is a fake."""
 
+import asyncio
 import doctest
 import threading
 import time
+from collections import deque
 from types import SimpleNamespace
 
 import event_log
@@ -53,6 +55,7 @@ def executor(schedd, tmp_path):
     say = made.said.append
     made.logger = SimpleNamespace(warning=say, error=say, info=lambda *_, **__: None, debug=lambda text: None)
     made._settings, made._listeners = plugin.ExecutorSettings(), []
+    made._not_yet, made._submitting, made.lock, made.active_jobs = deque(), threading.Lock(), threading.Lock(), []
     made._settled, made._said_to_wait, made._missing = set(), set(), {}
     made._event_logs, made._job_current_states, made._log_missing_counts = {}, {}, {}
     made._unified_log_file, made._unified_event_log_reader = str(tmp_path / "a.log"), None
@@ -172,6 +175,54 @@ def test_a_job_that_the_schedd_refuses_fails_alone(executor, schedd):
 
 
 # --- the history ---
+
+
+def test_no_more_than_so_many_are_idle_and_the_next_are_submitted_as_those_start(executor, monkeypatch):
+    executor._settings.max_idle = 2
+    submitted = []
+
+    def submit(job):
+        submitted.append(job)
+        executor.active_jobs.append(SubmittedJobInfo(job=job, external_jobid=job))
+
+    executor._submit = submit
+    for number in range(5):
+        executor.run_job(number)
+    assert submitted == [0, 1]
+    executor._job_current_states[0] = JobState(status=JobStatus.RUNNING)
+    executor._submit_some()
+    assert submitted == [0, 1, 2]
+    for number in (1, 2):
+        executor._job_current_states[number] = JobState(status=JobStatus.HELD)
+    executor._submit_some()
+    assert submitted == [0, 1, 2, 3, 4]
+
+
+def test_the_thread_that_watches_submits_what_was_kept_back(executor):
+    executor._settings.max_idle, executor.wait = 1, True
+    executor._not_yet.append("kept back")
+
+    def submit(job):
+        executor.ends.append(job)
+        executor.wait = False
+
+    async def no_jobs(active):
+        for info in active:
+            yield info
+
+    async def at_once():
+        pass
+
+    executor._submit, executor.check_active_jobs, executor.sleep = submit, no_jobs, at_once
+    asyncio.run(executor._wait_for_jobs())
+    assert executor.ends == ["kept back"]
+
+
+def test_what_was_kept_back_is_not_submitted_any_more_once_the_run_is_cancelled(executor, schedd):
+    executor._settings.max_idle = 1
+    executor._not_yet.append("kept back")
+    executor.cancel_jobs([])
+    assert not executor._not_yet
 
 
 def test_the_history_is_read_no_further_than_to_the_start_of_the_run(executor, schedd):

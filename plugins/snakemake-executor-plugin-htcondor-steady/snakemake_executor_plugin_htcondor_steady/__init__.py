@@ -17,12 +17,14 @@ import contextlib
 import errno
 import getpass
 import importlib.metadata
+import math
 import os
 import signal
 import sys
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -73,6 +75,10 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]
     patience: Optional[int] = field(
         default=600, metadata={"help": "Seconds for which a schedd that doesn't answer is asked again."}
     )
+    max_idle: Optional[int] = field(
+        default=None,
+        metadata={"help": "Most jobs that wait for a slot at once; further ones are submitted when some have started."},
+    )
     submit_rate: Optional[int] = field(default=20, metadata={"help": "Most submissions a second."})
     node_copy: Optional[str] = field(
         default=None,
@@ -85,6 +91,8 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
 
     def __init__(self, workflow: Any, logger: Any) -> None:
         self._ended_by: WorkflowError | None = None
+        self._not_yet: deque[JobExecutorInterface] = deque()  # as many as may be are idle
+        self._submitting = threading.Lock()
         self._ready = threading.Event()  # the parent starts its status thread before it calls __post_init__
         self.active_jobs: list[SubmittedJobInfo] = []
         super().__init__(workflow, logger)
@@ -178,9 +186,26 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
     # --- submission ---
 
     def run_job(self, job: JobExecutorInterface) -> None:
-        """Submit a job."""
+        """Submit a job, or keep it back until fewer are idle."""
         if self._ended_by:
             raise self._ended_by
+        with self._submitting:
+            self._not_yet.append(job)
+            self._submit_some()
+
+    def _submit_some(self) -> None:
+        """Submit the jobs that were kept back, oldest first, as far as there may be more idle ones."""
+        most = self._settings.max_idle or math.inf
+        while self._not_yet and self._count_idle() < most:
+            self._submit(self._not_yet.popleft())
+
+    def _count_idle(self) -> int:
+        with self.lock:
+            clusters = [info.external_jobid for info in self.active_jobs]
+        states = (self._job_current_states.get(cluster) for cluster in clusters)
+        return sum(state is None or state.status in (JobStatus.PENDING, JobStatus.IDLE) for state in states)
+
+    def _submit(self, job: JobExecutorInterface) -> None:
         self._keep_submit_rate()
         self._submissions += 1
         key = f"{self._run}/{self._submissions}"
@@ -311,6 +336,7 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             self._end_run(WorkflowError(f"The thread that watches the HTCondor jobs has died: {error!r}."))
 
     def _end_run(self, error: WorkflowError) -> None:
+        self._not_yet.clear()
         self._ended_by = error  # before the removal: what the main thread submits from now on would outlive it
         self.logger.error(f"{error} The run ends; run again to resume.")
         self._remove_jobs()
@@ -328,6 +354,12 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
                 pass
             with self.lock:
                 self.active_jobs = [info for info in self.active_jobs if info.external_jobid not in self._settled]
+            # The main thread may be waiting for the schedd in there, and sees to it then.
+            if self._not_yet and self._submitting.acquire(blocking=False):
+                try:
+                    self._submit_some()
+                finally:
+                    self._submitting.release()
             await self.sleep()
 
     async def sleep(self) -> None:
@@ -522,6 +554,7 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
         """Remove all jobs of this run, also one that is being checked or submitted at this moment."""
+        self._not_yet.clear()
         try:
             with _deaf_to_ctrl_c():  # people press it again
                 self._queue.remove(self._constraint, patience=0)
