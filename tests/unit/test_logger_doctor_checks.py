@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from snakemake_logger_plugin_htcondor.diagnosis import Pool
-from snakemake_logger_plugin_htcondor.doctor import asking, checks, cli, compatible, questions, report
+from snakemake_logger_plugin_htcondor.doctor import asking, checks, cli, compatible, early, questions, report
 from snakemake_logger_plugin_htcondor.doctor.asking import NoAnswer
 from snakemake_logger_plugin_htcondor.doctor.plan import Plan, PlanError, PlannedJob, Request
 from snakemake_logger_plugin_htcondor.doctor.report import Check, Result
@@ -274,6 +274,65 @@ class Told:
 def test_the_pool_that_is_judged_knows_where_jobs_may_go(monkeypatch):
     monkeypatch.setattr(questions.htcondor, "param", {"FLOCK_TO": "cm.example.org"})
     assert questions._pool(Told()).flocks == "cm.example.org"
+
+
+# --- as a run begins ---
+
+
+def test_a_healthy_pool_is_not_worth_a_line():
+    healthy = [asdict(check) for check in checks.pool_checks(answers())]
+    assert early.lines(healthy, looked=False) == []
+
+
+def test_what_is_wrong_as_a_run_begins_is_said_with_the_remedy_and_not_what_depends_on_it():
+    found = [asdict(check) for check in checks.pool_checks(answers(collector=SILENT, negotiator=SILENT))]
+    (only,) = early.lines(json.loads(json.dumps(found)), looked=False)
+    assert only.startswith("the collector cm does not answer: no answer within 5 s. See that condor_collector runs")
+    assert only.endswith("in the configuration names it.")
+
+
+def test_what_the_executor_has_had_told_is_not_said_again():
+    found = [asdict(check) for check in checks.pool_checks(with_slots() | {"negotiator": SILENT})]
+    told = early.lines(found, looked=False)
+    assert len(told) == 2 and "negotiator does not answer" in told[0] and "no execute node" in told[1]
+    assert early.lines(found, looked=True) == []
+    draining = [asdict(check) for check in checks.pool_checks(with_slots(slot("ep1"), slot("ep2", "draining")))]
+    assert early.lines(draining, looked=True) == [
+        "1 execute node is draining: ep2. They take no new jobs until the admin has ended that: condor_drain -cancel."
+    ]
+
+
+def test_the_look_is_taken_in_a_process_of_its_own_where_there_is_no_pool(monkeypatch):
+    monkeypatch.setenv("CONDOR_CONFIG", "ONLY_ENV")
+    monkeypatch.delenv("_condor_COLLECTOR_HOST", raising=False)
+    said, failed = [], []
+    began = time.monotonic()
+    look = early.EarlyLook(lambda level, text: said.append((level, text)), failed.append)
+    assert time.monotonic() - began < 1, "the run goes on"
+    look.join(20)
+    assert failed == []
+    assert [text.partition(". ")[0] for level, text in said if "HTCondor configuration" in text] == [
+        "no HTCondor configuration that names a collector was found in ONLY_ENV"
+    ]
+
+
+def test_a_run_that_is_over_is_told_nothing_more(monkeypatch):
+    monkeypatch.setenv("CONDOR_CONFIG", "ONLY_ENV")
+    said, failed = [], []
+    look = early.EarlyLook(lambda *line: said.append(line), failed.append)
+    look.close()
+    look.join(20)
+    assert (said, failed) == ([], [])
+
+
+def test_a_look_that_fails_is_counted(monkeypatch):
+    def broken(module):
+        raise OSError("no process")
+
+    monkeypatch.setattr(early, "start", broken)
+    failed = []
+    early.EarlyLook(print, failed.append).join(20)
+    assert [str(error) for error in failed] == ["no process"]
 
 
 # --- how it is told ---
