@@ -380,10 +380,18 @@ def test_what_cannot_be_imported_here_either_is_no_fault_of_the_node(place, site
     assert imported(place, "torn", broken=["torn"]).result is Result.PASS
 
 
-def test_imports_end_with_the_time_that_they_have(place, site):
-    found = imported(place, "sound", seconds="-1")
+def test_an_import_that_hangs_ends_with_the_time(place, site):
+    package(site, "slow", {"slow.py": "import time; time.sleep(60)\n", "slow_part.so": ""})
+    found = imported(place, "slow", seconds="1")
     assert found.result is Result.NOT_RUN
-    assert found.sentence == "1 locked package as here; there was time or memory to import 0 of them, and they can be"
+    assert found.sentence.endswith("whether all can be imported is not known: slow took too long")
+
+
+def test_imports_end_with_the_time_that_they_have(place, site):
+    package(site, "late", {"late.py": "import time; time.sleep(3.1)\n", "late_part.so": ""})
+    found = imported(place, "late", "sound", seconds="6")
+    assert found.result is Result.NOT_RUN
+    assert found.sentence == "2 locked packages as here; there was time or memory to import 1 of them, and they can be"
 
 
 def test_what_fails_on_a_node_is_tried_here(site, monkeypatch):

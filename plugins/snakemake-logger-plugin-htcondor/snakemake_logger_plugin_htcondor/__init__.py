@@ -121,7 +121,7 @@ class LogHandler(LogHandlerBase):
     def before_submission(self, described: Mapping[str, str]) -> None:
         """Look whether jobs could ever start: their ClassAds as text, by what they are called."""
         if not self._quiet:
-            self._looked = bool(described)
+            self._looked = True
             self._watch.before_submission(described)
 
     def hold(self, cluster: int, ad: Mapping[str, Any], does: str) -> None:

@@ -12,6 +12,7 @@ from .report import Check, Result
 SKEW_SECONDS = 2.0
 MOST_STARTS = 3  # of a probe that a node gives back each time
 SLACK = 1.0  # a job may have begun this long before HTCondor's event log says so
+TIMED_OUT = "124"  # the exit code of timeout(1)
 LEAST_MB, LEAST_SHARE = 1024, 0.05
 ASK_ADMIN = "Ask the pool's admin"
 
@@ -316,7 +317,7 @@ def _broken(said: Mapping[str, Any], here: Here) -> list[str]:
         f"{package} ({why})" for module, (package, why) in broken_modules(said).items() if module not in here.broken
     ]
     code = said.get("imports_exit", "0")
-    if code != "0" and "imported" not in said and (last := said.get("importing")):
+    if code not in ("0", TIMED_OUT) and "imported" not in said and (last := said.get("importing")):
         found.append(f"{last} (it ends Python itself, with exit code {code})")
     return found
 
@@ -325,7 +326,8 @@ def _imported(said: Mapping[str, Any], here: Here) -> Finding:
     same = f"{count(len(here.packages), 'locked package')} as here"
     done, _, wanted = str(said.get("imported", "")).partition(" ")
     if not done.isdigit():
-        return Finding("node.packages", Result.NOT_RUN, f"{same}; whether they can be imported is not known")
+        where = f": {said['importing']} took too long" if said.get("imports_exit") == TIMED_OUT else ""
+        return Finding("node.packages", Result.NOT_RUN, f"{same}; whether all can be imported is not known{where}")
     if done != wanted:
         sentence = f"{same}; there was time or memory to import {done} of them, and they can be"
         return Finding("node.packages", Result.NOT_RUN, sentence)

@@ -50,7 +50,8 @@ else
         tell python_error "${reason:-it ends with an error}"
     }
     if [ -n "${found:-}" ] && [ -s names.txt ]; then
-        "$python" imports.py names.txt "$seconds" "$megabytes" 2>error.txt
+        # It ends by itself in time, but for an import that hangs: the rest of what was found must get home.
+        timeout "$seconds" "$python" imports.py names.txt "$seconds" "$megabytes" 2>error.txt
         tell imports_exit "$?"
     fi
 fi

@@ -34,7 +34,7 @@ NOT_DYNAMIC = "DynamicSlot =!= true"
 USUAL_PLACES = ("/etc/condor/condor_config", "/usr/local/etc/condor_config", "~condor/condor_config")
 LOOK_SECONDS = 0.1
 PROBE_MEMORY = 512  # MB; what the imports of a scientific environment take
-IMPORT_MEMORY, IMPORT_SHARE = 448, 0.5  # no further import once it holds so many MB, or took so much of the deadline
+IMPORT_MEMORY, IMPORT_SHARE = 448, 0.5  # what imports may take: MB, and of the deadline
 SHOWN = ("Name", "Machine", "MyAddress", "CondorVersion")
 
 
@@ -227,7 +227,7 @@ def verbatim(text: str) -> str:
 
 def _probe_job(place: str, folder: str, nonce: str, python: str, seconds: float) -> dict[str, str]:
     place, folder, python = verbatim(place), verbatim(folder), verbatim(python)
-    words = [folder, nonce, "node-$(Number)", python, f"{seconds * IMPORT_SHARE:g}", str(IMPORT_MEMORY)]
+    words = [folder, nonce, "node-$(Number)", python, f"{seconds * IMPORT_SHARE:.1f}", str(IMPORT_MEMORY)]
     quoted = " ".join("'" + word.replace("'", "''").replace('"', '""') + "'" for word in words)
     return {
         **_own(nonce),
