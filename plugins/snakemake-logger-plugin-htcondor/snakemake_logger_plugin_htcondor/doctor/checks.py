@@ -19,7 +19,7 @@ from .report import Check, Result
 from .versions import versions
 
 DAEMON_SECONDS = 10.0  # for a daemon of the pool; HTCondor's own timeouts are 20 s and more
-QUICK_SECONDS = 5.0
+QUICK_SECONDS = 15.0  # a run doesn't wait for it, and a machine that is busy is no daemon that is silent
 PLAN_SECONDS = 300.0
 MATCH_SECONDS = 60.0
 IMPORT_SECONDS = 30.0
