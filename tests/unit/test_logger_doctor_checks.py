@@ -8,13 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from snakemake_logger_plugin_htcondor.doctor import asking, checks, cli, compatible, report
+from snakemake_logger_plugin_htcondor.diagnosis import Pool
+from snakemake_logger_plugin_htcondor.doctor import asking, checks, cli, compatible, early, questions, report
 from snakemake_logger_plugin_htcondor.doctor.asking import NoAnswer
 from snakemake_logger_plugin_htcondor.doctor.plan import Plan, PlanError, PlannedJob, Request
 from snakemake_logger_plugin_htcondor.doctor.report import Check, Result
+
+from tests.unit.test_logger_diagnosis import job
+from tests.unit.test_logger_diagnosis import slot as machine
 
 ROOT = Path(__file__).resolve().parents[2]
 SILENT = NoAnswer("no answer within 5 s")
@@ -200,19 +205,134 @@ def test_groups_and_unknown_requests_are_not_run():
 
 
 @pytest.mark.parametrize(
-    ("word", "result"),
+    ("word", "key", "result"),
     [
-        ("FITS", Result.PASS),
-        ("NOT YET", Result.PASS),
-        ("UNKNOWN", Result.WARN),
-        ("NEVER", Result.FAIL),
-        ("REFUSED", Result.FAIL),
+        ("FITS", "", Result.PASS),
+        ("NOT YET", "busy", Result.PASS),
+        ("NOT YET", "not now: Disk", Result.WARN),
+        ("NOT YET", "draining", Result.WARN),
+        ("NOT YET", "offline", Result.WARN),
+        ("NOT YET", "quota group_x", Result.WARN),
+        ("UNKNOWN", "no slots", Result.WARN),
+        ("NEVER", "never Memory", Result.FAIL),
+        ("REFUSED", "", Result.FAIL),
     ],
 )
-def test_a_verdict_decides(word, result):
-    check = checks.verdict_check(Request("fit", 1, {}), {"word": word, "reason": "because.", "remedy": "Do it."})
+def test_a_verdict_decides(word, key, result):
+    verdict = {"word": word, "key": key, "reason": "because.", "remedy": "Do it."}
+    check = checks.verdict_check(Request("fit", 1, {}), verdict)
     assert check.result is result
     assert check.line.startswith("rule fit: ") and "because" in check.line
+    assert bool(check.remedy) is (result is not Result.PASS)
+
+
+def verdict_of(ad, *slots, **pool):
+    """Return the check that the doctor makes of a job and its pool."""
+    return checks.verdict_check(Request("fit", 1, {}), questions._judged(ad, list(slots), Pool(**pool)))
+
+
+def test_a_disk_that_no_node_has_free_is_a_warning_with_the_remedy():
+    found = verdict_of(job(RequestDisk=200 * 1024**3), machine(), machine("ep2"))
+    assert found.result is Result.WARN
+    assert found.sentence.startswith("NOT YET: asks for 200 TB of disk, the most that is free is ")
+    assert found.remedy.startswith("It starts when there is more free disk on a node; lower disk_mb")
+
+
+def test_nodes_that_take_no_job_as_things_are_now_are_a_warning():
+    for start in ("false", "LoadAvg < 0.3"):
+        found = verdict_of(job(), machine("ep1", start), machine("ep2", start))
+        assert found.result is Result.WARN and found.remedy
+        assert found.sentence.startswith("NOT YET: 2 of 2 slots could take it, but not as things are now: ")
+
+
+def test_a_quota_that_is_reached_is_a_warning_though_slots_are_free():
+    group = {"Name": "group_x", "IsAccountingGroup": True, "EffectiveQuota": 2.0, "WeightedResourcesUsed": 2.0}
+    found = verdict_of(job(AcctGroup="group_x"), machine(), accounting=[group])
+    assert found.result is Result.WARN
+    assert found.sentence.startswith("NOT YET: the quota of accounting group group_x is reached: ")
+
+
+def test_slots_that_are_all_busy_pass_and_free_ones_are_counted():
+    full = machine(State="Claimed", PartitionableSlot=False)
+    assert verdict_of(job(), full).result is Result.PASS
+    assert verdict_of(job(), full, machine("ep2")).sentence == "1 of 2 slots would take it right now"
+
+
+def test_where_jobs_may_go_to_other_pools_no_slot_here_is_no_failure():
+    far = verdict_of(job(RequestMemory=102400), machine(), flocks="cm.example.org")
+    assert far.result is Result.WARN and far.sentence.startswith("UNKNOWN: no slot of this pool can take it: ")
+    assert verdict_of(job(RequestMemory=102400), machine()).result is Result.FAIL
+
+
+class Told:
+    """A collector that tells of no user."""
+
+    def query(self, *_, **__):
+        return []
+
+
+def test_the_pool_that_is_judged_knows_where_jobs_may_go(monkeypatch):
+    monkeypatch.setattr(questions.htcondor, "param", {"FLOCK_TO": "cm.example.org"})
+    assert questions._pool(Told()).flocks == "cm.example.org"
+
+
+# --- as a run begins ---
+
+
+def test_a_healthy_pool_is_not_worth_a_line():
+    healthy = [asdict(check) for check in checks.pool_checks(answers())]
+    assert early.lines(healthy, looked=False) == []
+
+
+def test_what_is_wrong_as_a_run_begins_is_said_with_the_remedy_and_not_what_depends_on_it():
+    found = [asdict(check) for check in checks.pool_checks(answers(collector=SILENT, negotiator=SILENT))]
+    (only,) = early.lines(json.loads(json.dumps(found)), looked=False)
+    assert only.startswith("the collector cm does not answer: no answer within 5 s. See that condor_collector runs")
+    assert only.endswith("in the configuration names it.")
+
+
+def test_what_the_executor_has_had_told_is_not_said_again():
+    found = [asdict(check) for check in checks.pool_checks(with_slots() | {"negotiator": SILENT})]
+    told = early.lines(found, looked=False)
+    assert len(told) == 2 and "negotiator does not answer" in told[0] and "no execute node" in told[1]
+    assert early.lines(found, looked=True) == []
+    draining = [asdict(check) for check in checks.pool_checks(with_slots(slot("ep1"), slot("ep2", "draining")))]
+    assert early.lines(draining, looked=True) == [
+        "1 execute node is draining: ep2. They take no new jobs until the admin has ended that: condor_drain -cancel."
+    ]
+
+
+def test_the_look_is_taken_in_a_process_of_its_own_where_there_is_no_pool(monkeypatch):
+    monkeypatch.setenv("CONDOR_CONFIG", "ONLY_ENV")
+    monkeypatch.delenv("_condor_COLLECTOR_HOST", raising=False)
+    said, failed = [], []
+    began = time.monotonic()
+    look = early.EarlyLook(lambda level, text: said.append((level, text)), failed.append)
+    assert time.monotonic() - began < 1, "the run goes on"
+    look.join(20)
+    assert failed == []
+    assert [text.partition(". ")[0] for level, text in said if "HTCondor configuration" in text] == [
+        "no HTCondor configuration that names a collector was found in ONLY_ENV"
+    ]
+
+
+def test_a_run_that_is_over_is_told_nothing_more(monkeypatch):
+    monkeypatch.setenv("CONDOR_CONFIG", "ONLY_ENV")
+    said, failed = [], []
+    look = early.EarlyLook(lambda *line: said.append(line), failed.append)
+    look.close()
+    look.join(20)
+    assert (said, failed) == ([], [])
+
+
+def test_a_look_that_fails_is_counted(monkeypatch):
+    def broken(module):
+        raise OSError("no process")
+
+    monkeypatch.setattr(early, "start", broken)
+    failed = []
+    early.EarlyLook(print, failed.append).join(20)
+    assert [str(error) for error in failed] == ["no process"]
 
 
 # --- how it is told ---

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from snakemake_logger_plugin_htcondor.doctor import mounts, nodes, versions
+from snakemake_logger_plugin_htcondor.doctor import checks, imports, mounts, nodes, questions, versions
 from snakemake_logger_plugin_htcondor.doctor.nodes import Finding, Here
 from snakemake_logger_plugin_htcondor.doctor.report import Result
 
@@ -142,18 +143,18 @@ def place(tmp_path):
     own.mkdir(parents=True)
     scratch.mkdir()
     (own / "from-access-point").write_text(NONCE + "\n")
-    for name in ("probe.sh", "versions.py"):
+    for name in ("probe.sh", "versions.py", "imports.py"):
         shutil.copy(PACKAGE / name, scratch)
     (scratch / "names.txt").write_text("rich\npyyaml\n")
     return scratch, folder, own
 
 
-def probe(place, python=sys.executable, **changes):
+def probe(place, python=sys.executable, seconds="20", **changes):
     """Run the probe and return the row that the doctor makes of it."""
     scratch, folder, own = place
     began = time.time()
     done = subprocess.run(
-        ["/bin/sh", "probe.sh", str(folder), NONCE, "node-0", python],
+        ["/bin/sh", "probe.sh", str(folder), NONCE, "node-0", python, seconds, "4000"],
         cwd=scratch,
         capture_output=True,
         text=True,
@@ -182,7 +183,7 @@ def test_a_healthy_node(place):
     found = judged(row, here(place[1]))
     assert wrong(found) - {"node.space", "node.mount"} == set()  # those are this machine's own
     assert set(found) == set(nodes._IDS)
-    assert found["node.packages"].sentence == "2 locked packages as here"
+    assert found["node.packages"].sentence == "2 locked packages as here, and they can be imported"
     said = nodes.parse(row["output"])
     assert said["real"] == str(place[1]) and said["uid"] == str(os.getuid())
     assert [len(said[name].split()) for name in ("space", "scratch_space")] == [2, 2]
@@ -317,3 +318,112 @@ def test_versions_are_printed_for_any_python(tmp_path):
     found = json.loads(done.stdout)
     assert found["python"] == sys.version.split()[0]
     assert found["packages"]["no-such-package"] is None and found["packages"]["rich"]
+
+
+# --- imports ---
+
+
+def package(root, name, modules, version="1.0"):
+    """Install a package as pip would: its files, and the record of them."""
+    about = root / f"{name}-{version}.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    for path, text in modules.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    (about / "RECORD").write_text("".join(f"{path},,\n" for path in modules))
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """A folder of packages, some of them broken, that the probe's Python looks into."""
+    root = tmp_path / "site"
+    package(root, "sound", {"sound/__init__.py": "print('I print')\n"})
+    package(root, "torn", {"torn/__init__.py": "from . import part\n", "torn/part.so": "no library\n"})
+    package(root, "deadly", {"deadly.py": "import os; os._exit(132)\n", "deadly_part.so": ""})
+    monkeypatch.setenv("PYTHONPATH", str(root))
+    return root
+
+
+def imported(place, *names, broken=(), **changes):
+    """Run the probe for packages, and return what it finds of them."""
+    scratch, folder, _ = place
+    (scratch / "names.txt").write_text("\n".join(names) + "\n")
+    of = here(folder, packages=dict.fromkeys(names, "1.0"), broken=frozenset(broken))
+    return judged(probe(place, **changes), of)["node.packages"]
+
+
+def test_packages_that_can_be_imported(place, site):
+    found = imported(place, "sound")
+    assert (found.result, found.sentence) == (Result.PASS, "1 locked package as here, and they can be imported")
+
+
+def test_a_package_whose_library_is_broken(place, site):
+    found = imported(place, "sound", "torn")
+    assert found.result is Result.FAIL and found.remedy
+    assert found.sentence.startswith("1 package can't be imported there: torn (ImportError: ")
+    assert "cannot import name 'part'" in found.sentence or "part.so" in found.sentence
+
+
+def test_a_package_that_ends_python_is_named(place, site):
+    found = imported(place, "deadly", "sound")
+    assert found.sentence == ("1 package can't be imported there: deadly (it ends Python itself, with exit code 132)")
+
+
+def test_a_package_whose_module_is_gone(place, site):
+    (site / "sound/__init__.py").unlink()
+    (site / "sound").rmdir()
+    assert imported(place, "sound").sentence == "1 package can't be imported there: sound (it is not there)"
+
+
+def test_what_cannot_be_imported_here_either_is_no_fault_of_the_node(place, site):
+    assert imported(place, "torn", broken=["torn"]).result is Result.PASS
+
+
+def test_an_import_that_hangs_ends_with_the_time(place, site):
+    package(site, "slow", {"slow.py": "import time; time.sleep(60)\n", "slow_part.so": ""})
+    found = imported(place, "slow", seconds="1")
+    assert found.result is Result.NOT_RUN
+    assert found.sentence.endswith("whether all can be imported is not known: slow took too long")
+
+
+def test_imports_end_with_the_time_that_they_have(place, site):
+    package(site, "late", {"late.py": "import time; time.sleep(3.1)\n", "late_part.so": ""})
+    found = imported(place, "late", "sound", seconds="6")
+    assert found.result is Result.NOT_RUN
+    assert found.sentence == "2 locked packages as here; there was time or memory to import 1 of them, and they can be"
+
+
+def test_what_fails_on_a_node_is_tried_here(site, monkeypatch):
+    rows = [{"output": "broken=torn torn ImportError: x\nbroken=sound sound ImportError: x\n"}, {"output": ""}]
+    assert checks._broken_here(rows) == {"torn"}
+    assert checks._broken_here([{"output": ""}]) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "modules"),
+    [
+        ("scikit-learn", ["sklearn/__init__.py", "sklearn/svm/__init__.py"], ["sklearn"]),
+        ("black", ["black/__init__.cpython-311.so", "blackd/__init__.py", "85ca__mypyc.so"], ["black"]),
+        ("polars-runtime-32", ["_polars_runtime_32/__init__.py", "_polars_runtime_32/x.so"], ["_polars_runtime_32"]),
+        ("Jinja2", ["jinja2/__init__.py"], ["jinja2"]),
+        ("six", ["six.py", "../../bin/six"], ["six"]),
+        ("types-x", ["x-stubs/__init__.pyi"], []),
+    ],
+)
+def test_what_a_package_is_imported_as(name, files, modules):
+    assert imports.modules(files, name) == modules
+
+
+# --- the job that carries the probe ---
+
+
+def test_no_macro_is_found_in_the_words_of_the_probe():
+    job = questions._probe_job("/tmp/a$(b)", "/data/it's $(X)", "0", "/env/$ENV(HOME)/python", 60.0)
+    own = ("$(Number)", "$(Node)", "$(DOLLAR)")
+    left = " ".join(job.values())
+    for macro in own:
+        left = left.replace(macro, "")
+    assert not re.search(r"\$\w*\(", left), left
+    assert "'/data/it''s $(DOLLAR)(X)'" in job["arguments"]
+    assert job["initialdir"] == "/tmp/a$(DOLLAR)(b)"

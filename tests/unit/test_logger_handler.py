@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 from event_log import FAILED, execute, text
@@ -296,6 +297,50 @@ def test_a_dry_run_hears_and_does_nothing(handler_of, said, tmp_path, capsys):
     assert said.texts() == []
     assert capsys.readouterr() == ("", "")
     assert list(tmp_path.iterdir()) == []
+
+
+class Look:
+    """Stands in for the look at the pool as a run begins."""
+
+    made: ClassVar[list] = []
+
+    def __init__(self, say, fails, looked):
+        self.looked, self.over = looked, False
+        self.made.append(self)
+
+    def close(self):
+        self.over = True
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    monkeypatch.setattr("snakemake_logger_plugin_htcondor.doctor.early.EarlyLook", Look)
+    monkeypatch.setattr(Look, "made", [])
+    return Look.made
+
+
+def test_the_pool_is_looked_at_once_as_a_run_of_any_remote_executor_begins(handler_of, looks):
+    handler = handler_of()
+    for _ in range(2):
+        handler.emit(record("Provided remote nodes: 8", event=LogEvent.RESOURCES_INFO, nodes=8))
+    (look,) = looks
+    assert not look.looked and not look.over
+    handler.close()
+    assert look.over
+
+
+def test_the_look_knows_what_the_executor_has_had_told(handler_of, looks, monkeypatch):
+    handler = handler_of()
+    monkeypatch.setattr(handler._watch, "before_submission", lambda described: None)
+    handler.before_submission({"predict": "RequestMemory = 1"})
+    handler.emit(record("Provided remote nodes: 8", event=LogEvent.RESOURCES_INFO, nodes=8))
+    assert looks[0].looked
+
+
+def test_a_dry_run_and_a_run_without_a_pool_look_at_none(handler_of, looks):
+    handler_of(dryrun=True).emit(record("x", event=LogEvent.RESOURCES_INFO, nodes=8))
+    handler_of().emit(record("Provided cores: 4", event=LogEvent.RESOURCES_INFO, cores=4))
+    assert looks == []
 
 
 def test_what_the_executor_tells_is_handed_on(handler_of, monkeypatch):

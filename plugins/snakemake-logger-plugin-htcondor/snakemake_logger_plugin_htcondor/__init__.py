@@ -19,6 +19,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
 
 if TYPE_CHECKING:
+    from .doctor.early import EarlyLook
     from .jobs import Run
 
 __version__ = "0.1.0"
@@ -84,6 +85,9 @@ class LogHandlerSettings(LogHandlerSettingsBase):
 class LogHandler(LogHandlerBase):
     """Hears what Snakemake logs, and has the jobs watched."""
 
+    _early: "EarlyLook | None" = None
+    _looked = False  # the executor has had us look, before its first submission
+
     def __post_init__(self) -> None:
         """Set up; nothing runs before there is a job in HTCondor."""
         settings = self.settings if isinstance(self.settings, LogHandlerSettings) else LogHandlerSettings()
@@ -131,6 +135,7 @@ class LogHandler(LogHandlerBase):
     def before_submission(self, described: Mapping[str, str]) -> None:
         """Look whether jobs could ever start: their ClassAds as text, by what they are called."""
         if not self._quiet:
+            self._looked = True
             self._watch.before_submission(described)
 
     def hold(self, cluster: int, ad: Mapping[str, Any], does: str) -> None:
@@ -163,12 +168,12 @@ class LogHandler(LogHandlerBase):
         told = record.__dict__
         event = told.get("event")
         if self._quiet:
-            if self._plan is not None and event == LogEvent.JOB_INFO:
-                self._plan.add(record)
-            return
-        if event == LogEvent.RUN_INFO:
+            self._hear_dry_run(event, record)
+        elif event == LogEvent.RUN_INFO:
             self._watch.plan(told.get("stats") or {})
             self._tell_of_the_soonest_removal()
+        elif event == LogEvent.RESOURCES_INFO and "nodes" in told:  # a run with work to do, and a remote executor
+            self._look_early()
         elif event == LogEvent.JOB_INFO:
             self._know(told)
         elif event == LogEvent.JOB_FINISHED:
@@ -189,6 +194,17 @@ class LogHandler(LogHandlerBase):
                 f"never-after is {asked} s, which is too soon to give a job up: nodes come and go. A job that can "
                 f"NEVER start is removed after {SOONEST_REMOVAL} s",
             )
+
+    def _hear_dry_run(self, event: object, record: logging.LogRecord) -> None:
+        if self._plan is not None and event == LogEvent.JOB_INFO:
+            self._plan.add(record)
+
+    def _look_early(self) -> None:
+        """Have pool and folder checked, once, while the run goes on; what is wrong is said."""
+        if self._early is None:
+            from .doctor.early import EarlyLook  # noqa: PLC0415 - each Snakemake imports all plugins, used or not
+
+            self._early = EarlyLook(self._say, self._count, self._looked)
 
     def _know(self, told: Mapping[str, Any]) -> None:
         resources = told.get("resources") or {}
@@ -229,6 +245,8 @@ class LogHandler(LogHandlerBase):
             return
         self._closed = True
         try:
+            if self._early is not None:
+                self._early.close()
             self._watch.close()
             if self._plan is not None:
                 self._plan.close()

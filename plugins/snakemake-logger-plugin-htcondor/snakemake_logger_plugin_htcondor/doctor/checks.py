@@ -1,38 +1,50 @@
 """The checks, in their order: what is asked, and what the answers mean."""
 
 import os
+import subprocess
 import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..words import count, listed, megabytes
 from .asking import NoAnswer, ask, ask_all
 from .compatible import apart, locked_names, shown
-from .nodes import Finding, Here, findings, mount_finding, space_finding, together
+from .nodes import Finding, Here, broken_modules, findings, mount_finding, parse, space_finding, together
 from .plan import EXECUTORS, Plan, PlanError, Request, dry_run, requests
 from .report import Check, Result
 from .versions import versions
 
 DAEMON_SECONDS = 10.0  # for a daemon of the pool; HTCondor's own timeouts are 20 s and more
-QUICK_SECONDS = 5.0
+QUICK_SECONDS = 15.0  # a run doesn't wait for it, and a machine that is busy is no daemon that is silent
 PLAN_SECONDS = 300.0
 MATCH_SECONDS = 60.0
+IMPORT_SECONDS = 30.0
 PASS, WARN, FAIL, NOT_RUN = Result.PASS, Result.WARN, Result.FAIL, Result.NOT_RUN
 
 Answers = Mapping[str, Any]
 
 
-def quick(seconds: float = QUICK_SECONDS) -> list[Check]:
-    """Check the pool alone: no job is submitted, and it takes about a second where all is well."""
-    return pool_checks(ask_pool(seconds))
+def quick(folder: Path, seconds: float = QUICK_SECONDS) -> list[Check]:
+    """Check the pool, and the folder on this host: no job is submitted; about a second where all is well."""
+    answers = ask_all(_daemons(seconds) | {"space": (seconds, _places(folder))})
+    return [*pool_checks(answers), *place_checks(folder, answers["space"])]
 
 
 def ask_pool(seconds: float) -> dict[str, Any]:
     """Ask the daemons of the pool, all at once."""
-    return ask_all({name: (seconds, {}) for name in ("bindings", "collector", "schedd", "negotiator")})
+    return ask_all(_daemons(seconds))
+
+
+def _daemons(seconds: float) -> dict[str, tuple[float, dict[str, Any]]]:
+    return {name: (seconds, {}) for name in ("bindings", "collector", "schedd", "negotiator")}
+
+
+def _places(folder: Path) -> dict[str, str]:
+    return {"folder": str(folder), "scratch": tempfile.gettempdir()}
 
 
 # --- the pool ---
@@ -253,10 +265,11 @@ def verdict_check(request: Request, verdict: Mapping[str, str]) -> Check:
     if word == "REFUSED":
         remedy = "Correct the resources of the rule or the profile that this submit command comes from"
         return Check("run.match", FAIL, f"HTCondor refuses its submit description: {reason}", remedy, subject)
-    if word in ("NEVER", "UNKNOWN"):
-        result = FAIL if word == "NEVER" else WARN
-        return Check("run.match", result, f"{word}: {reason}", verdict["remedy"].rstrip("."), subject)
-    return Check("run.match", PASS, reason, "", subject)
+    waits_its_turn = word == "NOT YET" and verdict["key"] == "busy"  # the pool works as it should
+    if word == "FITS" or waits_its_turn:
+        return Check("run.match", PASS, reason, "", subject)
+    result = FAIL if word == "NEVER" else WARN
+    return Check("run.match", result, f"{word}: {reason}", verdict["remedy"].rstrip("."), subject)
 
 
 class own_jobs:  # noqa: N801 - used as a function
@@ -280,15 +293,18 @@ class own_jobs:  # noqa: N801 - used as a function
 # --- folders ---
 
 
-def place_checks(folder: Path) -> Iterator[Check]:
+def ask_places(folder: Path) -> Any:
+    """Ask for space and mounts of the working folder and the scratch folder; a NoAnswer where there is none."""
+    return ask_all({"space": (DAEMON_SECONDS, _places(folder))})["space"]
+
+
+def place_checks(folder: Path, told: Any) -> Iterator[Check]:
     """Check space and mount options of the working folder and the scratch folder on this host."""
-    scratch = tempfile.gettempdir()
-    try:
-        told = ask("space", DAEMON_SECONDS, folder=str(folder), scratch=scratch)
-    except NoAnswer as problem:
+    if isinstance(told, NoAnswer):
         remedy = "Look at the mounts of this host: its file server may be away"
-        yield Check("folder.space", FAIL, f"{folder} can't be looked at on this host: {problem}", remedy)
+        yield Check("folder.space", FAIL, f"{folder} can't be looked at on this host: {told}", remedy)
         return
+    scratch = _places(folder)["scratch"]
     mb = 1 << 20
     spaces = [
         (str(path), told[key][0] / mb, told[key][1] / mb) for path, key in ((folder, "folder"), (scratch, "scratch"))
@@ -334,10 +350,30 @@ def node_checks(folder: Path, answers: Answers, seconds: float, names: Sequence[
             return [Check("node.probe", FAIL, f"small jobs can't be run on the nodes: {problem_there}", remedy)]
     if any(not row["output"] for row in rows):
         states |= _states_now()  # a node that was free has its jobs by now, perhaps
+    here = replace(here, broken=_broken_here(rows))
     found: dict[str, list[Finding]] = {
         row["node"]: list(findings(row, here, states[row["node"]], seconds)) for row in rows
     }
     return together(found)
+
+
+def _broken_here(rows: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """Return which of the modules that a node could not import can't be imported on this host, either."""
+    packages = {package for row in rows for package, _ in broken_modules(parse(row["output"])).values()}
+    if not packages:
+        return frozenset()
+    with tempfile.TemporaryDirectory(prefix="htcondor-doctor-") as place:
+        names = Path(place) / "names.txt"
+        names.write_text("\n".join(sorted(packages)) + "\n", encoding="utf-8")
+        script = Path(__file__).with_name("imports.py")
+        command = [sys.executable, str(script), str(names), str(IMPORT_SECONDS), "inf"]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, errors="replace", timeout=2 * IMPORT_SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return frozenset()
+    return frozenset(broken_modules(parse(done.stdout)))
 
 
 def _states_now() -> dict[str, str]:

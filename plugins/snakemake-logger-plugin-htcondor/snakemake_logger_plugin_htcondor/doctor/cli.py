@@ -79,7 +79,7 @@ def run(snakemake: Sequence[str], deadline: float, probe: bool, names: Sequence[
     folder = Path.cwd().resolve()
     answers = checks.ask_pool(checks.DAEMON_SECONDS)
     found = checks.pool_checks(answers)
-    found += checks.place_checks(folder)
+    found += checks.place_checks(folder, checks.ask_places(folder))
     if any(check.id in ("pool.bindings", "pool.configuration") and check.result is Result.FAIL for check in found):
         reason = "there is no pool to ask"
         return [*found, Check("run.match", Result.NOT_RUN, reason), Check("node.probe", Result.NOT_RUN, reason)]

@@ -12,6 +12,7 @@ from .report import Check, Result
 SKEW_SECONDS = 2.0
 MOST_STARTS = 3  # of a probe that a node gives back each time
 SLACK = 1.0  # a job may have begun this long before HTCondor's event log says so
+TIMED_OUT = "124"  # the exit code of timeout(1)
 LEAST_MB, LEAST_SHARE = 1024, 0.05
 ASK_ADMIN = "Ask the pool's admin"
 
@@ -34,6 +35,8 @@ class Here:
         Its version.
     packages
         The locked packages and their versions here.
+    broken
+        Modules of them that can't be imported here, either.
     """
 
     folder: str
@@ -42,6 +45,7 @@ class Here:
     python: str
     version: str = ""
     packages: Mapping[str, str | None] = field(default_factory=dict)
+    broken: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -55,11 +59,11 @@ class Finding:
 
 
 def parse(output: str) -> dict[str, Any]:
-    """Return the findings of a probe by name; "mountinfo" is a list of lines."""
-    found: dict[str, Any] = {"mountinfo": []}
+    """Return the findings of a probe by name; "mountinfo" and "broken" are lists of lines."""
+    found: dict[str, Any] = {"mountinfo": [], "broken": []}
     for line in output.splitlines():
         name, _, value = line.partition("=")
-        if name == "mountinfo":
+        if name in ("mountinfo", "broken"):
             found[name].append(value)
         else:
             found[name] = value
@@ -293,8 +297,41 @@ def _python(said: Mapping[str, Any], here: Here) -> Iterator[Finding]:
         yield Finding(
             "node.packages", Result.FAIL, f"{count(len(different), 'package')} differ: {listed(different)}", remedy
         )
-    elif here.packages:
-        yield Finding("node.packages", Result.PASS, f"{count(len(here.packages), 'locked package')} as here")
+    broken = _broken(said, here)
+    if broken:
+        remedy = f"{ASK_ADMIN} for the library that is missing there, or build the environment anew, for all nodes"
+        sentence = f"{count(len(broken), 'package')} can't be imported there: {'; '.join(broken)}"
+        yield Finding("node.packages", Result.FAIL, sentence, remedy)
+    if here.packages and not different and not broken:
+        yield _imported(said, here)
+
+
+def broken_modules(said: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return, of each module that a node could not import, its package and why."""
+    rows = [line.split(" ", 2) for line in said["broken"]]
+    return {row[1]: (row[0], row[2]) for row in rows if len(row) == 3}
+
+
+def _broken(said: Mapping[str, Any], here: Here) -> list[str]:
+    found = [
+        f"{package} ({why})" for module, (package, why) in broken_modules(said).items() if module not in here.broken
+    ]
+    code = said.get("imports_exit", "0")
+    if code not in ("0", TIMED_OUT) and "imported" not in said and (last := said.get("importing")):
+        found.append(f"{last} (it ends Python itself, with exit code {code})")
+    return found
+
+
+def _imported(said: Mapping[str, Any], here: Here) -> Finding:
+    same = f"{count(len(here.packages), 'locked package')} as here"
+    done, _, wanted = str(said.get("imported", "")).partition(" ")
+    if not done.isdigit():
+        where = f": {said['importing']} took too long" if said.get("imports_exit") == TIMED_OUT else ""
+        return Finding("node.packages", Result.NOT_RUN, f"{same}; whether all can be imported is not known{where}")
+    if done != wanted:
+        sentence = f"{same}; there was time or memory to import {done} of them, and they can be"
+        return Finding("node.packages", Result.NOT_RUN, sentence)
+    return Finding("node.packages", Result.PASS, f"{same}, and they can be imported")
 
 
 def together(found: Mapping[str, Sequence[Finding]]) -> list[Check]:

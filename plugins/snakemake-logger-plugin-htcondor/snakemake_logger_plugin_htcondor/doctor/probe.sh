@@ -1,9 +1,10 @@
 #!/bin/sh
-# What the doctor asks an execute node: probe.sh FOLDER NONCE NODE PYTHON. It runs in HTCondor's scratch folder, so that it
-# can tell when the working folder is missing. Its findings, a KEY=VALUE each, go to its standard output, which HTCondor
+# What the doctor asks an execute node: probe.sh FOLDER NONCE NODE PYTHON SECONDS MB. SECONDS and MB are for the imports of
+# the locked packages. It runs in HTCondor's scratch folder, so that it can tell when the working folder is missing. Its findings, a KEY=VALUE each, go to its standard output, which HTCondor
 # brings back; the only file that it makes is NODE.seen in the doctor's own folder.
-folder=$1 nonce=$2 node=$3 python=$4
-export LC_ALL=C
+folder=$1 nonce=$2 node=$3 python=$4 seconds=$5 megabytes=$6
+# What is imported leaves nothing behind: no caches beside the packages, and none in a home.
+export LC_ALL=C PYTHONDONTWRITEBYTECODE=1 MPLCONFIGDIR="$PWD"
 own=$folder/.snakemake/htcondor-doctor/$nonce
 
 tell() { printf '%s=%s\n' "$1" "$2"; }
@@ -48,5 +49,10 @@ else
         reason=$(why error.txt)
         tell python_error "${reason:-it ends with an error}"
     }
+    if [ -n "${found:-}" ] && [ -s names.txt ]; then
+        # It ends by itself in time, but for an import that hangs: the rest of what was found must get home.
+        timeout "$seconds" "$python" imports.py names.txt "$seconds" "$megabytes" 2>error.txt
+        tell imports_exit "$?"
+    fi
 fi
 tell end 1

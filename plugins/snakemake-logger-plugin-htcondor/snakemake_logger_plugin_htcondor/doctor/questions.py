@@ -8,6 +8,7 @@ All jobs that are submitted here carry `ATTRIBUTE` and the doctor's nonce, and l
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -22,6 +23,7 @@ import htcondor2 as htcondor
 
 from ..diagnosis import Pool, diagnose
 from ..matching import Word, judge, state_of
+from ..questions import ACCOUNTING
 from ..words import count
 from .nodes import MOST_STARTS
 
@@ -31,7 +33,8 @@ LIFE = 900
 NOT_DYNAMIC = "DynamicSlot =!= true"
 USUAL_PLACES = ("/etc/condor/condor_config", "/usr/local/etc/condor_config", "~condor/condor_config")
 LOOK_SECONDS = 0.1
-PROBE_MEMORY = 64
+PROBE_MEMORY = 512  # MB; what the imports of a scientific environment take
+IMPORT_MEMORY, IMPORT_SHARE = 448, 0.5  # what imports may take: MB, and of the deadline
 SHOWN = ("Name", "Machine", "MyAddress", "CondorVersion")
 
 
@@ -122,7 +125,8 @@ def match(descriptions: Sequence[Mapping[str, str]], nonce: str, shared: bool) -
     So what the access point's configuration makes of a job counts, too: SUBMIT_ATTRS, job transforms, requirements that
     condor_submit adds. A description that HTCondor refuses has the word REFUSED.
     """
-    slots = htcondor.Collector().query(htcondor.AdType.Startd, constraint=NOT_DYNAMIC)
+    collector = htcondor.Collector()
+    slots, pool = collector.query(htcondor.AdType.Startd, constraint=NOT_DYNAMIC), _pool(collector)
     schedd = htcondor.Schedd()
     answers = []
     try:
@@ -132,23 +136,31 @@ def match(descriptions: Sequence[Mapping[str, str]], nonce: str, shared: bool) -
             try:
                 cluster = schedd.submit(htcondor.Submit({**transfer, **description, **own})).cluster()
             except Exception as error:
-                answers.append({"word": "REFUSED", "reason": _words(error), "remedy": ""})
+                answers.append({"word": "REFUSED", "key": "", "reason": _words(error), "remedy": ""})
                 continue
             (job,) = schedd.query(constraint=f"ClusterId == {cluster}")
-            answers.append(_judged(job, slots))
+            answers.append(_judged(job, slots, pool))
     finally:
         remove(nonce)
     return answers
 
 
-def _judged(job: classad.ClassAd, slots: Sequence[classad.ClassAd]) -> dict[str, str]:
-    found = judge(job, slots)
-    if found.word is Word.FITS:
+def _pool(collector: Any) -> Pool:
+    """Return what the pool tells of itself, as far as it decides on a job that isn't in the queue for long."""
+    return Pool(
+        collector.query(htcondor.AdType.Accounting, projection=list(ACCOUNTING)),
+        submitters=collector.query(htcondor.AdType.Submitter, projection=["Name", "IdleJobs"]),
+        flocks=str(htcondor.param.get("FLOCK_TO") or htcondor.param.get("FLOCK_COLLECTOR_HOSTS") or ""),
+    )
+
+
+def _judged(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pool: Pool) -> dict[str, str]:
+    found, told = judge(job, slots), diagnose(job, slots, pool)
+    if found.word is Word.FITS and told.key == "next cycle":  # nothing else, such as a quota, is in its way
         fitting = sum(pair.fits for pair in found.pairs)
         share = f"{fitting} of {count(len(found.pairs), 'slot')}"
-        return {"word": found.word.value, "reason": f"{share} would take it right now", "remedy": ""}
-    told = diagnose(job, slots, Pool())
-    return {"word": told.word.value, "reason": told.reason, "remedy": told.remedy}
+        return {"word": found.word.value, "key": "", "reason": f"{share} would take it right now", "remedy": ""}
+    return {"word": told.word.value, "key": told.key, "reason": told.reason, "remedy": told.remedy}
 
 
 def _own(nonce: str) -> dict[str, str]:
@@ -190,12 +202,12 @@ def probe(nodes: Sequence[str], folder: str, nonce: str, python: str, names: Seq
     """
     own = Path(folder) / ".snakemake" / "htcondor-doctor" / nonce
     with tempfile.TemporaryDirectory(prefix="htcondor-doctor-") as place:
-        for name in ("probe.sh", "versions.py"):
+        for name in ("probe.sh", "versions.py", "imports.py"):
             shutil.copy(Path(__file__).with_name(name), place)
         (Path(place) / "names.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
         watch = _Watch(place, own, nodes)
         try:
-            description = _probe_job(place, folder, nonce, python)
+            description = _probe_job(place, folder, nonce, python, seconds)
             items = iter([{"Number": str(n), "Node": node} for n, node in enumerate(nodes)])
             htcondor.Schedd().submit(htcondor.Submit(description), itemdata=items)
             watch.until_done(seconds)
@@ -204,15 +216,25 @@ def probe(nodes: Sequence[str], folder: str, nonce: str, python: str, names: Seq
             remove(nonce)
 
 
-def _probe_job(place: str, folder: str, nonce: str, python: str) -> dict[str, str]:
-    words = [folder, nonce, "node-$(Number)", python]
+def verbatim(text: str) -> str:
+    """Return a text so that HTCondor finds no macro in it.
+
+    >>> verbatim("100$ $HOME $(x) $ENV(y)")
+    '100$ $HOME $(DOLLAR)(x) $(DOLLAR)ENV(y)'
+    """
+    return re.sub(r"\$(?=\w*\()", "$(DOLLAR)", text)
+
+
+def _probe_job(place: str, folder: str, nonce: str, python: str, seconds: float) -> dict[str, str]:
+    place, folder, python = verbatim(place), verbatim(folder), verbatim(python)
+    words = [folder, nonce, "node-$(Number)", python, f"{seconds * IMPORT_SHARE:.1f}", str(IMPORT_MEMORY)]
     quoted = " ".join("'" + word.replace("'", "''").replace('"', '""') + "'" for word in words)
     return {
         **_own(nonce),
         "executable": f"{place}/probe.sh",
         "arguments": f'"{quoted}"',
         "initialdir": place,
-        "transfer_input_files": "versions.py,names.txt",
+        "transfer_input_files": "versions.py,imports.py,names.txt",
         "transfer_output_files": '""',
         "should_transfer_files": "YES",
         "when_to_transfer_output": "ON_EXIT",
