@@ -13,13 +13,14 @@ from tests.pool.harness import Project, running, wait_until
 from tests.pool.shared_storage import (
     check_partial_rerun,
     check_reads,
+    check_replaced_input,
     check_rerun,
     check_whole_run,
     checksums_without_pool,
 )
 
 FOLDER = Path(__file__).parent / "sshfs"
-CACHED = 20
+CACHED = 10  # seconds: several times what a stage takes
 # For how long a host believes what it knows: which names there are and which not, their attributes, lists of folders.
 # What is in a file is asked for anew whenever it is read; NFS does so whenever it is opened.
 OPTIONS = ",".join(
@@ -94,3 +95,7 @@ def test_a_rerun_has_nothing_to_do(on_cache):
 
 def test_a_models_parameter_runs_that_model_and_what_follows(on_cache, expected_sample):
     check_partial_rerun(on_cache, expected_sample)
+
+
+def test_a_raw_file_that_another_host_has_just_replaced_is_taken(on_cache):
+    check_replaced_input(on_cache)
