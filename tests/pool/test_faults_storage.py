@@ -101,7 +101,7 @@ def test_a_models_parameter_runs_that_model_and_what_follows(on_cache, expected_
 
 
 def test_a_raw_file_that_another_host_has_just_replaced_is_never_taken_for_what_it_was(on_cache):
-    """While the access point sees the old one, a run finds nothing to do, or its job refuses; then the file is taken."""
+    """While the access point sees the old one, a run finds nothing to do, or its job refuses; then it is taken."""
     until_split = f"{SNAKEMAKE} --until split"
     succeeded(on_cache.shell(until_split))  # which looks at the file
     before = rows_in(on_cache)
