@@ -5,10 +5,10 @@ SHELL := /bin/sh
 CONFIG ?=
 VENV ?= .venv
 BIN := $(VENV)/bin
-NODES ?= 2
+NODES ?=
 POOL ?= loan-pool
 MINUTES ?= 20
-POOL_OPTIONS := --name $(POOL) --nodes $(NODES)
+POOL_OPTIONS := --name $(POOL) $(if $(NODES),--nodes $(NODES))
 
 .PHONY: help setup run submit follow report models rollback promote reject dag schema sample docs doctor lint format test test-unit test-workflow test-pool \
 	test-nfs test-storm bench bench-dagman bench-nfs bench-scale bench-schedd lock clean install-profile \
@@ -65,7 +65,7 @@ doctor: setup ## check pool, folder and requests before a run: make doctor [CONF
 install-profile: ## make `snakemake --profile htcondor` find profiles/htcondor
 	@scripts/tools/install_profile.sh
 
-pool-up: setup ## start a real HTCondor pool in containers: make pool-up [NODES=2] [POOL=loan-pool]
+pool-up: setup ## start a real HTCondor pool in containers: make pool-up [NODES=4] [POOL=loan-pool]
 	@$(BIN)/python -m pool.pool up $(POOL_OPTIONS)
 
 pool-run: setup ## run the whole workflow on the pool: snakemake --profile htcondor
@@ -99,6 +99,7 @@ test-workflow: setup ## the workflow tests alone
 	@$(BIN)/pytest -q -n auto -m workflow
 
 test-pool: setup ## the pool tests alone: real HTCondor in containers
+	@$(BIN)/python -m pool.pool check
 	@$(BIN)/pytest -q -m pool -n 2 --dist loadfile --no-loadscope-reorder
 
 test-nfs: setup ## before a release: the workflow on a shared folder that is real NFS (some ten minutes)

@@ -1,4 +1,4 @@
-"""What watching costs a schedd with 1,000 idle jobs: the question of each period, against none and against condor_q.
+"""What watching costs a schedd with 1,000 idle jobs: the questions of each period, against none and against condor_q.
 
 `make bench-schedd` starts a pool, puts jobs into its queue that no slot could run, lets schedd_within.py measure on the
 access point, and takes the pool down. Seconds are of this machine; what counts are the ratios.
@@ -37,14 +37,17 @@ def report(found: Mapping[str, Any]) -> list[str]:
     r"""Return the lines that are printed.
 
     >>> figures = {"jobs": 1000, "seconds": 60.0, "asked": 6, "bytes": 250_000, "question": 0.1, "diagnoses": 0.2}
-    >>> figures |= {"kinds": 20, "burst": 20, "cpu": {"nothing": 1.0, "question": 1.3, "condor_q": 1.6}}
-    >>> figures |= {"each": {"question": 0.05, "condor_q": 0.1}}
+    >>> figures |= {"kinds": 20, "burst": 20}
+    >>> figures |= {"cpu": {"nothing": 1.0, "question": 1.3, "watching": 1.4, "condor_q": 1.6}}
+    >>> figures |= {"each": {"question": 0.05, "jobs": 0.01, "condor_q": 0.1}}
     >>> print(*report(figures), sep="\n")
     one question about 1,000 jobs: 100 ms, 250 kB; why jobs of 20 kinds wait: 200 ms
     CPU of the schedd in 60 s: 1.00 s with nothing asked, 1.30 s with 6 questions, 1.60 s with 6 times condor_q
+    where it is asked why jobs wait, too: 1.40 s
     questions to nothing: 1.30
+    questions, and why, to nothing: 1.40
     questions to condor_q: 0.81
-    CPU of the schedd for one of 20 in a row: 50 ms a question, 100 ms a condor_q
+    CPU of the schedd for one of 20 in a row: 50 ms a question, 10 ms for jobs of 20 kinds, 100 ms a condor_q
     a question to a condor_q: 0.50
     """
     cpu, each = found["cpu"], found["each"]
@@ -54,9 +57,12 @@ def report(found: Mapping[str, Any]) -> list[str]:
         f"CPU of the schedd in {found['seconds']:.0f} s: {cpu['nothing']:.2f} s with nothing asked, "
         f"{cpu['question']:.2f} s with {found['asked']} questions, "
         f"{cpu['condor_q']:.2f} s with {found['asked']} times condor_q",
+        f"where it is asked why jobs wait, too: {cpu['watching']:.2f} s",
         f"questions to nothing: {cpu['question'] / cpu['nothing']:.2f}",
+        f"questions, and why, to nothing: {cpu['watching'] / cpu['nothing']:.2f}",
         f"questions to condor_q: {cpu['question'] / cpu['condor_q']:.2f}",
         f"CPU of the schedd for one of {found['burst']} in a row: {each['question'] * 1000:.0f} ms a question, "
+        f"{each['jobs'] * 1000:.0f} ms for jobs of {found['kinds']} kinds, "
         f"{each['condor_q'] * 1000:.0f} ms a condor_q",
         f"a question to a condor_q: {each['question'] / each['condor_q']:.2f}",
     ]

@@ -4,7 +4,7 @@ The CPU is the schedd's own and that of the processes that it starts to answer, 
 each round, so that what else the schedd does, above all negotiation, counts for all alike.
 """
 
-import getpass
+import itertools
 import json
 import os
 import subprocess
@@ -17,6 +17,7 @@ from typing import Any
 
 import htcondor2 as htcondor
 from snakemake_logger_plugin_htcondor.asker import Asker
+from snakemake_logger_plugin_htcondor.jobs import within
 
 JOBS, KINDS = 1000, 20  # of so many kinds, as many as are asked about at once
 PERIOD, TURN, ROUNDS = 10.0, 20.0, 3  # seconds between two questions, and of a turn
@@ -109,7 +110,7 @@ def main() -> None:
     """Measure."""
     clusters = submit()
     asker, pid = Asker(), schedd_pid()
-    constraint = f'ClusterId >= {clusters[0]} && ClusterId <= {clusters[-1]} && Owner == "{getpass.getuser()}"'
+    constraint, asked = within(clusters), itertools.count()
 
     def question() -> Any:
         return asker.ask("queue", constraint=constraint)
@@ -117,10 +118,26 @@ def main() -> None:
     def condor_q() -> None:
         subprocess.run(["condor_q"], stdout=subprocess.DEVNULL, check=True)  # noqa: S607 - as the user would
 
-    def diagnoses() -> Any:
+    def diagnoses(kind: str = "") -> Any:
+        kinds = [str(number) for number in clusters[:KINDS]]
         return asker.ask(
-            "diagnoses", clusters={str(number): 0 for number in clusters[:KINDS]}, described=[], seen=[], negotiator=""
+            "diagnoses",
+            clusters=dict.fromkeys(kinds, 0),
+            described=[],
+            seen=[],
+            negotiator="",
+            seconds=asker.time_to_judge(),
+            kinds=dict.fromkeys(kinds, kind),
         )
+
+    def watching() -> None:
+        """Ask as the plugin does while jobs wait: it knows their ads for a minute."""
+        question()
+        diagnoses()
+
+    def jobs() -> Any:
+        """Ask why, of jobs that have become another kind each time: the schedd is asked for their ads."""
+        return diagnoses(f"kind {next(asked)}")
 
     time.sleep(30)  # the schedd has told the negotiator of all of them
     told = question()
@@ -129,7 +146,12 @@ def main() -> None:
     words = {found["word"] for found in diagnoses()["jobs"].values()}
     if words != {"NEVER"}:
         sys.exit(f"the jobs can run: {words}")
-    ways: dict[str, Callable[[], object]] = {"nothing": lambda: None, "question": question, "condor_q": condor_q}
+    ways: dict[str, Callable[[], object]] = {
+        "nothing": lambda: None,
+        "question": question,
+        "watching": watching,
+        "condor_q": condor_q,
+    }
     cpu = dict.fromkeys(ways, 0.0)
     for _ in range(ROUNDS):
         for name, ask in ways.items():
@@ -145,7 +167,10 @@ def main() -> None:
         "question": seconds(question),
         "diagnoses": seconds(diagnoses),
         "cpu": cpu,
-        "each": {name: burst(pid, ways[name], idle) for name in ("question", "condor_q")},
+        "each": {
+            name: burst(pid, ask, idle)
+            for name, ask in {"question": question, "jobs": jobs, "condor_q": condor_q}.items()
+        },
     }
     asker.close()
     print(json.dumps(found))

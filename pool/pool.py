@@ -1,8 +1,8 @@
 """A real HTCondor pool on one machine, in containers: a central manager, an access point, execute nodes.
 
-``python -m pool.pool up|status|shell|run|down|purge``, behind the make targets of these names. compose.yaml is the
-description; this drives it with Docker where a Docker engine answers, else with podman, and does what compose can't:
-the base image where no registry is reached, the signing key, more nodes, the environment on the shared folder.
+``python -m pool.pool check|up|status|shell|run|down|purge``, behind the make targets of these names. compose.yaml is
+the description; this drives it with Docker where a Docker engine answers, else with podman, and does what compose
+can't: the base image where no registry is reached, the signing key, more nodes, the environment on the shared folder.
 
 Everything that a pool leaves lies in ``.pool/NAME/``.
 """
@@ -14,19 +14,23 @@ import json
 import os
 import resource
 import secrets
+import shlex
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 import yaml
 
-from pool.inputs import bring
+from pool.inputs import bring, changed
 from scripts.shared.errors import UserError
 from scripts.shared.files import sha256_file, sha256_text, write_text
 
@@ -47,6 +51,32 @@ SETUP = ROOT / "scripts" / "tools" / "setup_env.sh"
 # Environments, built once for each lock, that outlive the pools which they were built in.
 ARCHIVES = ROOT / ".pool" / "environments"
 READY_SECONDS = 90
+NODES = 2
+
+# What a host does, as root, with files that arrive as an archive. They may replace files of the submitting user, which
+# only root may; and they are moved to their places when they are whole.
+_ARRIVE = """
+set -eu
+umask 022
+new=$(mktemp -d /shared/.arriving.XXXXXX)
+trap 'rm -rf "$new"' EXIT
+tar -x --no-same-owner -f - -C "$new"
+cd "$new"
+"""
+CHECKOUT_ARRIVES = f"""{_ARRIVE}
+mkdir -p {PROJECT}
+for name in *; do
+    rm -rf "{PROJECT}/$name"
+    mv "$name" "{PROJECT}/$name"
+done
+chown -R submit:submit {PROJECT}
+"""
+FILES_ARRIVE = f"""{_ARRIVE}
+find . -type f -exec sh -c '
+    for file; do mkdir -p "/shared/${{file%/*}}" && mv -f "$file" "/shared/$file" || exit 1; done
+' sh {{}} +
+chown -R submit:submit {PROJECT}
+"""
 
 
 def say(text: str) -> None:
@@ -76,6 +106,24 @@ class Engine:
         """Run a compose command; keep what it prints."""
         return _call([*self.compose, *arguments], self.environment | environment)
 
+    def feed(self, write: Callable[[IO[bytes]], None], *arguments: str) -> Done:
+        """Run an engine command whose standard input is what `write` writes; keep what it prints."""
+        command = [self.command, *arguments]
+        with subprocess.Popen(
+            command,
+            env=os.environ | self.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        ) as process:
+            assert process.stdin is not None  # noqa: S101 - for the types
+            # Where the command ends early, it has said why.
+            with contextlib.suppress(BrokenPipeError), process.stdin:
+                write(process.stdin)
+            process.stdin = None
+            output, _ = process.communicate()
+        return Done(command, process.returncode, output.decode(errors="replace"))
+
 
 def _call(command: list[str], environment: dict[str, str] | None = None, show: bool = False) -> Done:
     """Run a command; where it isn't shown, standard output and error are kept together."""
@@ -91,16 +139,24 @@ def _call(command: list[str], environment: dict[str, str] | None = None, show: b
 
 
 def find_engine(folder: Path) -> Engine:
-    """Return Docker where its engine answers, else podman, installed where that can be done.
+    """Return the engine that a pool was started with, else Docker where its engine answers, else podman.
+
+    Podman is installed where that can be done.
 
     Raises
     ------
     UserError
-        Where there is no engine and none can be installed.
+        Where there is no engine and none can be installed, or the pool's own doesn't answer.
     """
-    docker = (["docker", "info"], ["docker", "compose", "version"])
-    if shutil.which("docker") and all(_call(question).returncode == 0 for question in docker):
-        return Engine("docker", ["docker", "compose"], {"DOCKER_BUILDKIT": "1"})
+    started_with = read_note(folder / "engine")
+    if started_with != "podman" and _docker_answers():
+        # Docker since version 23 refuses to build with BuildKit where its component for that isn't there.
+        buildkit = "1" if _call(["docker", "buildx", "version"]).returncode == 0 else "0"
+        return Engine("docker", ["docker", "compose"], {"DOCKER_BUILDKIT": buildkit})
+    if started_with == "docker":
+        raise UserError(
+            f"{folder.name} was started with Docker, which doesn't answer now; start its engine, and run again"
+        )
     if not shutil.which("podman"):
         _install(PODMAN_PACKAGES)
     folder.mkdir(parents=True, exist_ok=True)
@@ -108,6 +164,29 @@ def find_engine(folder: Path) -> Engine:
     write_text(containers, containers_conf())
     environment = {"CONTAINERS_CONF": str(containers), "PODMAN_COMPOSE_WARNING_LOGS": "false"}
     return Engine("podman", [sys.executable, "-m", "podman_compose"], environment)
+
+
+def _docker_answers() -> bool:
+    questions = (["docker", "info"], ["docker", "compose", "version"])
+    return bool(shutil.which("docker")) and all(_call(question).returncode == 0 for question in questions)
+
+
+def check_engine() -> None:
+    """See whether containers can be had on this machine, and install what is missing where that can be done.
+
+    Raises
+    ------
+    UserError
+        Where they can't; says what to install.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        engine = find_engine(Path(folder))
+        expect(engine.run("info"), f"{engine.command} is here, but can't run containers")
+
+
+def read_note(file: Path) -> str:
+    """Return a file's text without the end of its line, or nothing where there is no such file."""
+    return file.read_text(encoding="utf-8").strip() if file.exists() else ""
 
 
 def containers_conf() -> str:
@@ -178,10 +257,12 @@ class Pool:
 
     # Where root may give files on the shared folder to another user.
     files_host = "ap"
+    # How long the hosts may take to stop, before they are killed.
+    stop_seconds = 3
 
-    def __init__(self, name: str, nodes: int = 2, build: Build | None = None) -> None:
+    def __init__(self, name: str, nodes: int | None = None, build: Build | None = None) -> None:
         self.name = name
-        self.nodes = nodes
+        self._asked_nodes = nodes
         self._asked = build
         self.folder = ROOT / ".pool" / name
         self.shared = self.folder / "shared"
@@ -192,6 +273,11 @@ class Pool:
     def engine(self) -> Engine:
         """The container engine."""
         return find_engine(self.folder)
+
+    @cached_property
+    def nodes(self) -> int:
+        """The number of execute nodes: what is asked for, else what this pool has, else the default."""
+        return self._asked_nodes or int(read_note(self.folder / "nodes") or NODES)
 
     @cached_property
     def build(self) -> Build:
@@ -245,6 +331,7 @@ class Pool:
         self.prepare()
         started = time.monotonic()
         expect(self.compose("up", "-d", "--no-build", *self.hosts), "the containers could not be started")
+        self.stop_surplus_nodes()
         self.wait_until_ready()
         say(f"ready after {time.monotonic() - started:.0f} s: {', '.join(self.hosts)}; shared folder: {self.shared}")
 
@@ -253,23 +340,50 @@ class Pool:
         with one_at_a_time():
             self.build_image()
         self.shared.mkdir(parents=True, exist_ok=True)
+        write_text(self.folder / "engine", self.engine.command)
+        write_text(self.folder / "nodes", str(self.nodes))
         write_text(self.folder / "build.json", json.dumps(asdict(self.build)))
         self.shared.chmod(0o777)
         if not self.key.exists():
             self.key.touch(mode=0o600)
             self.key.write_bytes(secrets.token_bytes(32))
         more = {f"ep{n}": self._node(n) for n in range(3, self.nodes + 1)}
+        described = self.folder / "nodes.yaml"
         if more:
-            write_text(self.override, yaml.safe_dump({"services": more}))
+            write_text(described, yaml.safe_dump({"services": more}))
+        else:
+            described.unlink(missing_ok=True)
         with one_at_a_time():
             self.build_environment()
+
+    def stop_surplus_nodes(self) -> None:
+        """Stop the execute nodes that ran before and aren't asked for any more; their jobs run again elsewhere."""
+        asked = {self.container(host) for host in self.hosts}
+        surplus = [name for name in self.left()[0] if name not in asked]
+        if not surplus:
+            return
+        say(f"stopping {', '.join(surplus)}")
+        # HTCondor's fast way to stop: its jobs end at once, and it tells the pool that it leaves. Some seconds.
+        self.engine.run("kill", "-s", "QUIT", *surplus)
+        for action in (["stop", "-t", "20"], ["rm", "-f"]):
+            expect(self.engine.run(*action, *surplus), f"{', '.join(surplus)} could not be stopped")
+
+    def left(self) -> tuple[list[str], list[str]]:
+        """Return the names of the containers and of the networks that this pool has."""
+        label = ["--filter", f"label=com.docker.compose.project={self.name}", "--format"]
+        found = []
+        for command, field in ((["ps", "-a"], "{{.Names}}"), (["network", "ls"], "{{.Name}}")):
+            told = self.engine.run(*command, *label, field)
+            expect(told, f"{self.engine.command} doesn't say what {self.name} has")
+            found.append([line for line in told.stdout.splitlines() if line.startswith(self.name)])  # no warnings
+        return found[0], found[1]
 
     def _node(self, number: int) -> dict[str, object]:
         return {
             **yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]["ep2"],
             "hostname": f"ep{number}",
             "image": self.image,
-            "build": str(COMPOSE.parent),
+            "build": {"context": str(COMPOSE.parent), "dockerfile": "Containerfile"},
             "volumes": [f"{self.key}:/run/pool/signing-key:ro", f"{self.shared}:/shared"],
         }
 
@@ -280,8 +394,12 @@ class Pool:
             return
         say("building the image of a host (about half a minute, once)")
         self.find_base()
-        done = self.engine.run("build", "--network", "host", *self.build.arguments, "-t", image, str(COMPOSE.parent))
-        expect(done, "the image could not be built")
+        expect(self._build(image, COMPOSE.parent, *self.build.arguments), "the image could not be built")
+
+    def _build(self, image: str, folder: Path, *arguments: str) -> Done:
+        """Build an image from a folder's Containerfile; Docker doesn't look for one of that name."""
+        file = ["-f", str(folder / "Containerfile")]
+        return self.engine.run("build", "--network", "host", *arguments, "-t", image, *file, str(folder))
 
     def name_on_top(self, kind: str, folder: Path) -> str:
         """Return the name of the image that a folder's Containerfile makes of this pool's; each file counts."""
@@ -293,8 +411,7 @@ class Pool:
         if self.engine.run("image", "inspect", image).returncode == 0:
             return
         say(f"building the image of {what} (about a minute, once)")
-        base = f"BASE={self.image}"
-        done = self.engine.run("build", "--network", "host", "--build-arg", base, "-t", image, str(folder))
+        done = self._build(image, folder, "--build-arg", f"BASE={self.image}")
         expect(done, f"the image of {what} could not be built")
 
     def find_base(self) -> None:
@@ -315,10 +432,12 @@ class Pool:
         say("no image registry can be reached; the base is made from the distribution's packages")
         if not shutil.which("mmdebstrap"):
             _install(("mmdebstrap",))
+        self.folder.mkdir(parents=True, exist_ok=True)
         archive = self.folder / "base.tar"
         command = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates", suite, str(archive)]
         expect(_call(command), f"mmdebstrap could not make the base image from Debian's {suite}")
-        expect(self.engine.run("import", str(archive), full_name(base)), "the base image could not be imported")
+        name = base if self.engine.command == "docker" else full_name(base)
+        expect(self.engine.run("import", str(archive), name), "the base image could not be imported")
         archive.unlink()
 
     def build_environment(self) -> None:
@@ -326,20 +445,30 @@ class Pool:
 
         The archive lies beside it, too: nodes that run from a copy of their own unpack it.
         """
-        name = _call([str(SETUP), "-", "--checksum"]).stdout[:12]
+        checksum = _call([str(SETUP), "-", "--checksum"])
+        expect(checksum, "the environment's checksum could not be made")
+        name = checksum.stdout[:12]
         archive, target = ARCHIVES / f"{name}.tar", self.shared / "environments" / name
         target.parent.mkdir(exist_ok=True)
         if not archive.exists():
             self._build_environment(target, archive)
         if not (target / "installed-lock").exists():
-            target.mkdir(exist_ok=True)
-            expect(_call(["tar", "-xf", str(archive), "-C", str(target)]), "the environment could not be unpacked")
+            self.unpack(archive, target)
         if not (beside := target.with_name(archive.name)).exists():
             beside.hardlink_to(archive)
         link = self.shared / "environment"
         if not link.is_symlink() or link.resolve() != target.resolve():
             link.unlink(missing_ok=True)
             link.symlink_to(f"environments/{target.name}")
+
+    def unpack(self, archive: Path, target: Path) -> None:
+        """Unpack an environment beside its place and rename it: one that is there is whole, whoever is interrupted."""
+        beside = target.with_name(f".{target.name}.part")
+        for remains in (beside, target):
+            self.remove(remains)
+        beside.mkdir()
+        expect(_call(["tar", "-xf", str(archive), "-C", str(beside)]), "the environment could not be unpacked")
+        beside.rename(target)
 
     def _build_environment(self, target: Path, archive: Path) -> None:
         """Build the environment in a host's image, with the hosts' own Python, and archive it."""
@@ -358,8 +487,9 @@ class Pool:
         archive.parent.mkdir(parents=True, exist_ok=True)
         new = archive.with_suffix(f".{os.getpid()}")
         expect(_call(["tar", "-cf", str(new), "-C", str(target), "."]), "the environment could not be archived")
-        for old in ARCHIVES.glob("*.tar"):
-            old.unlink()
+        for old in ARCHIVES.iterdir():  # of other locks, or of a build that was interrupted
+            if old != new:
+                old.unlink()
         new.rename(archive)
 
     def wait_until_ready(self) -> None:
@@ -389,11 +519,43 @@ class Pool:
         )
 
     def down(self) -> None:
-        """Stop the pool and remove all that it left, the shared folder included."""
+        """Stop the pool and remove all that it left, the shared folder included.
+
+        Raises
+        ------
+        UserError
+            Where something of it can't be removed; says what is left.
+        """
         if self.folder.exists():
-            self.compose("down", "-v", "-t", "3")
-            shutil.rmtree(self.folder)
+            done = self.compose("down", "-v", "--remove-orphans", "-t", str(self.stop_seconds))
+            containers, networks = self.left()
+            if left := containers + networks:
+                raise UserError(
+                    f"{self.name} is not gone: {', '.join(left)} and {self.folder} are left; run it again, or look at "
+                    f"what {self.engine.command} says: {done.stdout.strip()[-600:]}"
+                )
+            expect(done, f"{self.name} has no containers any more, but {self.folder} is left")
+            self.remove(self.folder)
         say(f"{self.name} is gone")
+
+    def remove(self, folder: Path) -> None:
+        """Remove a folder, also what users of the hosts have written there and this machine's user may not delete.
+
+        Raises
+        ------
+        UserError
+            Where that fails; says how root can do it.
+        """
+        if not folder.exists():
+            return
+        try:
+            shutil.rmtree(folder)
+        except PermissionError:
+            # The hosts' root may. What lies above is this machine's user's own.
+            inside = ["run", "--rm", "--network", "none", "--entrypoint", "find", "-v", f"{folder}:/remove", self.image]
+            done = self.engine.run(*inside, "/remove", "-mindepth", "1", "-delete")
+            expect(done, f"{folder} is left, since it holds files of the pool's users; try: sudo rm -rf {folder}")
+            folder.rmdir()
 
     def purge(self) -> None:
         """Stop the pool, and remove what the next one would have started from: images and environments.
@@ -404,28 +566,33 @@ class Pool:
             Where another pool still runs on the image.
         """
         self.down()
-        self.folder.mkdir(parents=True, exist_ok=True)  # for the engine's settings
-        images = self.engine.run("images", "-q", IMAGE).stdout.split()
-        if images:
-            expect(
-                self.engine.run("rmi", *dict.fromkeys(images)), "the image is in use; take down the other pools first"
-            )
+        vars(self).pop("engine", None)  # its settings lay in the folder
+        told = self.engine.run("images", "-q", IMAGE)
+        expect(told, "the images could not be listed")
+        if images := dict.fromkeys(told.stdout.split()):
+            expect(self.engine.run("rmi", *images), "the image is in use; take down the other pools first")
         shutil.rmtree(ARCHIVES, ignore_errors=True)
-        shutil.rmtree(self.folder)
+        self.remove(self.folder)
         say("the image and the environment are gone, too")
 
     # --- use ---
 
     def status(self) -> None:
         """Print the hosts, the slots and the queue."""
+        self._must_be_there()
         print(self.compose("ps").stdout)
         for command in (["condor_status"], ["condor_q", "-all", "-nobatch"]):
             print(self.execute("ap", *command, user="submit").stdout)
 
     def shell(self) -> int:
         """Open a shell on the access point, as the submitting user, in the project."""
+        self._must_be_there()
         self.sync()
         return self.on_access_point(f"{SHELL} exec bash")
+
+    def _must_be_there(self) -> None:
+        if not self.folder.exists():
+            raise UserError(f"there is no pool '{self.name}' here; start it with make pool-up")
 
     def run(self, arguments: list[str], config: Path | None = None) -> int:
         """Run the workflow on the pool, as the user would by hand on the access point.
@@ -435,31 +602,45 @@ class Pool:
         UserError
             Where the config is wrong, or names files that can't be brought to the pool.
         """
+        brought = bring(config, ROOT) if config else None
         self.sync()
-        variables: dict[str, str] = {}
-        if config:
-            name, variables = bring(config, ROOT, self.shared, self.shared / "project")
-            self._hand_over()
-            arguments = [*arguments, "--configfile", name]
-        environment = " ".join(f"{name}={value}" for name, value in variables.items())
+        environment = ""
+        if brought:
+            self._send(
+                {name: (file, 0o644) for name, file in changed(brought.files, self.shared).items()}, FILES_ARRIVE
+            )
+            arguments = [*arguments, "--configfile", brought.config]
+            environment = " ".join(f"{name}={shlex.quote(value)}" for name, value in brought.variables.items())
         return self.on_access_point(f'{SHELL} {environment} exec snakemake --profile htcondor "$@"', *arguments)
 
     def sync(self) -> None:
         """Copy the checkout to the shared folder, as a user would; results there stay."""
-        project = self.shared / "project"
-        project.mkdir(exist_ok=True)
-        for name in CHECKOUT:
-            source, target = ROOT / name, project / name
-            if source.is_dir():
-                shutil.rmtree(target, ignore_errors=True)
-                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy2(source, target)
-        self._hand_over()
+        files = [file for name in CHECKOUT for file in (ROOT / name, *(ROOT / name).rglob("*")) if file.is_file()]
+        names = {str(file.relative_to(ROOT)): file for file in files if file.parent.name != "__pycache__"}
+        self._send({name: (file, None) for name, file in names.items()}, CHECKOUT_ARRIVES)
 
-    def _hand_over(self) -> None:
-        done = self.execute(self.files_host, "chown", "-R", "submit:submit", PROJECT)
-        expect(done, "the project could not be handed over")
+    def _send(self, files: dict[str, tuple[Path, int | None]], script: str) -> None:
+        """Give files, by their names there and with their mode, to a script on a host."""
+        if not files:
+            return
+
+        def write(stream: IO[bytes]) -> None:
+            with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT, dereference=True) as archive:
+                for name, (file, mode) in files.items():
+                    pack(archive, name, file, mode)
+
+        command = ["exec", "-i", "-u", "root", self.container(self.files_host), "sh", "-c", script]
+        expect(self.engine.feed(write, *command), "the files could not be handed over")
+
+
+def pack(archive: tarfile.TarFile, name: str, file: Path, mode: int | None) -> None:
+    """Put a file into an archive, with its time to the nanosecond, by which a rerun knows it."""
+    member = archive.gettarinfo(file, name)
+    seconds, rest = divmod(file.stat().st_mtime_ns, 10**9)
+    member.pax_headers = {"mtime": f"{seconds}.{rest:09d}"}
+    member.mode = mode or member.mode
+    with file.open("rb") as content:
+        archive.addfile(member, content)
 
 
 @contextlib.contextmanager
@@ -480,9 +661,9 @@ def expect(done: Done, otherwise: str) -> None:
 def main() -> int:
     """Do what is asked; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("action", choices=["up", "status", "shell", "run", "down", "purge"])
+    parser.add_argument("action", choices=["check", "up", "status", "shell", "run", "down", "purge"])
     parser.add_argument("--name", default="loan-pool", help="another name is another pool")
-    parser.add_argument("--nodes", type=int, default=2, help="execute nodes")
+    parser.add_argument("--nodes", type=int, help=f"execute nodes (default: as many as it has, else {NODES})")
     parser.add_argument("--base", help="build the hosts on another Debian, such as debian:forky-slim")
     parser.add_argument(
         "--configfile", type=Path, help="for run: a config of yours; it and its files are brought along"
@@ -497,7 +678,8 @@ def main() -> int:
             return pool.run(rest, options.configfile)
         if options.action == "shell":
             return pool.shell()
-        {"up": pool.up, "status": pool.status, "down": pool.down, "purge": pool.purge}[options.action]()
+        actions = {"check": check_engine, "up": pool.up, "status": pool.status, "down": pool.down, "purge": pool.purge}
+        actions[options.action]()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -76,6 +76,12 @@ STARTS_THAT_CHANGE = (
     "ClockMin < 480 || ClockMin > 1080 || ClockDay == 0",
     'Quiet && TARGET.Owner != "bob"',
     "time() > 4000000000",
+    '(slot2_State == "Unclaimed") || TARGET.NiceUser',
+    "size(ChildRemoteUser) < 1 || TARGET.NiceUser",
+    "HasCVMFS || TARGET.NiceUser",
+    'KFlops > 500000 && TARGET.Owner != "bob"',
+    "TotalTimeUnclaimedIdle > 600 && TARGET.NiceUser =!= true",
+    'NODE_Status == "All_OK" || TARGET.NiceUser',
 )
 LATER = "4102444800"  # what time() is replaced by when a pool is looked at later: the year 2100
 
@@ -93,7 +99,7 @@ class Pool:
     later
         The slots as they could be when no job runs, at several moments: with more load and less, by day and by night.
     changing
-        Whether a START looks at what changes with time and load.
+        Whether a START looks at what changes with time, load and health, or probes tell what they like of the nodes.
     """
 
     slots: tuple[Ad, ...]
@@ -159,21 +165,69 @@ class _Builder:
     free: list[int] = field(default_factory=list)
     later: list[list[Ad]] = field(default_factory=lambda: [[], [], []])
     changing: bool = False
+    probed: bool = False
 
     def add(self, slot: Ad, free: bool, empty: Ad | None) -> None:
         """Add a slot, and what it is when no job is on it; without that, it is there only as long as its job is."""
         if free:
             self.free.append(len(self.now))
-        self.now.append(slot | _moment(self.dice, slot))
+        self.now.append(slot | _moment(self.dice, slot) | self._health())
         if empty is not None:
-            for ads, moment in zip(self.later, MOMENTS, strict=True):
-                ads.append(at_last(empty) | moment)
+            for ads, moment, health in zip(self.later, MOMENTS, HEALTHS, strict=True):
+                ads.append(at_last(empty) | moment | self._told(health))
+            self.later[0][-1] |= {"Disk": "2000000000", "TotalSlotDisk": "2000000000"}  # what lay there is gone
+            if "PartitionableSlot" in empty:  # a job has taken all but a little
+                self.later[1][-1] |= {"Cpus": "1", "Memory": "512"}
+
+    def _told(self, health: Ad) -> Ad:
+        return {name: value for name, value in health.items() if self.probed or not name.startswith("NODE_")}
+
+    def _health(self) -> Ad:
+        """Return what a slot tells of its health now; some haven't been probed or measured yet."""
+        health = self._told(HEALTHS[1] if self.dice.random() < 0.5 else self.dice.choice(HEALTHS))
+        late = self.dice.random() < 0.3
+        missing = ("KFlops", "Mips", "TotalTimeUnclaimedIdle", *(("HasCVMFS",) if self.probed else ()))
+        return {name: value for name, value in health.items() if not late or name not in missing}
 
 
 MOMENTS: tuple[Ad, ...] = (
     {"LoadAvg": "0.0", "CondorLoadAvg": "0.0", "KeyboardIdle": "90000", "ClockMin": "100", "ClockDay": "0"},
     {"LoadAvg": "0.9", "CondorLoadAvg": "0.1", "KeyboardIdle": "3", "ClockMin": "720", "ClockDay": "3"},
     {"LoadAvg": "0.2", "CondorLoadAvg": "0.2", "KeyboardIdle": "1000", "ClockMin": "1200", "ClockDay": "6"},
+)
+# What the node tells of its other slot, of its use and its speed, and what probes tell of its health (STARTD_CRON; the
+# one that tells all that begins with NODE_ leaves the time under that prefix).
+HEALTHS: tuple[Ad, ...] = (
+    {
+        "slot2_State": '"Unclaimed"',
+        "KFlops": "1400000",
+        "Mips": "35572",
+        "TotalTimeUnclaimedIdle": "86400",
+        "HasCVMFS": "true",
+        "NODE_Status": '"All_OK"',
+        "NODE_Rooms": "7",
+        "NODE_LastUpdate": "1700000000",
+    },
+    {
+        "slot2_State": '"Claimed"',
+        "KFlops": "900000",
+        "Mips": "20000",
+        "TotalTimeUnclaimedIdle": "5",
+        "HasCVMFS": "false",
+        "NODE_Status": '"no CVMFS"',
+        "NODE_Rooms": "0",
+        "NODE_LastUpdate": "1700000000",
+    },
+    {
+        "slot2_State": '"Owner"',
+        "KFlops": "1000",
+        "Mips": "10",
+        "TotalTimeUnclaimedIdle": "700",
+        "HasCVMFS": "true",
+        "NODE_Status": '"All_OK"',
+        "NODE_Rooms": "1",
+        "NODE_LastUpdate": "1700000000",
+    },
 )
 
 
@@ -185,6 +239,7 @@ def make_pool(seed: int) -> Pool:
     """Return the pool of a seed: some machines, with static slots or a partitionable one each."""
     dice = random.Random(seed)
     builder = _Builder(dice)
+    builder.probed = builder.changing = dice.random() < 0.3
     for number in range(dice.randint(1, 4)):
         host = random_host(dice, f"node{number + 1}")
         if dice.random() < 0.15:
@@ -224,7 +279,6 @@ def random_host(dice: random.Random, name: str) -> Ad:
         "SpeedBase": dice.choice(("100", "CpuFamily * CpuFamily", '"fast"')),
         "Broken": dice.choice(("error", "1 / 0", '"x" + 1')),
         "Start": dice.choice(STARTS),
-        "Mips": str(dice.choice((1000, 20000, 35572))),
         "MachineResources": '"Cpus Memory Disk Swap GPUs"',
     }
 
@@ -320,6 +374,7 @@ def _children(parts: Sequence[tuple[int, int, int]], machine: str) -> Ad:
         "ChildMemory": [str(part[1]) for part in parts],
         "ChildState": ['"Claimed"' for _ in parts],
         "ChildRemoteOwner": ['"bob@pool"' for _ in parts],
+        "ChildRemoteUser": ['"bob@pool"' for _ in parts],
     }
     return {"NumDynamicSlots": str(len(parts))} | {name: "{ " + ",".join(of) + " }" for name, of in lists.items()}
 
@@ -362,7 +417,7 @@ def _job(dice: random.Random, number: int) -> Job:
     large = dice.random() < 0.04
     ad |= _requests(dice) | {"RequestDisk": "900000000" if large else dice.choice(("1000", "DiskUsage", "20 * 1024"))}
     ad["DiskUsage"] = "75"
-    maker = _Maker(dice, changes=dice.random() < 0.1)
+    maker = _Maker(dice, changes=dice.random() < 0.2)
     wanted = maker.requirement()
     if dice.random() < 0.15:
         ad["Policy"] = wanted
@@ -465,7 +520,7 @@ class _Maker:
     def _number(self, depth: int = 1) -> str:
         kind = self.dice.randrange(9 if depth else 6)
         if kind < 3:
-            return self._of_slot("CpuFamily", "OpSysMajorVer", "Mips", "Speed", "TotalSlotCpus", "TotalSlotMemory")
+            return self._of_slot("CpuFamily", "OpSysMajorVer", "Speed", "TotalSlotCpus", "TotalSlotMemory")
         if kind < 5:
             return self._of_job("MinFamily", "Chain1", "Chain2", "RequestCpus", "ImageSize")
         if kind == 5:
@@ -640,6 +695,17 @@ class _Maker:
                 "TARGET.Disk > 40000000",
                 "(LoadAvg - CondorLoadAvg) < 0.3",
                 "ifThenElse(KeyboardIdle > 600, LoadAvg < 0.5, false)",
+                'TARGET.slot2_State == "Unclaimed"',
+                "size(TARGET.ChildRemoteUser) < 1",
+                "TARGET.HasCVMFS",
+                "HasCVMFS =?= true",
+                'TARGET.NODE_Status == "All_OK"',
+                "NODE_Rooms >= 5",
+                "KFlops > 500000",
+                "TARGET.Mips >= 30000",
+                "TARGET.TotalTimeUnclaimedIdle > 600",
+                "TARGET.Cpus == 1",
+                "Memory < 1000",
             )
         )
         return self.dice.choice((moment, moment, f"!({moment})", f"({moment}) && {self._clause()}"))

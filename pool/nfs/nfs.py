@@ -9,7 +9,6 @@ import argparse
 import os
 import platform
 import shlex
-import shutil
 import sys
 from pathlib import Path
 
@@ -39,6 +38,7 @@ class NfsPool(Pool):
 
     # Root is nobody on the mounts, so that files change hands where they lie.
     files_host = "server"
+    stop_seconds = 1
 
     def __init__(self, name: str, options: str = MOUNT) -> None:
         super().__init__(name, nodes=2)
@@ -113,13 +113,6 @@ class NfsPool(Pool):
             line = f"umount /shared && mount -t nfs4 -o {shlex.quote(options)} server:/shared /shared"
             expect(self.execute(host, "sh", "-c", line), f"{host} could not mount with {options}")
         self.options = options
-
-    def down(self) -> None:
-        """Stop the pool and remove all that it left, the shared folder included."""
-        if self.folder.exists():
-            self.compose("down", "-v", "-t", "1")
-            shutil.rmtree(self.folder)
-        say(f"{self.name} is gone")
 
 
 def check_machine() -> None:

@@ -6,6 +6,7 @@ the driver's number once the driver is gone.
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import socket
@@ -64,7 +65,8 @@ class Driver:
 
 def say(text: str) -> None:
     """Print a line, also from within a signal handler, where a buffered stream may be in use."""
-    os.write(1, f"{time.strftime('%Y-%m-%d %H:%M:%S')} driver: {text}\n".encode())
+    with contextlib.suppress(OSError):  # on a full disk, what the line tells of is done all the same
+        os.write(1, f"{time.strftime('%Y-%m-%d %H:%M:%S')} driver: {text}\n".encode())
 
 
 def main() -> int:

@@ -13,8 +13,11 @@ fail() {
     exit 1
 }
 
-# One checksum for the lock and the plugins of our own, whatever folder they lie in.
-checksum=$(LC_ALL=C cat "$lock" "$plugins"/*/pyproject.toml "$plugins"/*/*/*.py "$plugins"/*/*/*.sh | sha256sum | cut -d' ' -f1)
+# One checksum for the lock and all code of the plugins of our own, whatever folder the checkout lies in.
+[ -f "$lock" ] || fail "$lock is missing; the checkout is not whole."
+checksum=$(cd "$root" && find requirements.lock plugins -type f \
+    \( -name requirements.lock -o -name pyproject.toml -o -name '*.py' -o -name '*.sh' \) -exec sha256sum {} + |
+    LC_ALL=C sort | sha256sum | cut -d' ' -f1)
 if [ "${2:-}" = --checksum ]; then
     echo "$checksum"
     exit 0

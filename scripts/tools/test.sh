@@ -10,6 +10,9 @@ elif [ ! -f "$LOAN_DATA_DIR/loan_data.csv" ]; then
     exit 1
 fi
 
+# Without a container engine the pool tests can't run. Said here, once: pytest's processes would say it each, or not at all.
+"$bin/python" -m pool.pool check
+
 # A pool's tests mostly wait for HTCondor: two pools side by side take little longer than one. The other tests share the cores.
 "$bin/python" -m pytest -q -n auto --dist worksteal -m "not pool and not nfs" --cov --cov-report=term --cov-fail-under=90
 exec "$bin/python" -m pytest -q -m pool -n 2 --dist loadfile --no-loadscope-reorder

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from pool.pool import Pool
-from tests.pool.harness import LOCAL, Project, running, slow_models, slow_tree, wait_until_no_slot_is_kept
+from tests.pool.harness import LOCAL, Project, running, slow_models, slow_tree, wait_until, wait_until_no_slot_is_kept
 
 
 def pytest_addoption(parser):
@@ -50,6 +50,17 @@ def pool(request):
         return
     with running(Pool(f"test-pool-{os.getpid()}"), "pool") as pool:
         yield pool
+
+
+@pytest.fixture(scope="module")
+def settled(pool):
+    """A collector that has been up for longer than this pool's CLASSAD_LIFETIME of 30 s: before, nothing is NEVER."""
+
+    def begun():
+        done = pool.execute("ap", "condor_status", "-collector", "-af", "DaemonStartTime", user="submit")
+        return done.returncode == 0 and max(int(line) for line in done.stdout.split()) < time.time() - 40
+
+    wait_until(begun, 90, "the collector has had the time to hear of each node")
 
 
 @pytest.fixture

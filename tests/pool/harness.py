@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import yaml
@@ -39,15 +39,25 @@ fcntl.ioctl(probe, 0x8914, struct.pack("16sh", name, flags))
 def running(pool: Pool, tests: str) -> Iterator[Pool]:
     """Start a pool for tests, with the project on it; take it down in the end, whatever happens."""
     try:
+        why = ""
         try:
             pool.up()
             pool.sync()  # the profile's link on the access point leads there
         except UserError as error:
-            pytest.exit(f"the {tests} tests can't run: {error}", returncode=1)
+            why = f"the {tests} tests can't run: {error}"
+        if why:
+            cannot_run(why)
         yield pool
     finally:
         with contextlib.suppress(UserError):  # no engine: then there is nothing to take down, and the reason is told
             pool.down()
+
+
+def cannot_run(why: str) -> NoReturn:
+    """End the tests with a sentence; in one of several processes only the test, since pytest would lose it."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        pytest.fail(why, pytrace=False)
+    pytest.exit(why, returncode=1)
 
 
 def wait_until(condition: Callable[[], object], seconds: float, what: str | Callable[[], str]) -> object:

@@ -3,8 +3,12 @@
 import re
 import time
 
+import pytest
+
 from tests.pool.harness import wait_until, wait_until_no_slot_is_kept
 from tests.pool.small import configured, end, rule, slots_say, start, write
+
+pytestmark = pytest.mark.usefixtures("settled")
 
 
 def test_what_can_never_start_is_told_before_and_during_the_run_with_the_figures(project):
@@ -32,9 +36,16 @@ def test_what_can_never_start_is_told_before_and_during_the_run_with_the_figures
     assert len(re.findall(r"far .*have been idle|far, n=\d+ .*has been idle", run.output)) == 1, "and once for all"
 
 
+# So that the test need not wait for five minutes.
+SOON = """
+import snakemake_logger_plugin_htcondor as plugin
+plugin.SOONEST_REMOVAL = 1
+"""
+
+
 def test_a_job_that_can_never_start_is_removed_where_the_user_says_so_and_no_other(project):
     write(project, rule("big", mem_mb=102400), rule("slow", "sleep 15; touch {output}"))
-    run = start(project, "--logger-htcondor-never-after 3")
+    run = start(project, "--logger-htcondor-never-after 3", command=project.patched(SOON))
     assert run.wait(60) != 0
     assert re.search(r"htcondor: big \(job .* is removed, as it can never start\. NEVER: asks for 100 GB", run.output)
     assert re.search(r"Error in rule big:\n\s+message: .*as it can never start\. NEVER: asks for 100 GB", run.output)

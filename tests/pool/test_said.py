@@ -8,6 +8,8 @@ import pytest
 from tests.pool.harness import wait_until, wait_until_no_slot_is_kept
 from tests.pool.small import QUICK, configured, end, rule, start, write
 
+pytestmark = pytest.mark.usefixtures("settled")
+
 
 def test_held_by_policy_failed_and_busy_are_told_with_what_a_person_needs(project, pool):
     policy = (

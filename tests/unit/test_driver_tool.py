@@ -112,6 +112,21 @@ def test_a_killed_runs_lock_is_released_and_the_driver_notes_itself(tmp_path):
     assert not list((tmp_path / LOCKS).iterdir())
 
 
+def test_on_a_full_disk_the_signal_still_reaches_the_child(tmp_path):
+    command = [sys.executable, "-c", PROGRAM, CHILD.format(reaction="raise SystemExit(1)"), "20"]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=full, stderr=full)
+    try:
+        wait_for(tmp_path / "there")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == driver.STOPPED
+        assert (tmp_path / "told").exists()
+    finally:
+        process.kill()
+        process.wait()
+
+
 @pytest.mark.parametrize(("scratch", "kept"), [("S", 0), ("other", 2), ("", 2)])
 def test_htcondors_scratch_folder_is_forgotten(tmp_path, scratch, kept):
     code = "import os, sys; sys.exit(10 + sum(os.environ.get(n) == 'S' for n in ('TMPDIR', 'APPTAINER_CACHEDIR')))"

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import snakemake_executor_plugin_htcondor_steady as plugin
+import snakemake_logger_plugin_htcondor
 import yaml
 from classad2 import ClassAd, parseOne
 from htcondor2 import Submit
@@ -24,10 +25,14 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "plugins" / "snakemake-executor-plugin-htcondor-steady"
 
 
-def test_the_installed_plugin_is_the_one_of_this_checkout():
-    installed = Path(plugin.__file__).parent
-    for path in (SOURCE / "snakemake_executor_plugin_htcondor_steady").glob("*.*"):
-        assert (installed / path.name).read_bytes() == path.read_bytes(), f"{path.name}: run make setup"
+@pytest.mark.parametrize("package", [plugin, snakemake_logger_plugin_htcondor], ids=lambda package: package.__name__)
+def test_the_installed_plugin_is_the_one_of_this_checkout(package):
+    installed = Path(package.__file__).parent
+    (source,) = ROOT.glob(f"plugins/*/{package.__name__}")
+    files = [path for path in source.rglob("*") if path.is_file() and path.parent.name != "__pycache__"]
+    assert len(files) >= 6
+    for path in files:
+        assert (installed / path.relative_to(source)).read_bytes() == path.read_bytes(), f"{path}: run make setup"
 
 
 def test_the_ranges_of_the_plugin_allow_what_the_lock_holds():

@@ -5,6 +5,8 @@ import io
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -52,6 +54,30 @@ def test_a_child_that_hangs_is_given_up_in_time_and_another_one_is_asked(asker):
     assert hanging.returncode == -signal.SIGKILL
     assert asker.ask("hello") == "hello"
     assert child(asker).pid != hanging.pid
+
+
+def test_who_keeps_it_waiting_is_told(asker, tmp_path, monkeypatch):
+    script = tmp_path / "stub.py"
+    script.write_text(
+        "import json, sys, time\n"
+        "for line in sys.stdin:\n"
+        "    question = json.loads(line)['question']\n"
+        "    print(json.dumps({'turns_to': question}), flush=True)\n"
+        "    time.sleep(60 if question == 'the schedd' else 0)\n"
+        "    print(json.dumps({'error': 'refused'} if question == 'the negotiator' else {'answer': 1}), flush=True)\n"
+    )
+    monkeypatch.setattr("snakemake_logger_plugin_htcondor.asker.start", lambda _: stub(script))
+    assert asker.ask("the collector") == 1
+    with pytest.raises(NoAnswer, match="refused") as refused:
+        asker.ask("the negotiator")
+    assert refused.value.who == "the negotiator"
+    with pytest.raises(NoAnswer, match="no answer within 1 s") as silent:
+        asker.ask("the schedd", 1.0)
+    assert silent.value.who == "the schedd"
+
+
+def stub(script):
+    return subprocess.Popen([sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def test_a_late_answer_is_not_taken_for_that_of_the_next_question(asker):

@@ -361,7 +361,8 @@ def test_settings_by_default(handler_of):
         ("period", 0, 10.0),
         ("period", -5, 1.0),
         ("period", 30, 30.0),
-        ("never_after", 0, 0.0),
+        ("never_after", 0, None),
+        ("never_after", 3, 300.0),
         ("never_after", 600, 600.0),
         ("unnoticed_after", 0, 180.0),
         ("records", "none", None),
@@ -371,6 +372,19 @@ def test_settings_by_default(handler_of):
 )
 def test_settings_that_a_profile_may_have(handler_of, setting, value, becomes):
     assert getattr(options(handler_of(**{setting: value})), setting) == becomes
+
+
+@pytest.mark.parametrize(("asked", "lines"), [(None, 0), (0, 0), (3, 1), (300, 0)])
+def test_a_removal_that_is_asked_for_too_soon_is_said_to_come_later(handler_of, said, asked, lines):
+    handler = handler_of(never_after=asked)
+    handler.emit(record("Job stats", event=LogEvent.RUN_INFO, stats={"predict": 2}))
+    assert len(said.texts()) == lines
+    for level, words in said.texts():
+        assert level == "WARNING"
+        assert words == (
+            "htcondor: never-after is 3 s, which is too soon to give a job up: nodes come and go. A job that can NEVER "
+            "start is removed after 300 s"
+        )
 
 
 def test_each_setting_has_a_help_and_snakemakes_registry_takes_the_plugin():
@@ -392,6 +406,43 @@ def test_on_a_terminal_it_is_the_console_and_elsewhere_it_is_not(handler_of, mon
     monkeypatch.setattr(sys, "stderr", Terminal())
     assert handler_of().writes_to_stream
     assert not handler_of(live=False).writes_to_stream
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_live_view_that_cannot_be_set_up_leaves_snakemakes_console_and_is_told_at_the_end(
+    handler_of, said, monkeypatch
+):
+    """It builds on classes of Snakemake that are no interface: another version may have changed them."""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr("snakemake.logging.DefaultFilter.__init__", lambda self, settings: None)
+    handler = handler_of(LogHandler)
+    assert not handler.writes_to_stream
+    handler.emit(record(STEADY))
+    assert list(jobs(handler)) == [7], "it watches all the same"
+    jobs(handler).clear()
+    handler.close()
+    ((level, words),) = said.texts()
+    assert level == "WARNING"
+    assert "First: the live view: TypeError: " in words
+
+
+def test_what_cannot_be_shown_as_snakemake_does_is_shown_plainly(handler_of, said, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    handler = handler_of(LogHandler)
+
+    def broken(_):
+        raise RuntimeError("no formatter")
+
+    monkeypatch.setattr(handler._console, "show", broken)
+    handler.emit(record("rule predict:"))
+    assert terminal.getvalue() == "rule predict:\n"
+    handler.close()
+    assert "First: showing Snakemake's log: RuntimeError: no formatter" in terminal.getvalue()
 
 
 # --- what it costs those who don't use it ---

@@ -5,7 +5,7 @@ from snakemake_logger_plugin_htcondor.matching import judge
 
 from tests.truth_ads import Ad, Tally, Truth, long_form, make_jobs, make_pool, word_of
 
-SEEDS = range(1000, 1100)
+SEEDS = range(1000, 1130)
 JOBS = 10
 
 
@@ -25,7 +25,7 @@ def match(job: classad.ClassAd, slot: classad.ClassAd) -> bool:
 
 
 def test_verdicts_on_random_jobs_and_pools_are_those_of_the_bindings():
-    tally = Tally()
+    tally, removable = Tally(), 0
     for seed in SEEDS:
         pool, jobs = make_pool(seed), make_jobs(seed, JOBS)
         slots, later = parsed(list(pool.slots)), [slot for ads in pool.later for slot in parsed(list(ads))]
@@ -34,8 +34,11 @@ def test_verdicts_on_random_jobs_and_pools_are_those_of_the_bindings():
             free = any(match(ad, slots[number]) for number in pool.free)
             whole = [slot for slot in slots if not slot.get("DynamicSlot")]
             could = any(match(ad, slot) for slot in whole) or any(match(ad_later, slot) for slot in later)
-            tally.add(word_of(judge, ad, slots), Truth(free, could), pool, job)
+            word = word_of(judge, ad, slots)
+            tally.add(word, Truth(free, could), pool, job)
+            removable += word == "NEVER" and judge(ad, slots).sure
     assert not tally.wrong, f"{tally}\n" + "\n".join(tally.wrong[:5])
-    assert tally.share >= 0.97, f"{tally}\n" + "\n".join(tally.missed[:5])
+    assert tally.share >= 0.95, f"{tally}\n" + "\n".join(tally.missed[:5])
+    assert removable >= 0.5 * sum(count for (_, word), count in tally.words.items() if word == "NEVER")
     for kind in ("free", "could", "never"):
         assert sum(count for (truth, _), count in tally.words.items() if truth == kind) >= 80, str(tally)

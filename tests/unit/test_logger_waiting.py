@@ -1,5 +1,7 @@
 """When a verdict on a job that waits is said: late enough, sure enough, once, and for all whom it concerns."""
 
+from dataclasses import replace
+
 import pytest
 from snakemake_logger_plugin_htcondor.jobs import Job
 from snakemake_logger_plugin_htcondor.matching import Word
@@ -16,7 +18,7 @@ from snakemake_logger_plugin_htcondor.waiting import (
 )
 
 THRESHOLD, PERIOD = 60.0, 10.0
-NEVER = Found(Word.NEVER, "memory", "it asks for 900 GB, and the largest slot has 8 GB", "Ask for less")
+NEVER = Found(Word.NEVER, "memory", "it asks for 900 GB, and the largest slot has 8 GB", "Ask for less", sure=True)
 NOT_YET = Found(Word.NOT_YET, "busy", "all slots that fit are busy", "It starts when one is free")
 QUOTA = Found(Word.NOT_YET, "quota", "its group has what it may have", "It starts when a job of it ends")
 UNKNOWN = Found(Word.UNKNOWN, "empty", "the pool has no slots", "Ask who runs it")
@@ -38,7 +40,7 @@ def check(waiting, found, times, jobs=(7,), now=100.0):
 
 
 def said(waiting, jobs, now):
-    return [(found, [one.job.cluster for one in told]) for found, told in waiting.news(jobs, now)]
+    return [(one.found, [idle.job.cluster for idle in one.jobs]) for one in waiting.news(jobs, now)]
 
 
 # --- when ---
@@ -127,21 +129,47 @@ def test_jobs_of_one_rule_and_reason_are_one_line(waiting):
     jobs = [idle(n, since=float(n)) for n in range(1, 41)] + [idle(50, rule="train")]
     check(waiting, NEVER, 3, [one.job.cluster for one in jobs])
     news = list(waiting.news(jobs, 200.0))
-    assert [(found, len(told), told[0].job.rule) for found, told in news] == [
+    assert [(one.found, len(one.jobs), one.jobs[0].job.rule) for one in news] == [
         (NEVER, 40, "predict"),
         (NEVER, 1, "train"),
     ]
-    text = line(*news[0], 200.0)
+    text = line(news[0].found, news[0].jobs, 200.0)
     assert text == f"40 jobs of predict have been idle for up to 3.3 min. {sentence(NEVER)}"
     assert said(waiting, jobs, 300.0) == []
 
 
-def test_a_job_that_joins_later_is_said_alone(waiting):
+def test_jobs_that_come_one_by_one_are_one_line_in_each_pause_with_all_of_them(waiting):
+    """A job each ten seconds, for twenty minutes, of one rule and reason."""
+    jobs, lines, told = [], [], []
+    for number in range(120):
+        now = 100.0 + 10 * number
+        jobs.append(idle(number, since=now))
+        check(waiting, NEVER, 1, [one.job.cluster for one in jobs], now)
+        for news in waiting.news(jobs, now):
+            lines.append((now, line(news.found, news.jobs, now)))
+            told += [one.job.cluster for one in news.joined]
+    assert [at for at, _ in lines] == [160.0, 160.0 + PAUSE, 160.0 + 2 * PAUSE, 160.0 + 3 * PAUSE]
+    assert lines[1][1].startswith("35 jobs of predict have been idle for up to 6.0 min. NEVER")
+    assert len(told) == len(set(told)), "each job is in the records once"
+
+
+def test_a_line_is_said_again_for_newcomers_alone(waiting):
     check(waiting, NEVER, 3, [1, 2])
     jobs = [idle(1), idle(2), idle(3, since=50.0)]
     assert said(waiting, jobs, 100.0) == [(NEVER, [1, 2])]
+    assert said(waiting, jobs, 100.0 + PAUSE) == []
     check(waiting, NEVER, 3, [3])
-    assert said(waiting, jobs, 110.0) == [(NEVER, [3])]
+    assert said(waiting, jobs, 99.0 + PAUSE) == []
+    (news,) = waiting.news(jobs, 100.0 + PAUSE)
+    assert [one.job.cluster for one in news.jobs] == [1, 2, 3]
+    assert [one.job.cluster for one in news.joined] == [3]
+
+
+def test_those_for_whom_there_was_no_time_come_first_the_next_time(waiting):
+    jobs = [idle(number, kind=str(number)) for number in range(MOST_ASKED + 2)]
+    first = waiting.to_ask(jobs, 1000.0)
+    waiting.later([5, 6], first, jobs)
+    assert list(waiting.to_ask(jobs, 1010.0))[:4] == [5, 6, MOST_ASKED, MOST_ASKED + 1]
 
 
 def test_alike_jobs_are_asked_about_once_the_longest_waiting_first(waiting):
@@ -162,7 +190,7 @@ def test_one_job_is_named_with_its_wildcards_and_number():
 
 
 def test_a_verdict_comes_back_as_it_was_sent():
-    sent = {"word": str(NEVER.word), "key": NEVER.key, "reason": NEVER.reason, "remedy": NEVER.remedy}
+    sent = {"word": str(NEVER.word), "key": NEVER.key, "reason": NEVER.reason, "remedy": NEVER.remedy, "sure": True}
     assert found_of(sent) == NEVER
     with pytest.raises(ValueError, match="PERHAPS"):
         found_of(sent | {"word": "PERHAPS"})
@@ -180,7 +208,8 @@ def test_a_job_that_waits_no_more_is_forgotten_and_it_is_known_whether_it_was_ta
     assert said(waiting, [idle()], 100.0) == [(NEVER, [7])]
     assert waiting.forget(7) is True
     check(waiting, NEVER, 3)
-    assert said(waiting, [idle()], 200.0) == [(NEVER, [7])], "it waits again: that is news again"
+    assert said(waiting, [idle()], 99.0 + PAUSE) == []
+    assert said(waiting, [idle()], 100.0 + PAUSE) == [(NEVER, [7])], "it waits again: that is news after a pause"
 
 
 def never_since(waiting, began):
@@ -191,7 +220,7 @@ def never_since(waiting, began):
 def hopeless(waiting, now, seconds):
     """Check once more, and return who has no hope."""
     check(waiting, NEVER, 1, now=now)
-    return list(waiting.hopeless(now, seconds))
+    return list(waiting.hopeless([idle()], now, seconds))
 
 
 def test_hopeless_is_who_was_never_for_so_long_and_was_told_so(waiting):
@@ -200,20 +229,29 @@ def test_hopeless_is_who_was_never_for_so_long_and_was_told_so(waiting):
     assert said(waiting, [idle()], 160.0) == [(NEVER, [7])]
     assert hopeless(waiting, 399.0, 300.0) == []
     assert hopeless(waiting, 400.0, 300.0) == [(7, NEVER)]
-    assert list(waiting.hopeless(401.0, 300.0)) == [], "it was not checked in this round"
+    assert list(waiting.hopeless([idle()], 401.0, 300.0)) == [], "it was not checked in this round"
 
 
-@pytest.mark.parametrize("found", [NOT_YET, UNKNOWN])
+def test_a_newcomer_has_no_hope_either_where_its_rule_was_told_the_reason(waiting):
+    never_since(waiting, 100.0)
+    check(waiting, NEVER, 3, [8], now=170.0)
+    jobs = [idle(), idle(8, since=110.0)]
+    assert said(waiting, jobs, 170.0) == []
+    assert list(waiting.hopeless(jobs, 170.0, 0.0)) == [(8, NEVER)]
+    assert list(waiting.hopeless([idle(8, rule="train")], 170.0, 0.0)) == [], "of that rule nothing was said"
+
+
+@pytest.mark.parametrize("found", [NOT_YET, UNKNOWN, replace(NEVER, sure=False)])
 def test_no_job_that_may_start_is_hopeless(waiting, found):
     check(waiting, found, 9, now=100.0)
     assert said(waiting, [idle()], 200.0) == [(found, [7])]
-    assert list(waiting.hopeless(9999.0, 300.0)) == []
+    assert list(waiting.hopeless([idle()], 9999.0, 300.0)) == []
 
 
 def test_another_verdict_in_between_begins_the_time_anew(waiting):
     never_since(waiting, 100.0)
     check(waiting, NOT_YET, 1, now=390.0)
-    assert list(waiting.hopeless(500.0, 300.0)) == []
+    assert list(waiting.hopeless([idle()], 500.0, 300.0)) == []
     check(waiting, NEVER, 3, now=400.0)
     assert hopeless(waiting, 699.0, 300.0) == []
     assert hopeless(waiting, 700.0, 300.0) == [(7, NEVER)]
@@ -222,7 +260,7 @@ def test_another_verdict_in_between_begins_the_time_anew(waiting):
 def test_a_failed_check_in_between_begins_the_time_anew(waiting):
     never_since(waiting, 100.0)
     waiting.unsure()
-    assert list(waiting.hopeless(500.0, 300.0)) == []
+    assert list(waiting.hopeless([idle()], 500.0, 300.0)) == []
     check(waiting, NEVER, 3, now=500.0)
     assert hopeless(waiting, 799.0, 300.0) == []
     assert hopeless(waiting, 800.0, 300.0) == [(7, NEVER)]

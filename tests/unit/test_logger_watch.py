@@ -4,28 +4,30 @@ import getpass
 import json
 import os
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from event_log import BEGIN, FAILED, TEXTS, execute, text
+from snakemake_logger_plugin_htcondor import waiting
 from snakemake_logger_plugin_htcondor import watch as module
-from snakemake_logger_plugin_htcondor.asker import NoAnswer
+from snakemake_logger_plugin_htcondor.asker import JUDGING, NoAnswer
 from snakemake_logger_plugin_htcondor.jobs import State
 from snakemake_logger_plugin_htcondor.matching import Word
 from snakemake_logger_plugin_htcondor.records import read
 from snakemake_logger_plugin_htcondor.waiting import Found, sentence
 from snakemake_logger_plugin_htcondor.watch import Options, Watch, tail
 
-NEVER = Found(Word.NEVER, "memory", "it asks for 900 GB, and the largest slot has 8 GB", "Ask for less")
+NEVER = Found(Word.NEVER, "memory", "it asks for 900 GB, and the largest slot has 8 GB", "Ask for less", sure=True)
 NOT_YET = Found(Word.NOT_YET, "busy", "all slots that fit are busy", "It starts when one is free")
-SILENT = NoAnswer("no answer within 25 s")
+SILENT = NoAnswer("no answer within 25 s", "the pool's collector")
 
 
 class FakeAsker:
     """Answers as it is told; an answer that is an error is raised."""
 
     def __init__(self):
-        self.answers = {"queue": [], "negotiator": "", "held": {}, "remove": True, "users": [], "slots": {}}
+        self.answers = {"queue": [], "negotiator": "", "held": {}, "users": [], "slots": {}}
+        self.answers["remove"] = lambda jobs, **_: {"removed": list(map(int, jobs)), "left": []}
         self.asked = []
         self.closed = False
 
@@ -37,11 +39,27 @@ class FakeAsker:
             raise type(answer)(*answer.args)
         return answer(**about) if callable(answer) else answer
 
+    def time_to_judge(self, deadline=None):
+        return 20.0
+
     def questions(self):
         return [question for question, _ in self.asked]
 
     def close(self):
         self.closed = True
+
+
+class Recorded:
+    """The jobs of the records that would be written."""
+
+    def __init__(self):
+        self.jobs = []
+
+    def write(self, job, kind, at, **more):
+        self.jobs.append(job)
+
+    def close(self):
+        pass
 
 
 class Watched:
@@ -85,8 +103,9 @@ class Watched:
         self.asker.answers["queue"] = [{"ClusterId": cluster} | about for cluster in clusters]
 
     def diagnosis(self, found, slots=("slot1@ep1",)):
-        self.asker.answers["diagnoses"] = lambda clusters, described, seen, negotiator: {
+        self.asker.answers["diagnoses"] = lambda clusters, described, **_: {
             "jobs": {str(cluster): asdict(found) for cluster in clusters},
+            "left": [],
             "described": [asdict(found) for _ in described],
             "slots": list(slots),
         }
@@ -133,7 +152,42 @@ def test_the_schedd_is_asked_for_the_jobs_of_the_run_alone(watched):
     run.watch.finished("12")
     run.check()
     assert run.asker.asked[0][0] == "queue"
-    assert run.asker.asked[0][1]["constraint"].startswith('ClusterId >= 7 && ClusterId <= 9 && Owner == "')
+    assert run.asker.asked[0][1]["constraint"] == "ClusterId == 7 || ClusterId == 9"
+
+
+def test_whom_the_schedd_calls_the_owner_of_the_jobs_is_learnt_from_it(watched, monkeypatch):
+    """A token may stand for another name than the user has here, and a uid may have none."""
+    monkeypatch.setattr(getpass, "getuser", lambda: pytest.fail("the name here means nothing to the schedd"))
+    run = watched()
+    run.submit(7)
+    run.queue(7, status=1, since=1.0, Owner='the "token"')
+    assert run.check() == []
+    assert run.check() == []
+    run.queue()
+    run.check()
+    run.check()
+    asked = [about["constraint"] for question, about in run.asker.asked if question == "queue"]
+    assert asked == ["ClusterId == 7", *['(ClusterId == 7) && Owner == "the \\"token\\""'] * 2, "ClusterId == 7"]
+
+
+def test_jobs_of_others_between_those_of_the_run_do_not_count(watched):
+    run = watched()
+    run.submit(7, 9)
+    run.queue(7, 8, 9, since=100.0)
+    run.diagnosis(NOT_YET)
+    run.check()
+    (asked,) = [about["clusters"] for question, about in run.asker.asked if question == "diagnoses"]
+    assert asked == {"7": 0}
+    assert [one.job.cluster for one in run.watch._idle] == [7, 9]
+
+
+def test_a_question_about_thousands_of_jobs_is_short(watched):
+    run = watched()
+    run.submit(*range(1, 6000, 2))
+    run.check()
+    constraint = run.asker.asked[0][1]["constraint"]
+    assert constraint.count("ClusterId") <= 2 * module.MOST_RANGES
+    assert constraint.endswith("ClusterId <= 5999")
 
 
 def test_no_one_is_asked_where_no_job_is_in_the_queue(watched):
@@ -199,7 +253,7 @@ def test_a_job_that_was_explained_and_starts_a_second_time_is_told_that(watched)
     assert words == "predict, file=f7 (job 7.0) starts again, on ep1; this is start 2"
 
 
-def test_a_job_that_was_held_in_the_meantime_is_explained_anew(watched):
+def test_a_job_that_was_held_in_the_meantime_is_explained_anew_after_a_pause(watched, monkeypatch):
     run = watched()
     run.submit(7)
     run.diagnosis(NOT_YET)
@@ -208,8 +262,46 @@ def test_a_job_that_was_held_in_the_meantime_is_explained_anew(watched):
     run.queue(7, status=5)
     assert run.check() == []
     run.queue(7)
-    assert run.check() == []
+    assert run.check() + run.check() == []
+    monkeypatch.setattr(waiting, "PAUSE", 0.0)
     assert len(run.check()) == 1
+
+
+def test_jobs_that_come_one_by_one_are_one_line_and_each_is_in_the_records_once(watched, monkeypatch):
+    run = watched(records="jobs.jsonl")
+    run.watch._recorder = Recorded()
+    run.diagnosis(NOT_YET)
+    lines = []
+    for number in range(1, 20):
+        run.submit(number)
+        run.queue(*range(1, number + 1))
+        lines += run.check()
+    assert [words.partition(".")[0] for _, words in lines] == ["predict, file=f1 (job 1"]
+    monkeypatch.setattr(waiting, "PAUSE", 0.0)
+    ((_, words),) = run.check()
+    assert words.startswith("19 jobs of predict have been idle for up to ")
+    assert [job.cluster for job in run.watch._recorder.jobs] == list(range(1, 20))
+
+
+def test_what_was_not_judged_in_time_comes_first_the_next_time(watched):
+    run = watched()
+    run.submit(*range(1, 24))
+    run.queue(*range(1, 24))
+    for one in run.asker.answers["queue"]:
+        one["AutoClusterId"] = one["ClusterId"]
+
+    def one_at_a_time(clusters, **_):
+        first, *left = list(clusters)
+        return {"jobs": {first: asdict(NOT_YET)}, "left": left, "slots": ["slot1@ep1"]}
+
+    run.asker.answers["diagnoses"] = one_at_a_time
+    run.check()
+    run.check()
+    first, second = [
+        list(map(int, about["clusters"])) for question, about in run.asker.asked if question == "diagnoses"
+    ]
+    assert first == list(range(1, 21))
+    assert second == list(range(2, 22))
 
 
 def test_slots_that_the_pool_had_are_told_to_the_next_diagnosis(watched):
@@ -221,6 +313,31 @@ def test_slots_that_the_pool_had_are_told_to_the_next_diagnosis(watched):
     run.check()
     seen = [about["seen"] for question, about in run.asker.asked if question == "diagnoses"]
     assert seen == [[], ["slot1@ep1", "slot1@ep2"]]
+
+
+def test_a_slot_that_was_away_for_an_hour_is_still_missed(watched, monkeypatch):
+    run = watched()
+    run.submit(7)
+    run.queue(7)
+    run.diagnosis(NOT_YET, slots=["slot1@ep1", "slot1@big"])
+    run.check()
+    run.diagnosis(NOT_YET, slots=["slot1@ep1"])
+    later = time.time() + 3600
+    monkeypatch.setattr(module.time, "time", lambda: later)
+    run.check()
+    run.check()
+    assert run.asker.asked[-1][1]["seen"] == ["slot1@big", "slot1@ep1"]
+
+
+def test_slots_that_were_there_before_the_first_submission_are_missed_too(watched):
+    run = watched()
+    run.diagnosis(NOT_YET, slots=["slot1@big"])
+    run.watch.before_submission({"a": ""})
+    run.submit(7)
+    run.queue(7)
+    run.check()
+    seen = [about["seen"] for question, about in run.asker.asked if question == "diagnoses"]
+    assert seen == [[], ["slot1@big"]]
 
 
 def test_a_negotiator_that_is_well_is_asked_once_a_minute_and_a_sick_one_each_time(watched):
@@ -343,6 +460,32 @@ def test_a_collector_that_does_not_answer_is_said_once_and_verdicts_start_anew(w
     assert run.check() == []
     ((_, words),) = run.check()
     assert words.endswith(sentence(NEVER))
+
+
+def test_a_schedd_that_answers_one_question_and_not_the_other_is_named(watched):
+    run = watched()
+    run.submit(7)
+    run.queue(7)
+    run.asker.answers["diagnoses"] = NoAnswer("no answer within 25 s", module.SCHEDD)
+    assert run.check() == []
+    assert [words for _, words in run.check()] == [
+        "the access point's schedd doesn't answer (no answer within 25 s). Why jobs wait can't be told until it does"
+    ]
+    assert run.check() == []
+    run.diagnosis(NOT_YET)
+    assert run.check() == [("info", "the access point's schedd answers again")]
+
+
+def test_where_judging_takes_too_long_no_daemon_is_blamed(watched):
+    run = watched()
+    run.submit(7)
+    run.queue(7)
+    run.asker.answers["diagnoses"] = NoAnswer("no answer within 25 s", JUDGING)
+    assert run.check() == []
+    assert [words for _, words in run.check()] == [
+        "why jobs wait can't be told: to judge them takes too long (no answer within 25 s)"
+    ]
+    assert run.check() == []
 
 
 # --- an event log or an executor that fell silent ---
@@ -559,6 +702,16 @@ def test_where_no_one_else_is_known_to_be_on_the_node_nothing_is_said_of_it(watc
     assert words.endswith("; it waits in the queue again")
 
 
+def test_a_user_without_a_name_on_this_host_is_no_failure(watched, monkeypatch):
+    monkeypatch.setattr(getpass, "getuser", lambda: {}["uid not found"])
+    run = watched()
+    run.submit(7)
+    run.asker.answers["users"] = ["alice@pool"]
+    run.happens(execute("ep1"), text(4))
+    ((_, words),) = run.look()
+    assert words.endswith("ep1 runs jobs of alice@pool now")
+
+
 @pytest.mark.parametrize("at_once", [True, False])
 def test_the_node_that_a_job_was_evicted_from_is_looked_at_not_the_one_it_is_on_now(watched, at_once):
     run = watched()
@@ -653,13 +806,21 @@ def test_a_job_that_can_never_start_is_said_and_then_removed_with_the_reason(wat
     assert [level for level, _ in said] == ["warning", "error"]
     assert said[1][1] == f"predict, file=f7 (job 7.0) is removed, as it can never start. {sentence(NEVER)}"
     (removal,) = [about for question, about in run.asker.asked if question == "remove"]
-    assert removal["cluster"] == 7
-    assert "as it can never start" in removal["reason"], "the executor looks for these words"
+    assert removal["jobs"]["7"]["key"] == NEVER.key
+    assert "as it can never start" in removal["jobs"]["7"]["reason"], "the executor looks for these words"
+
+
+def test_a_never_that_hangs_on_what_may_change_after_all_is_said_and_removes_nothing(watched):
+    run = gives_up(watched, never_after=0.0)
+    run.diagnosis(replace(NEVER, sure=False))
+    said = [words for _ in range(9) for words in run.check()]
+    assert [level for level, _ in said] == ["warning"]
+    assert "remove" not in run.asker.questions()
 
 
 def test_a_job_that_has_started_in_the_meantime_is_not_said_to_be_removed(watched):
     run = gives_up(watched, never_after=0.0)
-    run.asker.answers["remove"] = False
+    run.asker.answers["remove"] = {"removed": [], "left": []}
     said = run.check() + run.check() + run.check()
     assert [level for level, _ in said] == ["warning"]
 
@@ -668,9 +829,34 @@ def test_a_schedd_that_is_silent_at_a_removal_is_asked_again_and_that_is_no_fail
     run = gives_up(watched, never_after=0.0)
     run.asker.answers["remove"] = SILENT
     said = run.check() + run.check() + run.check() + run.check()
-    assert [level for level, _ in said] == ["warning"]
-    run.asker.answers["remove"] = True
+    assert [words.partition(" (")[0] for _, words in said] == [
+        "predict, file=f7",
+        "the pool's collector doesn't answer",
+    ]
+    run.asker.answers["remove"] = {"removed": [7], "left": []}
     assert [level for level, _ in run.check()] == ["error"]
+
+
+def test_all_jobs_that_can_never_start_are_removed_by_one_question(watched):
+    run = gives_up(watched, never_after=0.0)
+    run.submit(*range(8, 221))
+    run.queue(*range(7, 221), since=1000.0)
+    said = run.check() + run.check() + run.check()
+    (removal,) = [about for question, about in run.asker.asked if question == "remove"]
+    assert len(removal["jobs"]) == 214
+    assert [level for level, _ in said] == ["warning", *["error"] * 214]
+
+
+def test_those_for_whose_removal_there_was_no_time_are_removed_at_the_next_check(watched):
+    run = gives_up(watched, never_after=0.0)
+    run.submit(8)
+    run.queue(7, 8, since=1000.0)
+    run.asker.answers["remove"] = lambda jobs, **_: {"removed": [int(min(jobs))], "left": [int(max(jobs))]}
+    assert len(run.check() + run.check() + run.check()) == 2
+    run.queue(8, since=1000.0)
+    run.asker.answers["remove"] = {"removed": [8], "left": []}
+    ((_, words),) = run.check()
+    assert words.startswith("predict, file=f8 (job 8.0) is removed")
 
 
 # --- records ---

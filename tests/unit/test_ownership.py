@@ -1,10 +1,12 @@
 """Who holds the working folder: a killed owner, a living one, or one that can't be seen from here."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -12,7 +14,9 @@ from builders import write
 
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, write_json
-from scripts.shared.ownership import LOCKS, OWNER, Owner, lock_state, record_owner, release_stale_lock
+from scripts.shared.ownership import LOCKS, OWNER, STARTING, Owner, lock_state, record_owner, release_stale_lock
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -127,15 +131,73 @@ def test_the_lock_of_a_killed_run_is_removed_with_its_note(child):
     make_stale(child)
     assert release_stale_lock().pid == child.pid
     assert lock_state() == ("free", None)
+    assert [note["pid"] for note in read_json(STARTING)] == [os.getpid()]
     assert not OWNER.exists()
 
 
 def test_whoever_comes_second_leaves_the_new_lock_of_the_first_alone(child):
     make_stale(child)
     release_stale_lock()
-    lock()  # the first one goes on, and has not left its note yet
+    lock()  # the first one goes on, and is not its owner by a note yet
     assert release_stale_lock() is None
-    assert lock_state() == ("unknown", None)
+    assert lock_state()[0] == "held"
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from scripts.shared import ownership
+real, seen = Path.unlink, []
+def unlink(path, **options):
+    seen.append(path)
+    if len(seen) == int(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(path, **options)
+Path.unlink = unlink
+ownership.release_stale_lock()
+ownership.LOCKS.mkdir(exist_ok=True)
+(ownership.LOCKS / "1.input.lock").touch()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("instant", [0, 1, 2, 3])
+@pytest.mark.parametrize("before", ["nothing", "a killed run", "a run that ended"])
+def test_killed_at_any_instant_before_it_is_the_owner_the_next_run_resumes(child, before, instant):
+    """At the removal of the old lock's files, of the old note, or when it has the lock."""
+    if before != "nothing":
+        make_stale(child)
+    if before == "a run that ended":
+        (LOCKS / "0.input.lock").unlink()
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(instant)], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert lock_state()[0] in ("stale", "free")
+    release_stale_lock()
+    assert lock_state() == ("free", None)
+
+
+def test_a_run_between_its_lock_and_its_note_is_not_taken_for_the_one_that_ended_before(child):
+    make_stale(child)
+    (LOCKS / "0.input.lock").unlink()
+    release_stale_lock()
+    lock()
+    assert lock_state()[0] == "held"
+
+
+def test_of_many_that_start_at_once_one_removes_the_stale_lock(child):
+    make_stale(child)
+    code = "from scripts.shared.ownership import release_stale_lock as r; print(bool(r()), flush=True); input()"
+    command = [sys.executable, "-c", code]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    started = [
+        subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)
+    ]
+    first = [process.stdout.readline().strip() for process in started]
+    for process in started:
+        process.communicate("\n")
+    assert sorted(first) == ["False"] * 3 + ["True"]
 
 
 @pytest.mark.parametrize("changes", [{}, {"host": "elsewhere"}])
@@ -146,9 +208,20 @@ def test_a_lock_whose_owner_lives_or_is_elsewhere_stays(changes):
     before = lock_state()
     assert before[0] in ("held", "unknown")
     assert release_stale_lock() is None
+    assert list(LOCKS.iterdir())
+    write_json(STARTING, [])  # as if this process, which is noted now, were not here
     assert lock_state() == before
 
 
-def test_nothing_is_made_where_there_is_nothing():
+def test_where_there_is_nothing_only_the_start_is_noted():
     assert release_stale_lock() is None
-    assert not OWNER.parent.exists()
+    assert lock_state() == ("free", None)
+    assert not OWNER.exists()
+
+
+def test_once_a_run_has_the_lock_the_dead_and_those_elsewhere_are_forgotten():
+    release_stale_lock()
+    (mine,) = read_json(STARTING)
+    write_json(STARTING, [mine | {"host": "elsewhere"}, mine | {"started": 1.0}, mine])
+    record_owner()
+    assert read_json(STARTING) == [mine]

@@ -15,7 +15,7 @@ def bare(tmp_path):
     """Run the script on a machine that has the given commands, beside a few that every machine has."""
     commands = tmp_path / "bin"
     commands.mkdir()
-    for name in ("sh", "sha256sum", "cut", "tr", "id", "cat", "dirname"):
+    for name in ("sh", "sha256sum", "cut", "tr", "id", "cat", "dirname", "find", "sort"):
         (commands / name).symlink_to(shutil.which(name))
 
     def run(**scripts):
@@ -85,19 +85,35 @@ def test_nothing_is_done_where_the_environment_is_up_to_date(bare, tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_the_checksum_follows_the_lock_and_the_plugins(tmp_path):
+@pytest.fixture
+def checkout(tmp_path):
+    """What the checksum is made of, in another folder."""
     root = SETUP.parents[2]
     (tmp_path / "scripts" / "tools").mkdir(parents=True)
     shutil.copy2(SETUP, tmp_path / "scripts" / "tools")
     shutil.copy2(root / "requirements.lock", tmp_path)
     shutil.copytree(root / "plugins", tmp_path / "plugins", ignore=shutil.ignore_patterns("__pycache__"))
-    copy = tmp_path / "scripts" / "tools" / SETUP.name
+    return tmp_path
 
-    def checksum(script):
-        return subprocess.run([script, "-", "--checksum"], capture_output=True, text=True, check=True).stdout
 
-    before = checksum(copy)
-    assert before == checksum(SETUP)
-    with next((tmp_path / "plugins").rglob("queue.py")).open("a") as file:
+def checksum(root):
+    script = root / "scripts" / "tools" / SETUP.name
+    return subprocess.run([script, "-", "--checksum"], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    "name", ["requirements.lock", "queue.py", "node_copy.sh", "pyproject.toml", "doctor/nodes.py", "doctor/probe.sh"]
+)
+def test_the_checksum_follows_the_lock_and_all_code_of_the_plugins(checkout, name):
+    before = checksum(checkout)
+    assert before == checksum(SETUP.parents[2]), "another folder, the same content"
+    with next(checkout.rglob(name)).open("a") as file:
         file.write("# changed\n")
-    assert checksum(copy) != before
+    assert checksum(checkout) != before
+
+
+def test_a_checkout_without_a_lock_has_no_checksum(checkout):
+    (checkout / "requirements.lock").unlink()
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        checksum(checkout)
+    assert "requirements.lock is missing" in refused.value.stderr

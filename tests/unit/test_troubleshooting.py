@@ -49,6 +49,8 @@ def complaints(tmp_path):
     ):
         for _ in range(2):
             observed._complain(who, watch.NoAnswer("no answer within 25 s"), then)
+    for _ in range(2):
+        observed._complain_of_verdicts(watch.NoAnswer("no answer within 25 s", watch.JUDGING))
     observed.run.jobs[21] = Job(21, "1", "train_lr", state=watch.State.DONE, ended=time.time() - 200)
     observed._check_unnoticed()
     silent = Job(22, "2", "train_dt", state=watch.State.IDLE)
@@ -90,6 +92,7 @@ def messages(tmp_path):
     )
     yield waits(job(), slot("ep1", 'TARGET.Owner == "bob"'), slot("ep2", 'TARGET.Owner == "bob"'))
     yield waits(job(RequestMemory=102400), slot("ep1"), gone=["slot1@big"])
+    yield waits(job(RequestMemory=102400), slot("ep1"), age=120.0)
     yield waits(job())
     yield waits(
         job(RequestCpus=2),
@@ -99,7 +102,10 @@ def messages(tmp_path):
         ahead=12,
     )
     yield waits(job(), slot("ep1", "LoadAvg < 0.3"))
+    yield waits(job(f"TARGET.HasCVMFS && {DEFAULT}"), slot("ep1", HasCVMFS=False))
     yield waits(job(RequestDisk=200 << 20), *two)
+    broken = {"SlotBrokenReason": "Could not clean up after job", "Cpus": 0, "TotalSlotCpus": 0}
+    yield waits(job(), slot("ep1", "false", **broken))
     yield waits(job(), slot("ep1", "false", Draining=True))
     yield waits(job(), slot("ep1", Offline=True))
     yield waits(job(), *two, negotiator="the negotiator doesn't answer (no answer within 25 s)")

@@ -37,7 +37,7 @@ from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
 from . import description, holds, local_universe
-from .queue import FOLDER, HELD, RUN, STATUS, Queue, QueueError, host_configuration
+from .queue import FOLDER, HELD, REMOVED, RUN, STATUS, Queue, QueueError, RefusedError, host_configuration
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 
@@ -84,6 +84,7 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
     """Submits jobs, watches them, and leaves none behind."""
 
     def __init__(self, workflow: Any, logger: Any) -> None:
+        self._ended_by: WorkflowError | None = None
         self._ready = threading.Event()  # the parent starts its status thread before it calls __post_init__
         self.active_jobs: list[SubmittedJobInfo] = []
         super().__init__(workflow, logger)
@@ -100,6 +101,7 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         settings.jobdir, settings.shared_fs_prefixes = str(self._logs), None  # what the parent wants to find
         super().__post_init__()
         self._run = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._began = int(time.time())
         self._folder = str(Path.cwd().resolve())
         self._unified_log_file = str(_new_event_log(self._logs / "htcondor", self._run))
         self._queue = Queue(self.logger.warning, settings.patience or 0)
@@ -177,19 +179,23 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
 
     def run_job(self, job: JobExecutorInterface) -> None:
         """Submit a job."""
+        if self._ended_by:
+            raise self._ended_by
         self._keep_submit_rate()
         self._submissions += 1
         key = f"{self._run}/{self._submissions}"
         try:
             submit = self._describe(job)
-            cluster = self._queue.submit(submit, key)
+            cluster = self._queue.submit(submit, key, self._constraint, lambda: self._ended_by is not None)
+        except RefusedError as error:
+            if self._ended_by:
+                raise self._ended_by from None
+            self._fail_alone(job, str(error))
+            return
         except QueueError as error:
             raise WorkflowError(f"Job {job.jobid} ({_title(job)}) could not be submitted: {error}") from None
         except ValueError as error:  # a name that can't be handed over: this job alone fails, and would again
-            sentence = f"Job {job.jobid} ({_title(job)}) can't run on the pool: {error}"
-            self.logger.error(f"{sentence}.")
-            job.attempt = job.restart_times + 1
-            self.report_job_error(SubmittedJobInfo(job=job), msg=f"{sentence}. ")
+            self._fail_alone(job, str(error))
             return
         output, errors = self._files(job)
         told = {"jobid": str(job.jobid), "cluster": cluster, "event_log": self._unified_log_file, "title": _title(job)}
@@ -198,6 +204,13 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             extra={"htcondor_job": told | {"output": str(output), "error": str(errors)}},  # for logger plugins
         )
         self.report_job_submission(SubmittedJobInfo(job=job, external_jobid=cluster, aux={"error": errors}))
+
+    def _fail_alone(self, job: JobExecutorInterface, why: str) -> None:
+        """Report that a job can't be submitted, nor could another attempt; the others go on."""
+        sentence = f"Job {job.jobid} ({_title(job)}) can't run on the pool: {why.rstrip('.')}"
+        self.logger.error(f"{sentence}.")
+        job.attempt = job.restart_times + 1
+        self.report_job_error(SubmittedJobInfo(job=job), msg=f"{sentence}. ")
 
     def get_job_args(self, job: JobExecutorInterface, **kwargs: Any) -> str:
         """Return what Snakemake is told within the job."""
@@ -298,6 +311,7 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             self._end_run(WorkflowError(f"The thread that watches the HTCondor jobs has died: {error!r}."))
 
     def _end_run(self, error: WorkflowError) -> None:
+        self._ended_by = error  # before the removal: what the main thread submits from now on would outlive it
         self.logger.error(f"{error} The run ends; run again to resume.")
         self._remove_jobs()
         while self.workflow.scheduler is None:  # it is made after its executor
@@ -347,6 +361,8 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             if self._log_failures == 1:
                 self.logger.warning(f"{self._unified_log_file} can't be read ({error}); the schedd is asked instead.")
             self._unified_event_log_reader = None
+            # It is read from its start again, so what came before the damage would be news for ever.
+            self._event_logs.clear()
             self._compared = min(self._compared, time.monotonic() - COMPARE_SECONDS + 2)
 
     def _check_space(self) -> None:
@@ -383,7 +399,9 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
                     continue
                 if cluster in queued:
                     self._missing.pop(cluster, None)
-                    self._job_current_states[cluster] = _state(queued[cluster])
+                    # One that is being removed may still write, and a retry beside it would write the same files.
+                    if int(queued[cluster]["JobStatus"]) != REMOVED:
+                        self._job_current_states[cluster] = _state(queued[cluster])
                     continue
                 self._missing[cluster] = self._missing.get(cluster, 0) + 1
                 if self._missing[cluster] > 1:  # its last events had twenty seconds to arrive
@@ -392,7 +410,7 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             self.logger.debug(f"The schedd doesn't answer: {error}")
 
     def _last_state(self, cluster: int) -> JobState:
-        found = self._queue.history(f"ClusterId == {cluster} && {self._constraint}", STATUS, match=1)
+        found = self._queue.last_words(cluster, self._constraint, STATUS, self._began)
         if found:
             return _state(found[0])
         self.logger.warning(
@@ -440,7 +458,7 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
     def _can_never_start(self, cluster: int) -> str:
         """Return why a job was removed, where that is because it can never start; a logger plugin does so if it may."""
         try:
-            found = self._queue.history(f"ClusterId == {cluster} && {self._constraint}", ["RemoveReason"], match=1)
+            found = self._queue.last_words(cluster, self._constraint, ["RemoveReason"], self._began)
         except QueueError:
             return ""
         reason = str(found[0].get("RemoveReason", "")) if found else ""
@@ -456,11 +474,11 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             ads = self._queue.look(f"ClusterId == {info.external_jobid}", [*holds.ATTRIBUTES, "JobStatus"])
         except QueueError:
             return True  # told at the next look
-        if ads and ads[0]["JobStatus"] != HELD:
-            return True  # released in the meantime
-        hold = holds.judge(ads[0] if ads else {"HoldReason": state.hold_reason})
+        if not ads or ads[0]["JobStatus"] != HELD:
+            return True  # released in the meantime, or removed: the event of its end follows
+        ad = ads[0]
+        hold = holds.judge(ad)
         name = f"Job {info.job.jobid} ({_title(info.job)}), HTCondor job {info.external_jobid}.0"
-        ad = ads[0] if ads else {}
         if hold.action == "wait" and time.time() - (state.held_since or time.time()) < (
             self._settings.held_timeout or 0
         ):
@@ -493,7 +511,9 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
     # --- the end ---
 
     def shutdown(self) -> None:
-        """Stop watching, as all is done."""
+        """Stop watching, as all is done; where the run was ended, remove what was being submitted at that moment."""
+        if self._ended_by:
+            self._remove_jobs()
         super().shutdown()
         # Each turn of Snakemake's scheduler leaves a timer of a second, for which Python would wait.
         for thread in threading.enumerate():

@@ -21,6 +21,8 @@ STATUS = ("ClusterId", "JobStatus", "ExitCode", "ExitBySignal", "ExitSignal", "E
 
 IDLE, RUNNING, REMOVED, COMPLETED, HELD = 1, 2, 3, 4, 5
 
+FULL_SECONDS = 5.0  # how often a full queue is tried again
+
 REMOVED_BY = ("Snakemake removed it", 0)  # a reason without a code is dropped by the bindings (24.12)
 
 Say = Callable[[str], None]
@@ -28,6 +30,10 @@ Say = Callable[[str], None]
 
 class QueueError(Exception):
     """The schedd can't be reached, or refuses."""
+
+
+class RefusedError(QueueError):
+    """The schedd answers, and doesn't take this job."""
 
 
 class Queue:
@@ -44,38 +50,71 @@ class Queue:
     def __init__(self, say: Say, patience: float) -> None:
         self._say = say
         self._patience = patience
+        self._said_full = False
 
-    def submit(self, description: Mapping[str, Any], key: str) -> int:
+    def submit(
+        self,
+        description: Mapping[str, Any],
+        key: str,
+        ours: str = "false",
+        given_up: Callable[[], bool] = lambda: False,
+    ) -> int:
         """Submit a job exactly once; return its cluster number.
 
-        A submission whose answer was lost is looked up by its key before it is tried again.
+        A submission whose answer was lost is looked up by its key before it is tried again. Where the queue is full,
+        it waits for as long as jobs of this run are in it, which leave it; and for the patience where there are none.
+
+        Parameters
+        ----------
+        ours
+            A constraint that this run's jobs meet.
+        given_up
+            Tells whether the run has ended, so that there is nothing to wait for any more.
 
         Raises
         ------
+        RefusedError
+            Where the schedd takes others, but not this job; or the run has ended.
         QueueError
-            Where the schedd refuses the description, or doesn't answer for longer than the patience.
+            Where the schedd doesn't answer for longer than the patience.
         """
         submit = htcondor.Submit({**description, f"+{SUBMISSION}": string(key)})
         refused = 0
-        began = time.monotonic()
-        while True:
+        began = full_since = time.monotonic()
+        while not given_up():
             try:
                 return int(htcondor.Schedd().submit(submit).cluster())
             except Exception as error:
                 problem = _words(error)
             try:
                 found = self.look(f"{SUBMISSION} == {string(key)}", ["ClusterId"])
+                waits_for = self.look(ours, ["ClusterId"]) if not found and is_full(problem) else []
             except QueueError:
                 self._wait(began, f"the schedd doesn't take the job: {problem}")
                 continue
             if found:
                 return int(found[0]["ClusterId"])
-            refused += (
-                1  # it answers, so it is the description that it doesn't take; once more, it may have just come back
-            )
-            if refused == 3:
-                raise QueueError(f"HTCondor refuses the job: {problem}")
+            began = time.monotonic()  # it answers
+            if is_full(problem):
+                full_since = began if waits_for else full_since
+                self._wait_for_room(began - full_since, problem)
+                continue
+            refused += 1
+            if refused == 3:  # so it is the description; once more, as a schedd may have just come back
+                raise RefusedError(f"HTCondor refuses the job: {problem}")
             time.sleep(1)
+        raise RefusedError("the run ends")
+
+    def _wait_for_room(self, waited: float, problem: str) -> None:
+        if waited > self._patience:
+            raise RefusedError(f"HTCondor's queue has had no room for {waited:.0f} s: {problem}")
+        if not self._said_full:  # once in a run: a full queue is so for each of its jobs
+            self._said_full = True
+            self._say(
+                f"HTCondor's queue takes no more jobs ({problem}), as where a limit such as MAX_JOBS_PER_OWNER is "
+                "reached; the submissions wait until there is room"
+            )
+        time.sleep(FULL_SECONDS)
 
     def look(self, constraint: str, attributes: Iterable[str]) -> list[Mapping[str, Any]]:
         """Return attributes of the jobs in the queue that meet a constraint, in one query.
@@ -108,8 +147,17 @@ class Queue:
             except QueueError as error:
                 self._wait(began, f"the schedd doesn't answer: {error}", min(seconds, self._patience))
 
-    def history(self, constraint: str, attributes: Iterable[str], match: int) -> list[Mapping[str, Any]]:
-        """Return attributes of at most `match` jobs that have left the queue, newest first.
+    def last_words(
+        self, cluster: int, constraint: str, attributes: Iterable[str], since: int
+    ) -> list[Mapping[str, Any]]:
+        """Return attributes of a job that has left the queue, in a list that is empty where there is none.
+
+        A history may hold years. It is read from its newest job back to the first that left the queue before `since`.
+
+        Parameters
+        ----------
+        since
+            When the run began, in seconds since the epoch by the access point's clock.
 
         Raises
         ------
@@ -117,7 +165,12 @@ class Queue:
             Where the schedd doesn't answer.
         """
         try:
-            found = htcondor.Schedd().history(constraint=constraint, projection=list(attributes), match=match)
+            found = htcondor.Schedd().history(
+                constraint=f"ClusterId == {cluster} && {constraint}",
+                projection=list(attributes),
+                match=1,
+                since=left_before(since),
+            )
             return [dict(ad) for ad in found]
         except Exception as error:
             raise QueueError(_words(error)) from error
@@ -173,6 +226,36 @@ class Queue:
             raise QueueError(f"{problem} (tried for {waited:.0f} s)")
         self._say(f"{problem}; trying again for up to {patience - waited:.0f} s")
         time.sleep(min(5, max(1, waited / 4)))
+
+
+def left_before(when: int) -> str:
+    """Return the expression that is true of a job that left the queue before a time, in seconds since the epoch.
+
+    Only a job that left when it was done tells when it left: one may have been held for days before it was removed, and
+    one that was spooled, or says so itself, stays after its end. An hour is left for clocks that differ.
+
+    >>> left_before(1795593600).split(" && ")[:2]
+    ['JobStatus == 4', 'CompletionDate > 0']
+    """
+    return (
+        f"JobStatus == {COMPLETED} && CompletionDate > 0 && CompletionDate < {when - 3600} && "
+        "StageInStart =?= undefined && (LeaveJobInQueue ?: false) =?= false"
+    )
+
+
+def is_full(problem: str) -> bool:
+    """Tell whether a refusal is because of the number of jobs in the queue, and not of the job.
+
+    The bindings (24.12) name no limit, but say only that a cluster can't be made, before they send the description;
+    others name it: MAX_JOBS_SUBMITTED, MAX_JOBS_PER_OWNER. MAX_JOBS_PER_SUBMISSION is of no concern: each of our jobs
+    is a submission.
+
+    >>> is_full("Failed to create new cluster."), is_full("Number of submitted jobs would exceed MAX_JOBS_PER_OWNER")
+    (True, True)
+    >>> is_full("Failed to parse requirements expression")
+    False
+    """
+    return any(words in problem for words in ("Failed to create new cluster", "jobs would exceed", "MAX_JOBS_"))
 
 
 def host_configuration() -> dict[str, str]:

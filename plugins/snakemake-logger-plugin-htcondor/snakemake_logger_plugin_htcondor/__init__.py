@@ -32,6 +32,7 @@ SUBMITTED = (
     ),
     re.compile(r"Job (?P<jobid>\S+) \((?P<title>.+)\) is HTCondor job (?P<cluster>\d+)\.0\."),
 )
+SOONEST_REMOVAL = 300  # seconds: nodes come and go, and a healthy job that is removed is worse than one that waits
 OURS = "htcondor_says"  # marks a record of our own, which comes back to us
 
 
@@ -46,7 +47,8 @@ class LogHandlerSettings(LogHandlerSettingsBase):
     never_after: Optional[int] = field(
         default=None,
         metadata={
-            "help": "Remove a job that can NEVER start after so many seconds, so that its rule fails. By default, none."
+            "help": "Remove a job that can NEVER start, by what surely stays as it is, after so many seconds (300 or "
+            "more), so that its rule fails. By default, none."
         },
     )
     live: Optional[bool] = field(
@@ -86,21 +88,33 @@ class LogHandler(LogHandlerBase):
         """Set up; nothing runs before there is a job in HTCondor."""
         settings = self.settings if isinstance(self.settings, LogHandlerSettings) else LogHandlerSettings()
         self._settings = settings
+        self._failures: dict[str, int] = {}
         self._quiet = bool(self.common_settings.dryrun)
-        self._console = None if self._quiet else _console(settings, self.common_settings)
+        self._console = None if self._quiet else self._set_up("the live view", self._live_view)
         from .watch import Options, Watch  # noqa: PLC0415 - each Snakemake imports all plugins, used or not
 
         options = Options(
             idle_after=float(settings.idle_after if settings.idle_after is not None else 60),
             period=float(max(1, settings.period or 10)),
-            never_after=None if settings.never_after is None else float(settings.never_after),
+            never_after=float(max(settings.never_after, SOONEST_REMOVAL)) if settings.never_after else None,
             unnoticed_after=float(settings.unnoticed_after or 180),
             records=None if settings.records == "none" else settings.records or "",
         )
         self._watch = Watch(options, self._say, self._drawing())
-        self._failures: dict[str, int] = {}
         self._plan = _plan_writer(settings.plan) if settings.plan and self._quiet else None
         self._closed = False
+
+    def _set_up(self, what: str, make: Callable[[], Any]) -> Any:
+        """Return what is made, or None where it can't be: a run is not to end for want of it."""
+        try:
+            return make()
+        except Exception as error:
+            self._count(error, what)
+            return None
+
+    def _live_view(self) -> Any:
+        """Return the console with a live view, where one can be drawn; else None, and Snakemake's own is kept."""
+        return _console(self._settings, self.common_settings)
 
     def _drawing(self) -> "Callable[[Run], str | None] | None":
         """Return what shows the run as it goes."""
@@ -131,8 +145,17 @@ class LogHandler(LogHandlerBase):
             self._hear(record)
         except Exception as error:
             self._count(error)
-        if self._console is not None:
+        self._show(record)
+
+    def _show(self, record: logging.LogRecord) -> None:
+        """Show a record where we are the console; in plain words where it can't be shown as Snakemake does."""
+        if self._console is None:
+            return
+        try:
             self._console.show(record)
+        except Exception as error:
+            self._count(error, "showing Snakemake's log")
+            print(record.getMessage(), file=sys.stderr)
 
     def _hear(self, record: logging.LogRecord) -> None:
         if getattr(record, OURS, False):
@@ -145,6 +168,7 @@ class LogHandler(LogHandlerBase):
             return
         if event == LogEvent.RUN_INFO:
             self._watch.plan(told.get("stats") or {})
+            self._tell_of_the_soonest_removal()
         elif event == LogEvent.JOB_INFO:
             self._know(told)
         elif event == LogEvent.JOB_FINISHED:
@@ -156,6 +180,15 @@ class LogHandler(LogHandlerBase):
             self._watch.group([str(job.jobid) for job in members], [str(job.uuid()) for job in members])
         elif event is None:
             self._hear_submission(record)
+
+    def _tell_of_the_soonest_removal(self) -> None:
+        asked = self._settings.never_after
+        if asked and asked < SOONEST_REMOVAL:
+            self._say(
+                "warning",
+                f"never-after is {asked} s, which is too soon to give a job up: nodes come and go. A job that can "
+                f"NEVER start is removed after {SOONEST_REMOVAL} s",
+            )
 
     def _know(self, told: Mapping[str, Any]) -> None:
         resources = told.get("resources") or {}
@@ -180,8 +213,8 @@ class LogHandler(LogHandlerBase):
                 self._watch.submitted(told["jobid"], int(told["cluster"]), told.get("event_log") or "", told["title"])
                 return
 
-    def _count(self, error: Exception) -> None:
-        key = f"hearing Snakemake: {type(error).__name__}: {error}"
+    def _count(self, error: Exception, what: str = "hearing Snakemake") -> None:
+        key = f"{what}: {type(error).__name__}: {error}"
         self._failures[key] = self._failures.get(key, 0) + 1
 
     # --- what we say ---
@@ -236,8 +269,7 @@ class LogHandler(LogHandlerBase):
         for handler in logger.handlers:
             if not isinstance(handler, logging.handlers.QueueHandler):
                 handler.handle(record)
-        if self._console is not None:
-            self._console.show(record)
+        self._show(record)
 
     # --- the interface ---
 

@@ -2,7 +2,8 @@
 
 A collector that hangs would stop Snakemake for a minute and more, whatever thread asks (seen with bindings 24.12). So a
 child process asks and judges, and the run goes on; a question that takes too long ends the child, and the next one
-starts another. One question is one line of JSON to the child, and one line back.
+starts another. One question is one line of JSON to the child, and one line back; before it, a line for each daemon that
+the child turns to, so that it can be said who doesn't answer.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,26 @@ _PATHS = tuple(path for path in sys.path if path and Path(path).resolve() != Pat
 DEADLINE = 25.0  # HTCondor's own timeout of most questions is 20 s
 
 
+JUDGING = "judging"  # what takes the time where no daemon is asked
+SPARE = 0.8  # of the time for an answer may be used to judge; the rest is for the daemons' own
+
+
 class NoAnswer(Exception):  # noqa: N818 - it is the answer that is missing
-    """The pool did not answer; the text says what was asked, and what went wrong."""
+    """The pool did not answer; the text says what went wrong.
+
+    Attributes
+    ----------
+    who
+        Who did not answer, such as "the pool's collector", or `JUDGING`; empty where that isn't known.
+    """
+
+    def __init__(self, words: str, who: str = "") -> None:
+        super().__init__(words, who)
+        self.who = who
+
+    def __str__(self) -> str:
+        """Return the words."""
+        return str(self.args[0])
 
 
 def start(module: str) -> subprocess.Popen[str]:
@@ -64,20 +84,26 @@ class Asker:
             Where it doesn't come in time, or is an error.
         """
         seconds = deadline or self._deadline
+        turned = {"to": ""}
         with self._lock:  # one question at a time: an answer doesn't say what it answers
             child, answers = self._running()
             try:
                 _tell(child, json.dumps({"question": question, "about": about}) + "\n")
-                answer = json.loads(answers.get(timeout=seconds))
+                answer = _answer(answers, seconds, turned)
             except queue.Empty:
                 self._end()
-                raise NoAnswer(f"no answer within {seconds:.0f} s") from None
+                raise NoAnswer(f"no answer within {seconds:.0f} s", turned["to"]) from None
             except (OSError, ValueError) as error:
                 self._end()
-                raise NoAnswer("the run is over" if self._closed else f"the process that asks ended: {error}") from None
+                words = "the run is over" if self._closed else f"the process that asks ended: {error}"
+                raise NoAnswer(words, turned["to"]) from None
         if "error" in answer:
-            raise NoAnswer(answer["error"])
+            raise NoAnswer(answer["error"], turned["to"])
         return answer["answer"]
+
+    def time_to_judge(self, deadline: float | None = None) -> float:
+        """Return how many seconds of the time for an answer may be used to judge jobs."""
+        return (deadline or self._deadline) * SPARE
 
     def close(self) -> None:
         """End the child; whoever waits for an answer is told at once that there is none."""
@@ -112,6 +138,16 @@ class Asker:
             with contextlib.suppress(OSError):
                 if pipe:
                     pipe.close()
+
+
+def _answer(answers: "queue.Queue[str]", seconds: float, turned: dict[str, str]) -> dict[str, Any]:
+    """Return the line that answers; the lines before tell whom the child has turned to."""
+    end = time.monotonic() + seconds
+    while True:
+        found: dict[str, Any] = json.loads(answers.get(timeout=max(0.0, end - time.monotonic())))
+        if "turns_to" not in found:
+            return found
+        turned["to"] = found["turns_to"]
 
 
 def _tell(child: subprocess.Popen[str], line: str) -> None:

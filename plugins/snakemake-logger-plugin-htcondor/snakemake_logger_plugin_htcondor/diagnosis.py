@@ -1,16 +1,18 @@
 """Why a job waits, in one sentence with figures, and what to do: pure functions on what pool and job tell."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import classad2 as classad
 
+from .alike import judge
 from .expressions import OTHER, OWN, Leaf, parse
-from .matching import FALSE, NEITHER, Clause, Match, Pair, Word, drained, judge
-from .words import count, form, listed, megabytes
+from .matching import FALSE, NEITHER, Clause, Match, Pair, Word, drained
+from .words import count, duration, form, listed, megabytes
 
 # What a job asks for, from either side: `TARGET.Memory >= RequestMemory`, `TARGET.RequestMemory <= MY.Memory`.
 ASKS = re.compile(r"(?:TARGET\.)?(?P<have>\w+)\s*>=\s*(?:MY\.)?Request(?P=have)$", re.IGNORECASE)
@@ -42,6 +44,10 @@ class Pool:
         Idle jobs of the same run that come before the job.
     flocks
         Other pools to which the access point may send jobs; empty where there are none.
+    age
+        Seconds that the collector has been up, at least; None where it doesn't tell.
+    settled
+        Seconds after which a collector has heard of each node that there is: it forgets who is silent for longer.
     """
 
     accounting: Sequence[classad.ClassAd] = ()
@@ -51,6 +57,8 @@ class Pool:
     submitters: Sequence[classad.ClassAd] = ()
     ahead: int = 0
     flocks: str = ""
+    age: float | None = math.inf
+    settled: float = 900.0
 
 
 @dataclass(frozen=True)
@@ -65,12 +73,15 @@ class Diagnosis:
         Stays the same for as long as the reason does, whatever the figures.
     reason, remedy
         A part of a sentence each.
+    sure
+        It is NEVER by what surely stays as it is, so that the job may be removed where the user asked for that.
     """
 
     word: Word
     key: str
     reason: str
     remedy: str
+    sure: bool = False
 
     @property
     def sentence(self) -> str:
@@ -108,7 +119,8 @@ def diagnose(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pool: Pool)
             "condor_who and its StartLog, tell more",
         )
     if match.word is Word.NEVER:
-        return _never_or_unknown(_never(job, slots, match), pool)
+        found = _never_or_unknown(_never(job, slots, match), pool)
+        return replace(found, sure=found.word is Word.NEVER and match.sure and pool.age is not None)
     if match.word is Word.FITS:
         return _fits(job, match, pool)
     return _not_yet(job, slots, match, pool)
@@ -126,6 +138,12 @@ def _never_or_unknown(found: Diagnosis, pool: Pool) -> Diagnosis:
             f"gone ({listed(list(pool.gone))}), and no other can take it: {why}"
         )
         return Diagnosis(Word.UNKNOWN, f"gone, {found.key}", reason, found.remedy)
+    if pool.age is not None and pool.age < pool.settled:
+        reason = (
+            f"the pool's collector has been up for {duration(pool.age)} only, so it may not know all nodes yet, and "
+            f"none that it knows can take it: it {found.reason}"
+        )
+        return Diagnosis(Word.UNKNOWN, f"young, {found.key}", reason, found.remedy)
     if pool.flocks:
         reason = (
             f"no slot of this pool can take it: {why}; jobs may also go to {pool.flocks}, of which nothing "
@@ -364,7 +382,24 @@ def _not_yet(job: classad.ClassAd, slots: Sequence[classad.ClassAd], match: Matc
             f"{_share(could, match)} could take it and {form(len(could), 'is', 'are')} switched off: {listed(hosts)}",
             "It starts when the pool has woken one of them; ask the admin whether it does so by itself",
         )
+    if all(pair.state == "broken" for pair in match.pairs if pair.ever):
+        return _broken(slots, match)
     return _not_now(job, slots, match)
+
+
+def _broken(slots: Sequence[classad.ClassAd], match: Match) -> Diagnosis:
+    """No slot could take it but those that their nodes have found to be out of order."""
+    pairs = [pair for pair in match.pairs if pair.ever]
+    why = "; ".join(sorted({str(slot["SlotBrokenReason"]) for slot in slots if "SlotBrokenReason" in slot}))
+    hosts = listed(sorted({pair.machine for pair in pairs}))
+    verb, they = form(len(pairs), "is", "are"), form(len(pairs), "it", "they")
+    return Diagnosis(
+        Word.NOT_YET,
+        "broken",
+        f"{_share(pairs, match)} {verb} out of order, so what {they} could take isn't known: {hosts} ({why}); no other "
+        "can take it",
+        "Tell the pool's admin: the node's StartLog says more, and a restart of its condor_startd repairs most",
+    )
 
 
 def _share(pairs: Sequence[Pair], match: Match) -> str:

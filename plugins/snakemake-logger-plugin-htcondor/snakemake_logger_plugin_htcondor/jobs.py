@@ -1,6 +1,6 @@
 """The jobs of a run, as far as they are known: what the event log, the queue and Snakemake have told."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -109,3 +109,32 @@ class Run:
     def in_state(self, *states: State) -> list[Job]:
         """Return the jobs in one of these states."""
         return [job for job in self.jobs.values() if job.state in states]
+
+
+def within(clusters: Iterable[int], most: int | None = None) -> str:
+    """Return the constraint for jobs with these numbers; those of one run mostly follow each other.
+
+    Parameters
+    ----------
+    clusters
+        At least one.
+    most
+        Ranges that the constraint may have: with more, those nearest to each other become one, and what else lies
+        between them is meant, too.
+
+    >>> within([7, 8, 9, 12])
+    'ClusterId >= 7 && ClusterId <= 9 || ClusterId == 12'
+    >>> within([7, 8, 9, 12, 40], most=2)
+    'ClusterId >= 7 && ClusterId <= 12 || ClusterId == 40'
+    """
+    ordered = sorted(set(clusters))
+    gaps = [number for number in range(1, len(ordered)) if ordered[number] - ordered[number - 1] > 1]
+    if most is not None:
+        widest = sorted(gaps, key=lambda number: ordered[number - 1] - ordered[number])[: most - 1]
+        gaps = sorted(widest)
+    ranges = zip([0, *gaps], [*gaps, len(ordered)], strict=True)
+    return " || ".join(_between(ordered[first], ordered[after - 1]) for first, after in ranges)
+
+
+def _between(low: int, high: int) -> str:
+    return f"ClusterId == {low}" if low == high else f"ClusterId >= {low} && ClusterId <= {high}"

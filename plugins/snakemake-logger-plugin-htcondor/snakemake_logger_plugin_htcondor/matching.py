@@ -2,13 +2,15 @@
 
 A match needs both sides: the job's Requirements, and the slot's, into which its startd puts START and what is left of
 its resources. A partitionable slot is judged as it is when no job runs on it, too. What can change while nobody
-touches the pool's configuration (time, load, state, free disk, a node's own health) never makes a NEVER.
+touches the pool's configuration (time, load, state, free disk, a node's own health) never makes a NEVER: see
+`attributes`.
 
 Truth values are sets of what an expression can be: true, false, or neither (undefined, an error, not a truth value).
 A set with more than one member belongs to what can change.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -20,6 +22,7 @@ import classad2 as classad
 # up in the other. Without it, such a name is undefined (seen).
 import htcondor2  # noqa: F401
 
+from .attributes import Attributes
 from .expressions import DISPUTED, OTHER, OWN, All, Choice, Leaf, Node, Not, Reference, conjuncts, parse, unparse
 
 
@@ -36,20 +39,23 @@ TRUE, FALSE, NEITHER = "true", "false", "neither"
 Truth = frozenset[str]
 ANY: Truth = frozenset((TRUE, FALSE, NEITHER))
 
-# What changes with time, load and use. Of a job that waits, nothing else does.
-CHANGING = frozenset(
-    (
-        *("activity", "availablegpus", "assignedgpus", "clockday", "clockmin", "condorloadavg", "consoleidle"),
-        *("cpubusy", "currentrank", "currenttime", "currentjobs", "disk", "enteredcurrentactivity"),
-        *("enteredcurrentstate", "jobid", "jobstarts", "keyboardidle", "lastheardfrom", "lastmatchtime"),
-        *("lastnegotiatedtime", "lastrejmatchreason", "lastrejmatchtime", "loadavg", "mycurrenttime"),
-        *("numdynamicslots", "numjobmatches", "numpids", "remotegroup", "remoteowner", "remoteuser", "servertime"),
-        *("state", "totalcondorloadavg", "totaldisk", "totaljobruntime", "totalloadavg", "totalslotdisk"),
-        *("totalvirtualmemory", "virtualmemory", "offline", "machinelastmatchtime", "jobstatus"),
-    )
-)
-CHANGING_FUNCTIONS = frozenset(("time", "random", "formattime", "daytime", "eval", "unresolved", DISPUTED))
+CHANGING_FUNCTIONS = frozenset(("time", "random", "formattime", "daytime", "eval", "unresolved", "usermap", DISPUTED))
 DEPTH = 20  # of attributes that refer to each other
+# An amount of a slot that must be large enough: `Memory >= RequestMemory`, `TARGET.RequestCpus < MY.Cpus`.
+ENOUGH = re.compile(r"(?:(?P<side>MY|TARGET)\.)?(?P<have>[A-Za-z]\w*)\s*>=?\s*(?P<asked>.+)", re.IGNORECASE | re.DOTALL)
+NO_MORE = re.compile(
+    r"(?P<asked>.+?)\s*<=?\s*(?:(?P<side>MY|TARGET)\.)?(?P<have>[A-Za-z]\w*)", re.IGNORECASE | re.DOTALL
+)
+COMPARES = re.compile(r"[=<>?|&^]|\bis(nt)?\b", re.IGNORECASE)
+OF_OLD = "_condor_request"  # stands in the limits that startds before version 23.9 write
+
+
+class Slot(classad.ClassAd):  # type: ignore[misc]
+    """A slot's ad, with what is asked of it for each job: itself without jobs, and what makes it like others."""
+
+    empty: classad.ClassAd | None = None
+    state: str = ""
+    kind: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ class Pair:
     ever
         It could take the job once what changes has changed.
     state
-        "free", "busy", "draining" or "offline".
+        "free", "busy", "draining", "offline" or "broken".
     job_clauses, slot_clauses
         What each side demands, empty where `could`.
     """
@@ -126,13 +132,20 @@ class Match:
         What can be said.
     pairs
         One for each slot that is no part of a partitionable one.
+    sure
+        It is NEVER by what surely stays as it is: see `attributes`.
     """
 
     word: Word
     pairs: tuple[Pair, ...]
+    sure: bool = False
 
 
-def judge(job: classad.ClassAd, slots: Sequence[classad.ClassAd]) -> Match:
+def judge(
+    job: classad.ClassAd,
+    slots: Sequence[classad.ClassAd],
+    pair: "Callable[[classad.ClassAd, classad.ClassAd, classad.ClassAd, Attributes], Pair] | None" = None,
+) -> Match:
     """Tell whether a job could match one of the slots.
 
     Parameters
@@ -141,18 +154,30 @@ def judge(job: classad.ClassAd, slots: Sequence[classad.ClassAd]) -> Match:
         The job's whole ad.
     slots
         The collector's whole ads of type Machine. Dynamic slots are left out, as parts of another.
+    pair
+        Looks at one slot; see `alike`.
     """
-    pairs = tuple(_pair(job, slot) for slot in slots if not _is(slot, "DynamicSlot"))
+    look = pair or _pair
+    whole = [slot for slot in slots if not _is(slot, "DynamicSlot")]
+    known = Attributes(job, whole)
+    empty = [drained(slot) for slot in whole]
+    pairs = tuple(look(job, slot, of_slot, known) for slot, of_slot in zip(whole, empty, strict=True))
     if not pairs:
         return Match(Word.UNKNOWN, ())
     if any(pair.fits for pair in pairs):
         return Match(Word.FITS, pairs)
-    return Match(Word.NOT_YET if any(pair.ever for pair in pairs) else Word.NEVER, pairs)
+    if any(pair.ever for pair in pairs):
+        return Match(Word.NOT_YET, pairs)
+    strict = known.strictly()
+    return Match(
+        Word.NEVER, pairs, sure=not any(look(job, *both, strict).ever for both in zip(whole, empty, strict=True))
+    )
 
 
-def _pair(job: classad.ClassAd, slot: classad.ClassAd) -> Pair:
+def _pair(job: classad.ClassAd, slot: classad.ClassAd, empty: classad.ClassAd, known: Attributes) -> Pair:
     name, machine, state = str(slot.get("Name", "?")), str(slot.get("Machine", "?")), state_of(slot)
-    empty = drained(slot)
+    if "SlotBrokenReason" in slot:  # it tells of no resources, and takes no job, before its node is well again
+        return Pair(name, machine, fits=False, could=False, ever=True, state="broken")
     matches = _match(job, slot)
     if state == "free" and matches:
         return Pair(name, machine, fits=True, could=True, ever=True, state=state)
@@ -160,7 +185,7 @@ def _pair(job: classad.ClassAd, slot: classad.ClassAd) -> Pair:
         if state == "free":
             state = "busy"  # it has less left than the job asks for
         return Pair(name, machine, fits=False, could=True, ever=True, state=state)
-    wants, takes = tuple(clauses(job, empty)), tuple(clauses(empty, job))
+    wants, takes = tuple(clauses(job, empty, known)), tuple(clauses(empty, job, known))
     if state == "draining":  # it takes no job at all now, and says so in its START
         takes = ()
     agreed = all(clause.possible or clause.own for clause in takes)
@@ -170,7 +195,7 @@ def _pair(job: classad.ClassAd, slot: classad.ClassAd) -> Pair:
 
 def state_of(slot: classad.ClassAd) -> str:
     """Return what a slot is at: "free", "busy", "draining" or "offline"."""
-    if _is(slot, "Offline"):
+    if _is(slot, "Offline") or _is(slot, "Absent"):
         return "offline"
     state = str(_value(slot, "State") or "Unclaimed")
     if _is(slot, "Draining") or state == "Drained":
@@ -180,47 +205,62 @@ def state_of(slot: classad.ClassAd) -> str:
 
 def drained(slot: classad.ClassAd) -> classad.ClassAd:
     """Return a slot as it is when no job runs on it: a partitionable one's ad tells what is left, and what there is."""
+    if isinstance(slot, Slot) and slot.empty is not None:
+        return slot.empty
     if not _is(slot, "PartitionableSlot"):
+        return slot
+    totals = {name: total for name in _resources(slot).split() if (total := _total(slot, name)) != _value(slot, name)}
+    totals = {name: total for name, total in totals.items() if total is not None}
+    if not totals:
         return slot
     empty = classad.ClassAd()
     empty.update(slot)
-    for resource in str(_value(slot, "MachineResources") or "Cpus Memory Disk GPUs").split():
-        total = _value(slot, f"TotalSlot{resource}")
-        if total is not None:
-            empty[resource] = total
+    empty.update(totals)
     return empty
 
 
-def clauses(ad: classad.ClassAd, other: classad.ClassAd) -> list[Clause]:
+def _total(slot: classad.ClassAd, resource: str) -> Any:
+    """Return what a slot has of a resource, with what is out of order for now."""
+    total, broken = _value(slot, f"TotalSlot{resource}"), _value(slot, f"BrokenSlot{resource}")
+    return total + broken if isinstance(total, int | float) and isinstance(broken, int | float) else total
+
+
+def _resources(slot: classad.ClassAd) -> str:
+    return str(_value(slot, "MachineResources") or "Cpus Memory Disk GPUs")
+
+
+def clauses(ad: classad.ClassAd, other: classad.ClassAd, known: Attributes) -> list[Clause]:
     """Return what an ad's Requirements demand of another ad, clause by clause.
 
     An attribute that a clause consists of is replaced by its own clauses, as START is in a slot's Requirements.
     """
-    return list(_clauses(ad, other, parse(_text(ad, "Requirements")), 0)) if "Requirements" in ad else []
+    return list(_clauses(ad, other, parse(_text(ad, "Requirements")), known, 0)) if "Requirements" in ad else []
 
 
-def _clauses(ad: classad.ClassAd, other: classad.ClassAd, node: Node, depth: int) -> Iterator[Clause]:
+def _clauses(
+    ad: classad.ClassAd, other: classad.ClassAd, node: Node, known: Attributes, depth: int
+) -> Iterator[Clause]:
     for part in conjuncts(node):
         alone = part.alone if isinstance(part, Leaf) else None
         found = _definition(alone, ad, other) if alone and depth < DEPTH else None
         if found and found[0] is ad and not isinstance(inner := parse(found[2]), Leaf):
-            yield from _clauses(ad, other, inner, depth + 1)
+            yield from _clauses(ad, other, inner, known, depth + 1)
             continue
         text = unparse(part) if not found or found[0] is not ad else f"{unparse(part)} = {found[2]}"
-        truth = truth_of(part, ad, other)
+        truth = truth_of(part, ad, other, known)
         yield Clause(text, truth, _now(unparse(part), ad, other), own=not _looks_at(part, ad, other))
 
 
-def truth_of(node: Node, ad: classad.ClassAd, other: classad.ClassAd, depth: int = 0) -> Truth:
+def truth_of(node: Node, ad: classad.ClassAd, other: classad.ClassAd, known: Attributes, depth: int = 0) -> Truth:
     """Return what a part of an ad's expression can be, evaluated against another ad."""
     if isinstance(node, Leaf):
-        return _truth_of_leaf(node, ad, other, depth)
+        return _truth_of_leaf(node, ad, other, known, depth)
     if isinstance(node, Not):
         swapped = {TRUE: FALSE, FALSE: TRUE, NEITHER: NEITHER}
-        return frozenset(swapped[value] for value in truth_of(node.part, ad, other, depth))
+        return frozenset(swapped[value] for value in truth_of(node.part, ad, other, known, depth))
     if isinstance(node, Choice):
-        return _truth_of_choice(node, ad, other, depth)
-    parts = [truth_of(part, ad, other, depth) for part in node.parts]
+        return _truth_of_choice(node, ad, other, known, depth)
+    parts = [truth_of(part, ad, other, known, depth) for part in node.parts]
     # One that decides, and all that don't: "true" decides ||, "false" decides &&.
     decides, lets = (FALSE, TRUE) if isinstance(node, All) else (TRUE, FALSE)
     found = {value for part in parts for value in part if value in (decides, NEITHER)}
@@ -229,23 +269,39 @@ def truth_of(node: Node, ad: classad.ClassAd, other: classad.ClassAd, depth: int
     return frozenset(found)
 
 
-def _truth_of_choice(node: Choice, ad: classad.ClassAd, other: classad.ClassAd, depth: int) -> Truth:
-    yes, no = (truth_of(part, ad, other, depth) for part in (node.yes, node.no))
+def _truth_of_choice(node: Choice, ad: classad.ClassAd, other: classad.ClassAd, known: Attributes, depth: int) -> Truth:
+    yes, no = (truth_of(part, ad, other, known, depth) for part in (node.yes, node.no))
     if node.condition is None:
         return yes | no if NEITHER in yes else yes
-    condition = truth_of(node.condition, ad, other, depth)
+    condition = truth_of(node.condition, ad, other, known, depth)
     found = (yes if TRUE in condition else frozenset()) | (no if FALSE in condition else frozenset())
     return found | {NEITHER} if NEITHER in condition else found
 
 
-def _truth_of_leaf(leaf: Leaf, ad: classad.ClassAd, other: classad.ClassAd, depth: int) -> Truth:
+def _truth_of_leaf(leaf: Leaf, ad: classad.ClassAd, other: classad.ClassAd, known: Attributes, depth: int) -> Truth:
     if leaf.alone and depth < DEPTH and (found := _definition(leaf.alone, ad, other)):
         owner, against, text = found
         if not isinstance(inner := parse(text), Leaf) or inner.alone:
-            return truth_of(inner, owner, against, depth + 1)
-    if _changes(leaf, ad, other, depth):
+            return truth_of(inner, owner, against, known, depth + 1)
+    if _is_limit(leaf, ad, other, known, depth):
+        now = _now(leaf.text, ad, other)
+        return frozenset((TRUE, FALSE)) if now == TRUE else frozenset((now,))  # with jobs on it, a slot has less
+    if _changes(leaf, ad, other, known, depth):
         return ANY
     return frozenset((_now(leaf.text, ad, other),))
+
+
+def _is_limit(leaf: Leaf, ad: classad.ClassAd, other: classad.ClassAd, known: Attributes, depth: int) -> bool:
+    """Tell whether a leaf says no more than that a partitionable slot must have so much, or more, of a resource."""
+    if any(reference.name.startswith(OF_OLD) for reference in leaf.references):
+        return not _changes(leaf, ad, other, known, depth, amounts=False)
+    found = ENOUGH.fullmatch(leaf.text) or NO_MORE.fullmatch(leaf.text)
+    if not found or COMPARES.search(found["asked"]):
+        return False
+    have = _definition(Reference(found["have"].lower(), (found["side"] or "").lower()), ad, other)
+    if not have or not _is_divided(found["have"].lower(), have[0]) or known.changes(found["have"].lower(), have[0]):
+        return False
+    return not any(_changes(inner, ad, other, known, depth) for inner in _leaves(parse(found["asked"])))
 
 
 def _definition(
@@ -259,17 +315,38 @@ def _definition(
     return None
 
 
-def _changes(leaf: Leaf, ad: classad.ClassAd, other: classad.ClassAd, depth: int) -> bool:
-    """Tell whether a leaf's value can change, also by way of the attributes that it names."""
-    if leaf.functions & CHANGING_FUNCTIONS or any(reference.name in CHANGING for reference in leaf.references):
-        return True
-    if depth >= DEPTH:
+def _changes(
+    leaf: Leaf, ad: classad.ClassAd, other: classad.ClassAd, known: Attributes, depth: int, amounts: bool = True
+) -> bool:
+    """Tell whether a leaf's value can change, also by way of what it names; `amounts` where what jobs take counts."""
+    if leaf.functions & CHANGING_FUNCTIONS or depth >= DEPTH:
         return True
     for reference in leaf.references:
         found = _definition(reference, ad, other)
-        if found and any(_changes(inner, found[0], found[1], depth + 1) for inner in _leaves(parse(found[2]))):
+        owner = found[0] if found else _meant(reference, ad, other, known)
+        if known.changes(reference.name, owner):
+            return True
+        if not found:
+            continue
+        if amounts and _is_divided(reference.name, found[0]):
+            return True
+        inner = _leaves(parse(found[2]))
+        if any(_changes(part, found[0], found[1], known, depth + 1, amounts) for part in inner):
             return True
     return False
+
+
+def _meant(
+    reference: Reference, ad: classad.ClassAd, other: classad.ClassAd, known: Attributes
+) -> classad.ClassAd | None:
+    """Return the job's ad where an attribute that is missing is meant to be in it, else None."""
+    sides = {OWN: ad, OTHER: other}
+    return known.job if sides.get(reference.scope) is known.job else None
+
+
+def _is_divided(name: str, ad: classad.ClassAd) -> bool:
+    """Tell whether an attribute is an amount of which jobs take their parts."""
+    return _is(ad, "PartitionableSlot") and name in _resources(ad).lower().split()
 
 
 def _looks_at(node: Node, ad: classad.ClassAd, other: classad.ClassAd, depth: int = 0) -> bool:

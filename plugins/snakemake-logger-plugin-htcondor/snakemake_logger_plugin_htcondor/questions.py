@@ -4,17 +4,21 @@ Each question is one query, or a few, with no more attributes than are needed.
 """
 
 import json
+import math
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import classad2 as classad
 import htcondor2 as htcondor
 
-from . import codes
-from .diagnosis import Pool, diagnose
-from .matching import Word
+from . import alike, codes
+from .asker import JUDGING
+from .diagnosis import Diagnosis, Pool, diagnose
+from .jobs import within
+from .matching import Slot
 
 STATUS = (
     "ClusterId",
@@ -27,7 +31,13 @@ STATUS = (
     "Iwd",
     "Out",
     "Err",
+    "Owner",
 )
+COLLECTOR, SCHEDD = "the pool's collector", "the access point's schedd"
+JOB_SECONDS = 60.0  # for which a job's ad is taken to be as it was; that its request is changed, its kind tells
+WHOLE_SECONDS = 600.0  # after which all attributes of the slots are asked for
+MOST_LEARNT = 5  # times that more attributes are asked for at once
+SETTLED = 900.0  # seconds: HTCondor's own CLASSAD_LIFETIME
 NOT_DYNAMIC = "DynamicSlot =!= true"
 ACCOUNTING = (
     *("Name", "Priority", "IsAccountingGroup", "ConfigQuota", "EffectiveQuota", "SurplusPolicy"),
@@ -42,11 +52,13 @@ def hello() -> str:
 
 def queue(constraint: str) -> list[dict[str, Any]]:
     """Return the status of jobs: the one question of each period."""
+    _turn_to(SCHEDD)
     return [_values(ad) for ad in htcondor.Schedd().query(constraint=constraint, projection=list(STATUS))]
 
 
 def held(cluster: int) -> dict[str, Any]:
     """Return what tells why a job is held; empty where it isn't held any more."""
+    _turn_to(SCHEDD)
     ads = htcondor.Schedd().query(
         constraint=f"ClusterId == {cluster} && JobStatus == 5", projection=list(codes.ATTRIBUTES)
     )
@@ -55,6 +67,7 @@ def held(cluster: int) -> dict[str, Any]:
 
 def slots() -> dict[str, int]:
     """Return the names of the slots that the pool has, and how many of each word: a quick look."""
+    _turn_to(COLLECTOR)
     ads = htcondor.Collector().query(
         htcondor.AdType.Startd,
         constraint=NOT_DYNAMIC,
@@ -65,6 +78,7 @@ def slots() -> dict[str, int]:
 
 def negotiator() -> str:
     """Say what is wrong with the negotiator; empty where it answers."""
+    _turn_to(COLLECTOR)
     ads = htcondor.Collector().query(htcondor.AdType.Negotiator)
     if not ads:
         told = htcondor.Collector().query(htcondor.AdType.Accounting, projection=["LastHeardFrom", "Name"])
@@ -80,7 +94,14 @@ def negotiator() -> str:
     return ""
 
 
-def diagnoses(clusters: dict[str, int], described: list[str], seen: list[str], negotiator: str) -> dict[str, Any]:
+def diagnoses(
+    clusters: dict[str, int],
+    described: list[str],
+    seen: list[str],
+    negotiator: str,
+    seconds: float,
+    kinds: dict[str, str] | None = None,
+) -> dict[str, Any]:
     """Say why jobs wait.
 
     Parameters
@@ -94,46 +115,156 @@ def diagnoses(clusters: dict[str, int], described: list[str], seen: list[str], n
         Names of slots that were in the pool before.
     negotiator
         What is wrong with it.
+    seconds
+        How long it may take. What isn't judged by then is left; one job is judged in any case.
+    kinds
+        What kind of job each cluster is: of one that has become another kind, what was known holds no more.
 
     Returns
     -------
     dict
-        "jobs" (diagnoses by cluster), "described" (a list of them, with None where an ad can't be read), and "slots",
-        the names of the slots now.
+        "jobs" (diagnoses by cluster), "left" (clusters that were not judged), "described" (a list of diagnoses, with
+        None where an ad can't be read or was not judged), and "slots", the names of the slots now.
     """
-    collector = htcondor.Collector()
-    ads = collector.query(htcondor.AdType.Startd, constraint=NOT_DYNAMIC)
+    until = time.monotonic() + seconds
+    made = [_parsed(text) for text in described]
+    wanted = {int(cluster): (kinds or {}).get(cluster, "") for cluster in clusters}
+    ads, jobs, read = _pool_and_jobs(wanted, [ad for ad in made if ad is not None])
     names = sorted(str(ad.get("Name")) for ad in ads)
-    pool = Pool(
-        collector.query(htcondor.AdType.Accounting, projection=list(ACCOUNTING)),
-        _schedd(collector),
-        negotiator,
-        sorted(set(seen) - set(names)),
-        collector.query(htcondor.AdType.Submitter, projection=["Name", "IdleJobs"]),
-        flocks=str(htcondor.param.get("FLOCK_TO") or htcondor.param.get("FLOCK_COLLECTOR_HOSTS") or ""),
-    )
-    jobs = []
-    if clusters:
-        constraint = " || ".join(f"ClusterId == {cluster}" for cluster in clusters)
-        jobs = [
-            (int(ad["ClusterId"]), ad) for ad in htcondor.Schedd().query(constraint=f"({constraint}) && JobStatus == 1")
-        ]
+    pool = _pool(ads, seen, negotiator)
+    _turn_to(JUDGING)
+    slots, judged = alike.prepared(ads, read), _Judged(read, until)
+    found = {
+        cluster: judged.of(job, slots, replace(pool, ahead=clusters[str(cluster)])) for cluster, job in jobs.items()
+    }
     return {
-        "jobs": {
-            cluster: asdict(diagnose(ad, ads, replace(pool, ahead=clusters[str(cluster)]))) for cluster, ad in jobs
-        },
-        "described": [_described(text, ads, pool) for text in described],
+        "jobs": {cluster: asdict(one) for cluster, one in found.items() if one is not None},
+        "left": [cluster for cluster, one in found.items() if one is None],
+        "described": [_as_dict(judged.of(ad, slots, pool)) if ad is not None else None for ad in made],
         "slots": names,
     }
 
 
-def _described(text: str, slots: list[Any], pool: Pool) -> dict[str, Any] | None:
-    """Return the diagnosis of a job that isn't submitted yet; None where its ad can't be read, or has macros in it."""
+class _Judged:
+    """Diagnoses, one for jobs that are alike, for as long as there is time."""
+
+    def __init__(self, read: frozenset[str] | None, until: float, ignored: frozenset[str] = frozenset()) -> None:
+        self._read, self._until, self._ignored = read, until, ignored
+        self._known: dict[tuple[object, ...], Diagnosis] = {}
+
+    def of(self, job: Any, slots: list[Slot], pool: Pool) -> Diagnosis | None:
+        """Return why a job waits; None where there is no time left to judge it."""
+        kind = (alike.kind_of(job, self._read, self._ignored), pool.ahead)
+        if kind not in self._known:
+            if self._known and time.monotonic() > self._until:
+                return None
+            self._known[kind] = diagnose(job, slots, pool)
+        return self._known[kind]
+
+
+def _as_dict(found: Diagnosis | None) -> dict[str, Any] | None:
+    return None if found is None else asdict(found)
+
+
+def _age(collectors: Iterable[Any], slots: Iterable[Any]) -> float | None:
+    """Return how long the youngest collector has been up, at least and by its own clock; None where it isn't told."""
+    begun = [began for ad in collectors if isinstance(began := ad.get("DaemonStartTime"), int)]
+    heard = [at for ad in slots if isinstance(at := ad.get("LastHeardFrom"), int)]
+    return float(max(heard) - max(begun)) if begun and heard else None
+
+
+def _settled(lifetime: object) -> float:
+    """Return the seconds after which a collector forgets who is silent, and so knows of everyone, once it is up."""
+    try:
+        return float(str(lifetime))
+    except ValueError:  # not set, or an expression
+        return SETTLED
+
+
+def _parsed(text: str) -> Any:
+    """Return the ad of a job that isn't submitted yet; None where it can't be read, or has macros in it."""
     try:
         ad = classad.parseOne(text)
     except Exception:
         return None
-    return asdict(diagnose(ad, slots, pool)) if "Requirements" in ad and "$(" not in text else None
+    return ad if "Requirements" in ad and "$(" not in text else None
+
+
+def _pool_and_jobs(
+    clusters: dict[int, str], made: list[Any]
+) -> tuple[list[Any], dict[int, Any], frozenset[str] | None]:
+    """Return the slots, the idle jobs of these clusters, and the attributes that judging them reads.
+
+    Slots and jobs are asked for what is known to be read. What they refer to beside that is learnt from the answers,
+    and asked for at once; from then on it is known.
+    """
+    for _ in range(MOST_LEARNT):
+        known = _Kept.names
+        if known is None:
+            break
+        slots, jobs = _slots(known), _jobs(clusters, known)
+        read = alike.reads([*slots, *jobs.values(), *made], known)
+        if read is not None and read <= known | alike.FIXED:
+            return slots, jobs, read
+        _Kept.names = read
+        _Kept.jobs.clear()
+    return _slots(None), _jobs(clusters, None), None
+
+
+class _Kept:
+    """What the process keeps from one question to the next."""
+
+    names: frozenset[str] | None = frozenset()  # that judging reads; None: only whole ads will do
+    whole_at = -math.inf  # when all attributes of the slots were asked for
+    jobs: ClassVar[dict[int, tuple[float, str, Any]]] = {}  # when each was asked for, its kind, and its ad
+    say: Callable[[str], object] = staticmethod(lambda _: None)  # to whoever waits for the answer
+
+
+def _projection(names: frozenset[str] | None) -> list[str]:
+    return [] if names is None else sorted(alike.FIXED | names)
+
+
+def _slots(names: frozenset[str] | None) -> list[Any]:
+    """Return the slots with what is read; now and then all of it, as it shows what probes there are."""
+    _turn_to(COLLECTOR)
+    now = time.monotonic()
+    whole = names is None or now - _Kept.whole_at > WHOLE_SECONDS
+    _Kept.whole_at = now if whole else _Kept.whole_at
+    projection = [] if whole else _projection(names)
+    found: list[Any] = htcondor.Collector().query(htcondor.AdType.Startd, constraint=NOT_DYNAMIC, projection=projection)
+    return found
+
+
+def _jobs(clusters: dict[int, str], names: frozenset[str] | None) -> dict[int, Any]:
+    """Return the idle jobs among these; a job's ad changes little, so it is asked for once in a while only."""
+    now = time.monotonic()
+    for cluster in [c for c, (at, kind, _) in _Kept.jobs.items() if now - at > JOB_SECONDS or clusters.get(c) != kind]:
+        del _Kept.jobs[cluster]
+    if unknown := [cluster for cluster in clusters if cluster not in _Kept.jobs]:
+        for cluster, ad in _idle(unknown, _projection(names)).items():
+            _Kept.jobs[cluster] = now, clusters[cluster], ad
+    return {cluster: _Kept.jobs[cluster][2] for cluster in clusters if cluster in _Kept.jobs}
+
+
+def _idle(clusters: list[int], projection: list[str]) -> dict[int, Any]:
+    _turn_to(SCHEDD)
+    constraint = f"({within(clusters)}) && JobStatus == 1"
+    return {int(ad["ClusterId"]): ad for ad in htcondor.Schedd().query(constraint=constraint, projection=projection)}
+
+
+def _pool(slots: list[Any], seen: list[str], negotiator: str) -> Pool:
+    _turn_to(COLLECTOR)
+    collector = htcondor.Collector()
+    return Pool(
+        collector.query(htcondor.AdType.Accounting, projection=list(ACCOUNTING)),
+        _schedd(collector),
+        negotiator,
+        sorted(set(seen) - {str(ad.get("Name")) for ad in slots}),
+        collector.query(htcondor.AdType.Submitter, projection=["Name", "IdleJobs"]),
+        flocks=str(htcondor.param.get("FLOCK_TO") or htcondor.param.get("FLOCK_COLLECTOR_HOSTS") or ""),
+        age=_age(collector.query(htcondor.AdType.Collector, projection=["Name", "DaemonStartTime"]), slots),
+        settled=_settled(htcondor.param.get("CLASSAD_LIFETIME")),
+    )
 
 
 def _schedd(collector: Any) -> Mapping[str, Any]:
@@ -152,6 +283,7 @@ def _schedd(collector: Any) -> Mapping[str, Any]:
 
 def users(machine: str) -> list[str]:
     """Return whose jobs are on a node."""
+    _turn_to(COLLECTOR)
     quoted = machine.replace("\\", "\\\\").replace('"', '\\"')
     ads = htcondor.Collector().query(
         htcondor.AdType.Startd,
@@ -161,29 +293,59 @@ def users(machine: str) -> list[str]:
     return sorted({str(ad["RemoteUser"]) for ad in ads})
 
 
-def remove(cluster: int, key: str, reason: str, seen: list[str]) -> bool:
-    """Remove a job that still waits and, looked at once more by itself, can still never start; return whether it did.
+def remove(jobs: dict[str, dict[str, str]], seen: list[str], seconds: float) -> dict[str, list[int]]:
+    """Remove jobs that still wait and, looked at once more, all of their ads and of the slots', can still never start.
 
     Parameters
     ----------
-    key
-        The reason why, as `Diagnosis.key`.
-    seen
+    jobs
+        By cluster, the "key" of the reason why, as `Diagnosis.key`, and the "reason" in words.
+    seen, seconds
         As in `diagnoses`.
+
+    Returns
+    -------
+    dict
+        "removed", and "left": those that there was no time to look at.
     """
-    found = diagnoses({str(cluster): 0}, [], seen, "")["jobs"].get(cluster)
-    if found is None or found["word"] != Word.NEVER or found["key"] != key:
-        return False
+    until = time.monotonic() + seconds
+    idle = _idle([int(cluster) for cluster in jobs], [])
+    slots = _slots(None)
+    pool = _pool(slots, seen, "")
+    _turn_to(JUDGING)
+    read = alike.reads([*slots, *idle.values()])
+    prepared, judged = alike.prepared(slots, read), _Judged(read, until, alike.HISTORY)
+    found = {cluster: judged.of(ad, prepared, pool) for cluster, ad in idle.items()}
+    doomed: dict[str, list[int]] = {}
+    for cluster, one in found.items():
+        if one is not None and one.sure and one.key == jobs[str(cluster)]["key"]:
+            doomed.setdefault(jobs[str(cluster)]["reason"], []).append(cluster)
+    return {
+        "removed": [cluster for reason, clusters in doomed.items() for cluster in _removed(clusters, reason)],
+        "left": [cluster for cluster, one in found.items() if one is None],
+    }
+
+
+def _removed(clusters: list[int], reason: str) -> list[int]:
+    """Remove those of the jobs that are idle, and return which that were."""
+    _turn_to(SCHEDD)
+    schedd, chosen = htcondor.Schedd(), within(clusters)
     # A reason alone is dropped by the bindings (24.12): it has to come with a code.
-    done = htcondor.Schedd().act(
-        htcondor.JobAction.Remove, f"ClusterId == {cluster} && JobStatus == 1", reason=(reason, 0)
-    )
-    return bool(done.get("TotalSuccess", 0))
+    done = schedd.act(htcondor.JobAction.Remove, f"({chosen}) && JobStatus == 1", reason=(reason, 0))
+    if int(done.get("TotalSuccess", 0)) >= len(clusters):
+        return clusters
+    there = schedd.query(constraint=f"({chosen}) && JobStatus =!= 3", projection=["ClusterId"])
+    return sorted(set(clusters) - {int(ad["ClusterId"]) for ad in there})
 
 
 QUESTIONS: dict[str, Callable[..., Any]] = {
     question.__name__: question for question in (hello, queue, held, slots, negotiator, diagnoses, users, remove)
 }
+
+
+def _turn_to(who: str) -> None:
+    """Tell whoever waits for the answer on whom it depends from here on."""
+    _Kept.say(json.dumps({"turns_to": who}) + "\n")
 
 
 def _values(ad: Any) -> dict[str, Any]:
@@ -197,6 +359,7 @@ def _words(error: Exception) -> str:
 
 def answer(lines: Iterable[str], say: Callable[[str], object]) -> None:
     """Answer each question; an error is an answer, too."""
+    _Kept.say = staticmethod(say)
     for line in lines:
         asked = json.loads(line)
         try:

@@ -5,13 +5,16 @@ Pure but for its memory of what was found and said before.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from .jobs import Job
 from .matching import Word
 from .words import count, duration
 
 CHECKS = {Word.NEVER: 3, Word.NOT_YET: 2, Word.UNKNOWN: 2}  # the same verdict, one after the other
-PAUSE = 300.0  # seconds before another reason of a job that can start is said: it may change with every job that ends
+# Seconds before another reason of a job that can start is said, as it may change with every job that ends; and before
+# more jobs of a rule are said to wait for a reason of which that rule's were told before.
+PAUSE = 300.0
 MOST_ASKED = 20  # jobs that are asked about at once
 
 
@@ -23,6 +26,7 @@ class Found:
     key: str
     reason: str
     remedy: str
+    sure: bool = False
 
 
 @dataclass
@@ -44,6 +48,18 @@ class Idle:
     kind: str
 
 
+@dataclass(frozen=True)
+class News:
+    """What is to be said: a verdict, all jobs of one rule that it holds for, and those of which it wasn't told yet."""
+
+    found: Found
+    jobs: list[Idle]
+    joined: list[Idle]
+
+
+Group = tuple[str, Word, str]  # rule, word and key: what is said of such jobs is one line
+
+
 @dataclass
 class Waiting:
     """What is known of the jobs that wait.
@@ -60,6 +76,7 @@ class Waiting:
     period: float
     _jobs: dict[int, _Memory] = field(default_factory=dict)
     _asked: dict[str, float] = field(default_factory=dict)
+    _told: dict[Group, float] = field(default_factory=dict)  # when that was said last
 
     def to_ask(self, idle: Iterable[Idle], now: float) -> dict[int, list[int]]:
         """Return the jobs to ask about, each with those that are alike, however long these have waited.
@@ -77,6 +94,13 @@ class Waiting:
         turn = late[:MOST_ASKED]
         self._asked.update({jobs[0].kind: now for jobs in turn})
         return {jobs[0].job.cluster: [one.job.cluster for one in jobs] for jobs in turn}
+
+    def later(self, clusters: Iterable[int], groups: Mapping[int, list[int]], idle: Iterable[Idle]) -> None:
+        """Note that there was no time to judge some of those that were asked about: they come first the next time."""
+        left = {alike for cluster in clusters for alike in groups.get(cluster, ())}
+        for one in idle:
+            if one.job.cluster in left:
+                self._asked[one.kind] = 0.0
 
     def note(self, cluster: int, found: Found, now: float) -> None:
         """Note what a check found of a job."""
@@ -100,36 +124,46 @@ class Waiting:
         for memory in self._jobs.values():
             memory.checks = 0
 
-    def news(self, idle: Iterable[Idle], now: float) -> Iterator[tuple[Found, list[Idle]]]:
-        """Yield what is to be said, with the jobs of one rule that it is said of: one has waited for the threshold."""
-        groups: dict[tuple[str, str, str], list[Idle]] = {}
+    def news(self, idle: Iterable[Idle], now: float) -> Iterator[News]:
+        """Yield what is to be said, once in a pause for jobs of one rule with one reason: jobs may come one by one."""
+        groups: dict[Group, list[Idle]] = {}
         for one in idle:
             memory = self._jobs.get(one.job.cluster)
-            if memory and self._is_news(memory, now):
-                groups.setdefault((one.job.rule, memory.found.word, memory.found.key), []).append(one)
-        for jobs in groups.values():
-            if now - min(one.since for one in jobs) < self.threshold:
+            if memory and memory.checks >= CHECKS[memory.found.word]:
+                groups.setdefault(_group(one, memory), []).append(one)
+        for group, jobs in groups.items():
+            joined = [one for one in jobs if self._is_news(self._jobs[one.job.cluster], now)]
+            waits = group in self._told and now - self._told[group] < PAUSE
+            if not joined or waits or now - min(one.since for one in joined) < self.threshold:
                 continue
-            for one in jobs:
+            self._told[group] = now
+            for one in joined:
                 memory = self._jobs[one.job.cluster]
                 memory.said, memory.said_at = memory.found.key, now
-            yield self._jobs[jobs[0].job.cluster].found, jobs
+            yield News(self._jobs[joined[0].job.cluster].found, jobs, joined)
 
     @staticmethod
     def _is_news(memory: _Memory, now: float) -> bool:
-        if memory.checks < CHECKS[memory.found.word] or memory.said == memory.found.key:
+        if memory.said == memory.found.key:
             return False
         return not memory.said or memory.found.word is Word.NEVER or now - memory.said_at >= PAUSE
 
-    def hopeless(self, now: float, seconds: float) -> Iterator[tuple[int, Found]]:
-        """Yield the jobs whose verdict has been NEVER for so many seconds, at each check, and which were told so.
+    def hopeless(self, idle: Iterable[Idle], now: float, seconds: float) -> Iterator[tuple[int, Found]]:
+        """Yield the jobs whose verdict has been NEVER for so many seconds, at each check, and was told.
 
-        Only those that were checked just now, as `now` tells.
+        Told of the job, or of others of its rule with the same reason. Only those that were checked just now, as `now`
+        tells, and of which it is sure: it hangs on nothing that only seems to stay as it is.
         """
-        for cluster, memory in self._jobs.items():
-            never = memory.found.word is Word.NEVER and memory.checks >= CHECKS[Word.NEVER]
-            if never and memory.at == now and memory.said == memory.found.key and now - memory.since >= seconds:
-                yield cluster, memory.found
+        for one in idle:
+            memory = self._jobs.get(one.job.cluster)
+            if memory is None or not memory.found.sure or memory.checks < CHECKS[Word.NEVER]:
+                continue
+            if memory.at == now and _group(one, memory) in self._told and now - memory.since >= seconds:
+                yield one.job.cluster, memory.found
+
+
+def _group(one: Idle, memory: _Memory) -> Group:
+    return one.job.rule, memory.found.word, memory.found.key
 
 
 def line(found: Found, jobs: list[Idle], now: float) -> str:
@@ -147,6 +181,7 @@ def sentence(found: Found) -> str:
     return f"{found.word}: {found.reason}. {found.remedy}."
 
 
-def found_of(answer: Mapping[str, str]) -> Found:
+def found_of(answer: Mapping[str, Any]) -> Found:
     """Return a verdict as it comes from the process that asks."""
-    return Found(Word(answer["word"]), answer["key"], answer["reason"], answer["remedy"])
+    sure = answer.get("sure") is True
+    return Found(Word(answer["word"]), answer["key"], answer["reason"], answer["remedy"], sure)

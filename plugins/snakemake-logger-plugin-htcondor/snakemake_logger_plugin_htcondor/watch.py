@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from . import codes, events, summary
-from .asker import Asker, NoAnswer
-from .jobs import Job, Run, State
+from .asker import JUDGING, Asker, NoAnswer
+from .jobs import Job, Run, State, within
 from .records import Recorder
 from .waiting import Idle, Waiting, found_of, line, sentence
 from .words import count, duration, listed
@@ -36,6 +36,9 @@ NEGOTIATOR_SECONDS = 60.0  # between two questions whether it answers, while it 
 SILENT_LOG_CHECKS, SILENT_LOG_SECONDS = 3, 60.0
 MOST_READ = 1 << 16  # bytes of a log file's end or beginning: some are huge
 IDLE, RUNNING, HELD = 1, 2, 5
+MOST_RANGES = 20  # of job numbers in a question
+SCHEDD = "the access point's schedd"
+VERDICTS = "verdicts, "  # before a name: of what was asked to tell why jobs wait
 
 Say = Callable[[str, str], None]  # level and text
 
@@ -98,7 +101,7 @@ class Watch:
         self._mute_until = 0.0
         self._evicted: list[events.Change] = []
         self._holds: dict[int, tuple[float, Mapping[str, Any], str]] = {}  # since when, ad, what the executor does
-        self._seen: dict[str, float] = {}
+        self._seen: set[str] = set()  # names of the slots that the pool has had in this run
         self._disagree: dict[int, int] = {}
         self._complained: set[str] = set()
         self._silent: dict[str, int] = {}
@@ -106,6 +109,7 @@ class Watch:
         self._slots_asked = self._draw_at = 0.0
         self._asked = 0.0
         self._idle: list[Idle] = []
+        self._owner = ""  # of the run's jobs, as the schedd calls whoever submitted them
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -198,12 +202,13 @@ class Watch:
         """
         with self._counted("the look before the first submission"):
             try:
-                told = self._asker.ask(
-                    "diagnoses", deadline, clusters={}, described=list(described.values()), seen=[], negotiator=""
-                )
+                about: dict[str, Any] = {"described": list(described.values()), "seen": sorted(self._seen)}
+                about |= {"clusters": {}, "negotiator": "", "seconds": self._asker.time_to_judge(deadline)}
+                told = self._asker.ask("diagnoses", deadline, **about)
             except NoAnswer as error:
                 self._say("warning", f"the pool can't be looked at before the first submission: {error}")
                 return
+            self._seen.update(told["slots"])
             answers = zip(described, told["described"], strict=True)
             found = [(title, found_of(one)) for title, one in answers if one is not None]
             if not told["slots"]:
@@ -336,7 +341,7 @@ class Watch:
         except NoAnswer:
             self._mute_until = time.monotonic() + 60  # many jobs may be evicted at once
             return ""
-        others = [user for user in users if user.partition("@")[0] != getpass.getuser()]
+        others = [user for user in users if user.partition("@")[0] != (self._owner or _user())]
         return f". {host} runs jobs of {listed(others)} now" if others else ""
 
     def _failure(self, job: Job) -> str:
@@ -385,14 +390,15 @@ class Watch:
         self._check_unnoticed()
         if not active:
             return
-        low, high = min(active), max(active)
-        constraint = f'ClusterId >= {low} && ClusterId <= {high} && Owner == "{getpass.getuser()}"'
         try:
-            told = {int(ad["ClusterId"]): ad for ad in self._asker.ask("queue", constraint=constraint)}
+            answer = self._asker.ask("queue", constraint=_constraint(active, self._owner))
         except NoAnswer as error:
-            self._complain("the access point's schedd", error)
+            self._complain(SCHEDD, error)
             return
-        self._heal("the access point's schedd")
+        self._heal(SCHEDD)
+        told = {int(ad["ClusterId"]): ad for ad in answer if int(ad["ClusterId"]) in active}
+        # Whom a token stands for, the schedd alone knows: it need not be the user's name here.
+        self._owner = next((str(ad["Owner"]) for ad in told.values() if ad.get("Owner")), "")
         self._look_at_slots()
         self._note_files(active, told)
         self._compare(active, told)
@@ -481,21 +487,23 @@ class Watch:
                 described=[],
                 seen=sorted(self._seen),
                 negotiator=self._ask_negotiator(),
+                seconds=self._asker.time_to_judge(),
+                kinds={str(one.job.cluster): one.kind for one in self._idle if one.job.cluster in groups},
             )
         except NoAnswer as error:
-            self._seen = dict.fromkeys(self._seen, now)  # they can't come back while nobody tells
             self._waiting.unsure()
-            self._complain("the pool's collector", error, "Why jobs wait can't be told until it does")
+            self._complain_of_verdicts(error)
             return
-        self._heal("the pool's collector")
-        self._remember(answer["slots"], now)
+        self._heal_verdicts()
+        self._seen.update(answer["slots"])  # for good: a node that is away for an hour may come back, too
+        self._waiting.later(map(int, answer["left"]), groups, self._idle)
         for cluster, found in answer["jobs"].items():
             for alike in groups[int(cluster)]:
                 self._waiting.note(alike, found_of(found), now)
-        for found, jobs in self._waiting.news(self._idle, now):
-            self._say("warning", line(found, jobs, now))
-            for one in jobs:
-                self._record("diagnosis", one.job, now, word=found.word, reason=sentence(found))
+        for news in self._waiting.news(self._idle, now):
+            self._say("warning", line(news.found, news.jobs, now))
+            for one in news.joined:
+                self._record("diagnosis", one.job, now, word=news.found.word, reason=sentence(news.found))
         if self._options.never_after is not None:
             self._remove(now, self._options.never_after)
 
@@ -505,14 +513,9 @@ class Watch:
             return
         self._slots_asked = time.monotonic()
         try:
-            self._remember(self._asker.ask("slots"), time.time())
-        except NoAnswer:
-            self._seen = dict.fromkeys(self._seen, time.time())
-
-    def _remember(self, slots: Iterable[str], now: float) -> None:
-        """Remember the slots that the pool has had in the last quarter of an hour."""
-        self._seen.update(dict.fromkeys(slots, now))
-        self._seen = {name: at for name, at in self._seen.items() if now - at < 900}
+            self._seen.update(self._asker.ask("slots"))
+        except NoAnswer:  # whether the collector answers is said elsewhere
+            return
 
     def _ask_negotiator(self) -> str:
         problem, at = self._negotiator
@@ -527,28 +530,55 @@ class Watch:
     def _remove(self, now: float, seconds: float) -> None:
         with self.lock:
             jobs = dict(self.run.jobs)
-        for cluster, found in list(self._waiting.hopeless(now, seconds)):
-            reason = f"Snakemake removed it, as it can never start. {sentence(found)}"
-            try:
-                removed = self._asker.ask(
-                    "remove", cluster=cluster, key=found.key, reason=reason, seen=sorted(self._seen)
-                )
-            except NoAnswer as error:  # tried again at the next check
-                self._complain("the access point's schedd", error)
-                return
-            if removed:
-                self._say("error", f"{_name(jobs[cluster])} is removed, as it can never start. {sentence(found)}")
+        hopeless = dict(self._waiting.hopeless(self._idle, now, seconds))
+        if not hopeless:
+            return
+        about = {
+            str(cluster): {
+                "key": found.key,
+                "reason": f"Snakemake removed it, as it can never start. {sentence(found)}",
+            }
+            for cluster, found in hopeless.items()
+        }
+        try:
+            answer = self._asker.ask("remove", jobs=about, seen=sorted(self._seen), seconds=self._asker.time_to_judge())
+        except NoAnswer as error:  # tried again at the next check
+            self._complain(error.who or SCHEDD, error, topic="removal")
+            return
+        self._silent.pop("removal", None)
+        for cluster in answer["removed"]:
+            found = hopeless[cluster]
+            self._say("error", f"{_name(jobs[cluster])} is removed, as it can never start. {sentence(found)}")
+        for cluster in hopeless.keys() - set(answer["left"]):
             self._waiting.forget(cluster)
 
-    def _complain(self, who: str, error: NoAnswer, then: str = "") -> None:
+    def _complain(self, who: str, error: NoAnswer, then: str = "", topic: str = "") -> None:
         """Say once that someone doesn't answer, when that isn't for a moment only."""
-        self._silent[who] = self._silent.get(who, 0) + 1
-        if self._silent[who] == 2:
+        key = topic or who
+        self._silent[key] = self._silent.get(key, 0) + 1
+        if self._silent[key] == 2:
             self._say("warning", f"{who} doesn't answer ({error})" + (f". {then}" if then else ""))
 
-    def _heal(self, who: str) -> None:
-        if self._silent.pop(who, 0) >= 2:
+    def _heal(self, who: str, topic: str = "") -> None:
+        if self._silent.pop(topic or who, 0) >= 2:
             self._say("info", f"{who} answers again")
+
+    def _complain_of_verdicts(self, error: NoAnswer) -> None:
+        """Say who it is that doesn't answer, where it can't be told why jobs wait."""
+        who = error.who or "the process that asks the pool"
+        if who != JUDGING:
+            # The schedd may well answer the other question, about all jobs, and that doesn't heal this one.
+            self._complain(who, error, "Why jobs wait can't be told until it does", _verdicts_of(who))
+            return
+        key = _verdicts_of(JUDGING)
+        self._silent[key] = self._silent.get(key, 0) + 1
+        if self._silent[key] == 2:
+            self._say("warning", f"why jobs wait can't be told: to judge them takes too long ({error})")
+
+    def _heal_verdicts(self) -> None:
+        self._silent.pop(_verdicts_of(JUDGING), None)
+        for key in [key for key in self._silent if key.startswith(VERDICTS)]:
+            self._heal(key.removeprefix(VERDICTS), key)
 
     # --- records ---
 
@@ -581,6 +611,25 @@ def _ahead(cluster: int, told: Mapping[int, Mapping[str, Any]]) -> int:
         return -int(ad.get("JobPrio", 0)), int(ad.get("QDate", 0)), number
 
     return sum(ad["JobStatus"] == IDLE and place(number) < place(cluster) for number, ad in told.items())
+
+
+def _verdicts_of(who: str) -> str:
+    return f"{VERDICTS}{who}"
+
+
+def _constraint(active: Iterable[int], owner: str) -> str:
+    """Return the constraint for the jobs of the run, short however many there are: others may lie between them."""
+    ranges = within(active, MOST_RANGES)
+    quoted = owner.replace("\\", "\\\\").replace('"', '\\"')
+    return f'({ranges}) && Owner == "{quoted}"' if owner else ranges
+
+
+def _user() -> str:
+    """Return the user's name here; empty where there is none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's uid may have no name; Python 3.13 has another error for it
+        return ""
 
 
 def _name(job: Job) -> str:

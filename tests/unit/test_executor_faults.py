@@ -1,0 +1,206 @@
+"""What the executor makes of a damaged log, a full queue, a job that leaves, and its own end; the schedd is a fake."""
+
+import doctest
+import threading
+import time
+from types import SimpleNamespace
+
+import event_log
+import pytest
+import snakemake_executor_plugin_htcondor_steady as plugin
+from classad2 import ClassAd
+from snakemake_executor_plugin_htcondor import JobState, JobStatus
+from snakemake_executor_plugin_htcondor_steady import queue
+from snakemake_interface_common.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+
+
+class Schedd:
+    """A schedd that answers as it is told: ads in its queue and history, and refusals of the next submissions."""
+
+    def __init__(self):
+        self.queue, self.past, self.refusals, self.removed, self.asked = [], [], [], [], []
+
+    def submit(self, description):
+        if self.refusals:
+            raise RuntimeError(self.refusals.pop(0))
+        return SimpleNamespace(cluster=lambda: 7)
+
+    def query(self, constraint, projection):
+        return [] if "Submission" in constraint else self.queue
+
+    def history(self, **asked):
+        self.asked.append(asked)
+        return self.past
+
+    def act(self, action, constraint, reason):
+        self.removed.append(constraint)
+
+
+@pytest.fixture
+def schedd(monkeypatch):
+    made = Schedd()
+    monkeypatch.setattr(queue.htcondor, "Schedd", lambda: made)
+    monkeypatch.setattr(queue, "time", SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: None))
+    return made
+
+
+@pytest.fixture
+def executor(schedd, tmp_path):
+    """An executor that watches one job, number 7, by a real event log; nothing else of Snakemake is there."""
+    made = object.__new__(plugin.Executor)
+    made.said, made.ends = [], []
+    say = made.said.append
+    made.logger = SimpleNamespace(warning=say, error=say, info=lambda *_, **__: None, debug=lambda text: None)
+    made._settings, made._listeners = plugin.ExecutorSettings(), []
+    made._settled, made._said_to_wait, made._missing = set(), set(), {}
+    made._event_logs, made._job_current_states, made._log_missing_counts = {}, {}, {}
+    made._unified_log_file, made._unified_event_log_reader = str(tmp_path / "a.log"), None
+    made._log_failures, made._compared, made._began, made._constraint = 0, 0.0, 1000000, "true"
+    made._queue = queue.Queue(say, 0.2)
+    made._run, made._ended_by, made._submissions, made._last_submission, made._node_copy = "a", None, 0, 0.0, []
+    made.report_job_error = lambda info, msg="", **_: made.ends.append("error")
+    made.report_job_success = lambda info, **_: made.ends.append("success")
+    made._read_job_events = plugin.HTCondorExecutor._read_job_events.__get__(made)
+    return made
+
+
+def info():
+    job = SimpleNamespace(jobid=3, name="split", wildcards_dict={}, restart_times=2, attempt=1)
+    job.is_group = lambda: False
+    return SubmittedJobInfo(job=job, external_jobid=7, aux={"error": "none"})
+
+
+def look(executor, watched):
+    executor._read_events()
+    executor._compare_with_schedd([watched])
+    for cluster in list(executor._event_logs):
+        executor._read_job_events(cluster)
+    return executor._job_current_states.get(7)
+
+
+def test_a_job_ends_by_the_history_where_its_log_has_half_an_event(executor, schedd, tmp_path):
+    half = event_log.text(6)[:60]
+    events = [event_log.text(0), event_log.execute("ep1"), half + "\n", event_log.text(5, cluster=8)]
+    (tmp_path / "a.log").write_text("".join(events))
+    schedd.past = [ClassAd({"ClusterId": 7, "JobStatus": 4, "ExitCode": 0})]
+    watched = info()
+    states = [look(executor, watched) for _ in range(4)]
+    assert executor._log_failures > 1, "the log is damaged for good"
+    assert states[-1].status == JobStatus.COMPLETED
+    assert len([text for text in executor.said if "can't be read" in text]) == 1
+
+
+def test_a_job_that_is_being_removed_has_not_ended(executor, schedd):
+    executor._job_current_states[7] = JobState(status=JobStatus.RUNNING)
+    schedd.queue = [ClassAd({"ClusterId": 7, "JobStatus": 3})]
+    for _ in range(3):
+        assert look(executor, info()).status == JobStatus.RUNNING
+    schedd.queue, schedd.past = [], [ClassAd({"ClusterId": 7, "JobStatus": 3})]
+    assert [look(executor, info()).status for _ in range(2)] == [JobStatus.RUNNING, JobStatus.REMOVED]
+
+
+def test_a_held_job_that_has_just_left_the_queue_goes_on_until_its_end_is_told(executor):
+    watched = info()
+    assert executor._handle_hold(watched, JobState(status=JobStatus.HELD, held_since=time.time())) is True
+    assert (watched.job.attempt, executor.said, executor.ends) == (1, [], [])
+
+
+# --- the end of a run ---
+
+
+def test_once_the_run_has_ended_nothing_is_submitted_and_what_was_is_removed(executor, schedd, monkeypatch):
+    told = []
+    executor.workflow = SimpleNamespace(scheduler=SimpleNamespace(executor_error_callback=told.append))
+    executor._constraint = "this run"
+    error = WorkflowError("The thread has died.")
+    executor._end_run(error)
+    assert told == [error]
+    with pytest.raises(WorkflowError, match="has died"):
+        executor.run_job(info().job)
+    schedd.queue = [ClassAd({"ClusterId": 7, "JobStatus": 1})]  # its submission was under way
+    monkeypatch.setattr(plugin.HTCondorExecutor, "shutdown", lambda self: None)
+    monkeypatch.setattr(threading, "enumerate", list)
+    executor.shutdown()
+    assert schedd.removed == ["this run"]
+
+
+def test_a_submission_that_waits_for_room_ends_with_the_run(executor, schedd, monkeypatch):
+    error = WorkflowError("The thread has died.")
+    schedd.refusals, schedd.queue = ["Failed to create new cluster."] * 9, [ClassAd({"ClusterId": 1})]
+
+    def sleep(seconds):
+        executor._ended_by = error
+
+    monkeypatch.setattr(queue.time, "sleep", sleep)
+    executor._describe = lambda job: {"executable": "/bin/true"}
+    with pytest.raises(WorkflowError, match="has died"):
+        executor.run_job(info().job)
+
+
+# --- submissions that are refused ---
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Failed to create new cluster.", "Number of submitted jobs would exceed MAX_JOBS_SUBMITTED"],
+)
+def test_a_full_queue_is_waited_for_and_that_is_said_once(schedd, words):
+    said = []
+    schedd.refusals, schedd.queue = [words] * 30, [ClassAd({"ClusterId": 1})]
+    assert queue.Queue(said.append, 0).submit({"executable": "/bin/true"}, "a/1", "true") == 7
+    (sentence,) = said
+    assert "takes no more jobs" in sentence
+    assert "MAX_JOBS_PER_OWNER" in sentence
+
+
+def test_a_queue_that_others_keep_full_is_waited_for_as_long_as_the_patience(schedd):
+    schedd.refusals = ["Failed to create new cluster."] * 1000000
+    with pytest.raises(queue.RefusedError, match="has had no room for 0 s"):
+        queue.Queue(lambda text: None, 0.05).submit({"executable": "/bin/true"}, "a/1")
+
+
+def test_a_job_that_the_schedd_refuses_fails_alone(executor, schedd):
+    executor._describe = lambda job: {"executable": "/bin/true"}
+    schedd.refusals = ["Failed to parse requirements"] * 3
+    job = info().job
+    executor.run_job(job)
+    assert executor.ends == ["error"]
+    assert job.attempt == 3, "of three: another would be refused, too"
+    (sentence,) = executor.said
+    assert sentence == ("Job 3 (split) can't run on the pool: HTCondor refuses the job: Failed to parse requirements.")
+
+
+# --- the history ---
+
+
+def test_the_history_is_read_no_further_than_to_the_start_of_the_run(executor, schedd):
+    executor._last_state(7)
+    (asked,) = schedd.asked
+    assert asked["since"] == queue.left_before(executor._began)
+    assert asked["match"] == 1
+
+
+@pytest.mark.parametrize(
+    ("ad", "stops"),
+    [
+        ({"JobStatus": 4, "CompletionDate": 1000}, True),
+        ({"JobStatus": 4, "CompletionDate": 1000, "LeaveJobInQueue": False}, True),
+        ({"JobStatus": 4, "CompletionDate": 9000}, False),
+        ({"JobStatus": 4, "CompletionDate": 6500}, False),
+        ({"JobStatus": 4, "CompletionDate": 1000, "LeaveJobInQueue": True}, False),
+        ({"JobStatus": 4, "CompletionDate": 1000, "StageInStart": 900}, False),
+        ({"JobStatus": 3, "CompletionDate": 0}, False),
+        ({"JobStatus": 3}, False),
+    ],
+)
+def test_it_ends_at_a_job_that_left_before_the_run(ad, stops):
+    made = ClassAd(ad)
+    made["Stops"] = queue.classad.ExprTree(queue.left_before(10000))
+    assert (made.eval("Stops") is True) is stops
+
+
+def test_examples_in_docstrings():
+    failed, tried = doctest.testmod(queue)
+    assert failed == 0
+    assert tried >= 3

@@ -1,0 +1,139 @@
+"""What makes a NEVER and what doesn't: attributes that stay, that may change, and what may remove a job."""
+
+import classad2 as classad
+import pytest
+from snakemake_logger_plugin_htcondor import questions
+from snakemake_logger_plugin_htcondor.diagnosis import Pool, diagnose
+from snakemake_logger_plugin_htcondor.matching import Word, judge
+
+from tests.truth_ads import LIMITS_OF_OLD
+from tests.unit.test_logger_diagnosis import DEFAULT, job, slot
+
+PROBED = {"NODE_LastUpdate": 1_700_000_000}
+
+
+@pytest.mark.parametrize(
+    ("start", "values"),
+    [
+        ('(slot2_State == "Unclaimed") || TARGET.Light', {"slot2_State": "Claimed"}),  # STARTD_SLOT_ATTRS
+        ("size(ChildRemoteUser) < 1 || TARGET.Light", {"ChildRemoteUser": ["ann@pool"]}),
+        ("TotalTimeUnclaimedIdle > 600 || TARGET.Light", {"TotalTimeUnclaimedIdle": 5}),
+        ("TotalTimeUnclaimedIdle > 600 || TARGET.Light", {}),
+        ('NodeStatus == "ok" || TARGET.Light', {"NodeStatus": "no CVMFS"}),
+    ],
+)
+def test_a_start_that_looks_at_use_or_health_is_no_never(start, values):
+    assert judge(job(), [slot(start=start, **values)]).word is Word.NOT_YET
+
+
+@pytest.mark.parametrize(
+    ("wants", "values"),
+    [
+        ("TARGET.HasCVMFS", {"HasCVMFS": False}),  # a probe of the node's health (STARTD_CRON)
+        ("TARGET.HasCVMFS =?= true", {"HasCVMFS": False}),
+        ("TARGET.KFlops > 1000", {"KFlops": 1}),
+        ("TARGET.KFlops > 1000", {}),  # before the first benchmark
+        ("Mips > 1000", {}),
+        ("TARGET.TotalTimeUnclaimedIdle > 600", {"TotalTimeUnclaimedIdle": 5}),
+        ("TARGET.HasDocker", {}),  # its service may be down
+        ("TARGET.NODE_Rooms > 3", {"NODE_Rooms": 1, **PROBED}),
+        ('TARGET.NODE_Word == "fine"', {"NODE_Word": "ill", **PROBED}),
+        ("TARGET.Rooms > 3", {"Rooms": 1, "LastUpdate": 1_700_000_000}),  # a probe without a prefix
+        ("TARGET.NODE_Rooms > 3", PROBED),
+        ("TARGET.Start", {"Start": True, "Draining": True}),
+        ("TARGET.Cpus == 1", {}),  # with a job on it, it has one
+        ("!(TARGET.Memory >= 4096)", {}),
+    ],
+)
+def test_a_requirement_of_what_may_change_is_no_never(wants, values):
+    found = judge(job(f"({wants}) && {DEFAULT}"), [slot(**values)])
+    assert found.word is Word.NOT_YET or (found.word is Word.FITS and "Start" in values)
+
+
+@pytest.mark.parametrize(
+    ("asks", "word"),
+    [({"RequestDisk": 1 << 40}, Word.NOT_YET), ({"RequestMemory": 102400}, Word.NEVER), ({}, Word.FITS)],
+)
+def test_free_disk_changes_and_memory_stays_also_where_an_old_startd_writes_its_limits(asks, word):
+    old = slot()
+    old["WithinResourceLimits"] = classad.ExprTree(LIMITS_OF_OLD)
+    assert judge(job("true", **asks), [old]).word is word
+
+
+def test_a_slot_that_is_out_of_order_may_be_repaired():
+    broken = slot("ep1", "false", SlotBrokenReason="Could not clean up after job", Cpus=0, Memory=0, TotalSlotMemory=0)
+    assert judge(job(), [broken]).word is Word.NOT_YET
+    lessened = slot("ep1", Memory=2048, TotalSlotMemory=4096, BrokenSlotMemory=4096)
+    assert judge(job(RequestMemory=8000), [lessened]).word is Word.NOT_YET
+    assert judge(job(RequestMemory=9000), [lessened]).word is Word.NEVER
+
+
+def test_what_one_node_tells_of_its_health_another_may_tell_later():
+    large, healthy = slot("large", TotalSlotMemory=65536), slot("healthy", HasCVMFS=True)
+    assert judge(job(f"TARGET.HasCVMFS && {DEFAULT}", RequestMemory=32000), [large, healthy]).word is Word.NOT_YET
+
+
+@pytest.mark.parametrize(
+    ("wants", "asks", "start"),
+    [
+        ('TARGET.Arch == "ppc64le"', {}, "true"),
+        ("true", {"RequestMemory": 102400}, "true"),
+        ("true", {"RequestCpus": 12}, "true"),
+        ('TARGET.Machine == "ep9"', {}, "true"),
+        ("true", {}, 'TARGET.Owner == "bob"'),
+        ("TARGET.HasFileTransfer =?= 7", {}, "true"),
+    ],
+)
+def test_a_never_by_what_surely_stays_may_remove_a_job(wants, asks, start):
+    found = diagnose(job(f"({wants}) && {DEFAULT}", **asks), [slot(start=start)], Pool())
+    assert found.word is Word.NEVER
+    assert found.sure
+
+
+@pytest.mark.parametrize(
+    ("wants", "values"),
+    [
+        ("TARGET.HasGreenPaint", {}),
+        ("TARGET.Paint == 3", {"Paint": 1}),
+        ('TARGET.Rack == "r9"', {"Rack": "r1"}),
+        ("TARGET.Paint == 3", {"Paint": 1, "LastUpdate": 1_700_000_000, "LastBenchmark": 1_700_000_003}),
+    ],
+)
+def test_a_never_by_an_admins_label_is_told_and_removes_nothing(wants, values):
+    found = diagnose(job(f"{wants} && {DEFAULT}"), [slot(**values)], Pool())
+    assert found.word is Word.NEVER
+    assert not found.sure
+
+
+def test_one_slot_that_is_refused_by_a_label_alone_is_enough_to_remove_nothing():
+    slots = [slot("ep1", Arch="ppc64"), slot("ep2", Rack="r1")]
+    assert not judge(job(f'TARGET.Arch == "X86_64" && Rack == "r9" && {DEFAULT}'), slots).sure
+
+
+# --- slots that the collector may not know yet ---
+
+
+def test_a_young_collector_may_not_know_all_nodes():
+    found = diagnose(job(RequestMemory=102400), [slot()], Pool(age=120.0))
+    assert found.word is Word.UNKNOWN
+    assert not found.sure
+    assert found.reason.startswith(
+        "the pool's collector has been up for 2.0 min only, so it may not know all nodes yet, and none that it knows "
+        "can take it: it asks for 100 GB of memory"
+    )
+    assert diagnose(job(RequestMemory=102400), [slot()], Pool(age=900.0)).word is Word.NEVER
+    assert diagnose(job(RequestMemory=102400), [slot()], Pool(age=31.0, settled=30.0)).word is Word.NEVER
+    assert diagnose(job(), [slot()], Pool(age=120.0)).word is Word.NOT_YET
+
+
+def test_a_collector_that_does_not_tell_its_age_removes_nothing():
+    found = diagnose(job(RequestMemory=102400), [slot()], Pool(age=None))
+    assert (found.word, found.sure) == (Word.NEVER, False)
+
+
+def test_a_collectors_age_is_by_its_own_clock_and_that_of_the_youngest():
+    heard = [{"LastHeardFrom": 1000}, {"LastHeardFrom": 1300}]
+    assert questions._age([{"DaemonStartTime": 500}, {"DaemonStartTime": 900}], heard) == 400.0
+    assert questions._age([{}], heard) is None
+    assert questions._age([{"DaemonStartTime": 500}], []) is None
+    assert [questions._settled(value) for value in (None, "30", 30, "15 * 60")] == [900.0, 30.0, 30.0, 900.0]
