@@ -100,7 +100,7 @@ test-workflow: setup ## the workflow tests alone
 
 test-pool: setup ## the pool tests alone: real HTCondor in containers
 	@$(BIN)/python -m pool.pool check
-	@$(BIN)/pytest -q -m pool -n 2 --dist loadfile
+	@$(BIN)/pytest -q -m pool -n 2 --dist loadfile --no-loadscope-reorder
 
 test-nfs: setup ## before a release: the workflow on a shared folder that is real NFS (some ten minutes)
 	@$(BIN)/pytest -q -m nfs

@@ -15,4 +15,4 @@ fi
 
 # A pool's tests mostly wait for HTCondor: two pools side by side take little longer than one. The other tests share the cores.
 "$bin/python" -m pytest -q -n auto --dist worksteal -m "not pool and not nfs" --cov --cov-report=term --cov-fail-under=90
-exec "$bin/python" -m pytest -q -m pool -n 2 --dist loadfile
+exec "$bin/python" -m pytest -q -m pool -n 2 --dist loadfile --no-loadscope-reorder

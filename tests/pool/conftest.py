@@ -1,5 +1,7 @@
 """One real HTCondor pool for all tests of this folder: a central manager, an access point, two execute nodes."""
 
+import fcntl
+import json
 import os
 import re
 import shutil
@@ -10,17 +12,31 @@ import pytest
 import yaml
 
 from pool.pool import Pool
-from tests.pool.harness import LOCAL, Project, running, slow_models, slow_tree, wait_until_no_slot_is_kept
+from tests.pool.harness import LOCAL, Project, running, slow_models, slow_tree, wait_until, wait_until_no_slot_is_kept
 
 
 def pytest_addoption(parser):
     parser.addoption("--pool", help="name of a pool that is up already, to be used and left up")
 
 
+# Whole files are given to the processes that test side by side (--dist loadfile), in this order with
+# --no-loadscope-reorder: those that take longest come first, so that none is left to go on alone in the end.
+LONGEST = ("storage", "hosts", "driver", "diagnosis", "doctor", "submit", "divided", "schedd", "pool_run", "notebooks")
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.pool)
+    items.sort(key=lambda item: _place(item.path))
+
+
+def _place(file):
+    """Where a file stands: those of other folders first, as they were, then the longest of this one."""
+    if Path(__file__).parent != file.parent:
+        return -1
+    name = file.stem.removeprefix("test_").removeprefix("faults_")
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +52,17 @@ def pool(request):
         yield pool
 
 
+@pytest.fixture(scope="module")
+def settled(pool):
+    """A collector that has been up for longer than this pool's CLASSAD_LIFETIME of 30 s: before, nothing is NEVER."""
+
+    def begun():
+        done = pool.execute("ap", "condor_status", "-collector", "-af", "DaemonStartTime", user="submit")
+        return done.returncode == 0 and max(int(line) for line in done.stdout.split()) < time.time() - 40
+
+    wait_until(begun, 90, "the collector has had the time to hear of each node")
+
+
 @pytest.fixture
 def project(pool, request):
     """A project of the test's own, with two models that train for a few seconds each; no job of it is left behind."""
@@ -47,12 +74,22 @@ def project(pool, request):
 
 
 @pytest.fixture(scope="session")
-def expected(pool):
-    """The checksums of the same work without a pool, by the local profile on the access point."""
-    project = Project(pool, "expected", models=slow_models())
-    done = project.run(command=LOCAL)
-    assert done.returncode == 0, done.stdout[-3000:]
-    return project.checksums()
+def expected(pool, tmp_path_factory, worker_id):
+    """The checksums of the same work without a pool, by the local profile on the access point.
+
+    Where several processes test side by side, one of them makes it for all.
+    """
+    own = tmp_path_factory.getbasetemp()
+    file = (own if worker_id == "master" else own.parent) / "expected.json"
+    with file.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not file.exists():
+            project = Project(pool, "expected", models=slow_models())
+            project.train_for(0)
+            done = project.run(command=LOCAL)
+            assert done.returncode == 0, done.stdout[-3000:]
+            file.write_text(json.dumps(project.checksums()))
+    return json.loads(file.read_text())
 
 
 SNAKEMAKE = "cd /shared/project && /shared/environment/bin/snakemake --profile htcondor --configfile busy.yaml"

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -9,7 +10,8 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,7 +23,7 @@ from scripts.shared.errors import UserError
 
 SNAKEMAKE = "/shared/environment/bin/snakemake --profile htcondor"
 LOCAL = "/shared/environment/bin/snakemake --profile profiles/local"
-RESULTS = ("data", "metrics", "predictions", "selection.json")
+RESULTS = ("data", "metrics", "models", "predictions", "selection.json")
 
 # Pulls the host's network cable, or puts it back: the address stays. IFF_UP is bit 0 of the flags, netdevice(7).
 LINK = """
@@ -84,15 +86,44 @@ def literal(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def slow_models() -> dict[str, object]:
-    """Two models whose training takes ten seconds, sleeping; they differ in what they learn."""
-    return {"lr": slow_tree(seconds=10, max_depth=5), "dt": slow_tree(seconds=10, max_depth=6)}
+DEPTHS = {"lr": 5, "dt": 6}
+
+
+def slow_models(seconds: float = 6) -> dict[str, object]:
+    """Two models whose training takes some seconds, sleeping; they differ in what they learn."""
+    return {name: slow_tree(seconds, depth) for name, depth in DEPTHS.items()}
 
 
 def slow_tree(seconds: float, max_depth: int) -> dict[str, object]:
     """A model's row in the config; `Project` copies the estimator's module."""
     params = {"seconds": seconds, "max_depth": max_depth}
     return {"estimator": "slow_estimator.SlowTree", "params": params, "complexity": max_depth}
+
+
+@dataclass(frozen=True)
+class Training:
+    """One time that a slow model was trained, as its own process noted it.
+
+    Attributes
+    ----------
+    host, pid
+        Which process that was.
+    began, seen
+        Its first note and its last, a fifth of a second apart at most: seconds since the epoch.
+    """
+
+    model: str
+    host: str
+    pid: int
+    began: float
+    seen: float
+
+
+def at_once(trainings: Iterable[Training], seconds: float = 0.0) -> list[tuple[Training, Training]]:
+    """Return the pairs that trained one model at the same time, for more than so many seconds."""
+    ordered = sorted(trainings, key=lambda training: training.began)
+    pairs = itertools.combinations(ordered, 2)
+    return [(a, b) for a, b in pairs if a.model == b.model and min(a.seen, b.seen) - b.began > seconds]
 
 
 class Project:
@@ -143,6 +174,10 @@ class Project:
         self.runs.append(Run(self, f"{command} {arguments}"))
         return self.runs[-1]
 
+    def both_train(self) -> None:
+        """Wait until both models are being trained, by jobs that the schedd knows to run."""
+        wait_until(lambda: len(self.trainings()) == 2 and len(self.running()) == 2, 90, "both models train")
+
     def training(self) -> dict[str, Any]:
         """Wait until the job that trains lr runs, and return its ClassAd."""
         found: list[dict[str, Any]] = []
@@ -168,10 +203,29 @@ class Project:
         )
 
     def checksums(self) -> dict[str, str]:
-        """Return the checksum of each file of data, metrics and predictions."""
+        """Return the checksum of each file of data, metrics, models and predictions."""
         results = self.path / "results"
         found = [p for name in RESULTS for p in [results / name, *(results / name).rglob("*")] if p.is_file()]
         return {str(p.relative_to(results)): hashlib.sha256(p.read_bytes()).hexdigest() for p in found}
+
+    def train_for(self, seconds: float) -> None:
+        """Have each training take another time than its parameters say, also one that has begun: 0 ends it.
+
+        So a fault finds its job at work however slow the machine is, and nobody waits for what is left of it.
+        """
+        new = self.path / ".seconds"
+        new.write_text(str(seconds))
+        new.rename(self.path / "seconds")
+
+    def trainings(self) -> list[Training]:
+        """Return each time that one of the slow models was trained here."""
+        names = {depth: name for name, depth in DEPTHS.items()}
+        found = []
+        for file in sorted((self.path / "trainings").glob("*")):
+            depth, host, pid = file.name.split()
+            times = [float(line) for line in file.read_text().splitlines()]
+            found.append(Training(names[int(depth)], host, int(pid), times[0], times[-1]))
+        return found
 
     def queue(self, constraint: str = "true") -> list[dict[str, object]]:
         """Return the ClassAds of this project's jobs that are in the queue."""
@@ -313,15 +367,23 @@ class SmallDisk:
         script = f"rm -f /run/small; mknod /run/small b 7 {minor}; mountpoint -q {inside} || mount /run/small {inside}"
         self._call(*self._within(host), script)
 
-    def fill(self) -> None:
-        """Take all that is left, to the last block."""
+    def fill(self, left: int = 0) -> None:
+        """Take all that is left, to the last block; or leave so many bytes for users."""
         file = os.open(self.ballast, os.O_WRONLY | os.O_CREAT)
         for size in (1 << 20, 1 << 10):
             with contextlib.suppress(OSError):
                 while os.write(file, bytes(size)):
                     pass
+        while self.left < left:  # some of what is given back is for root alone
+            os.truncate(file, os.fstat(file).st_size - (4 << 10))
         os.close(file)
-        assert os.statvfs(self.folder).f_bavail == 0
+        assert self.left <= left + (8 << 10)
+
+    @property
+    def left(self) -> int:
+        """How many bytes users may still write."""
+        now = os.statvfs(self.folder)
+        return now.f_bavail * now.f_frsize
 
     def free(self) -> None:
         """Give it back."""

@@ -25,7 +25,7 @@ DIES = """
 """
 # Each candidate takes its time and is noted.
 SLOW = """
-                __import__("time").sleep(8)
+                __import__("time").sleep(4)
                 with Path("scored").open("a") as file:
                     file.write(f"{path.stem}\\n")
 """
@@ -46,7 +46,7 @@ def divided(pool, name):
 
 
 def results(project):
-    """Return the checksums of data, metrics and predictions, and what the search has found."""
+    """Return the checksums of data, metrics, models and predictions, and what the search has found."""
     found = {name: (project.path / "results/models/dt" / name).read_bytes() for name in SEARCHED}
     return project.checksums() | found
 

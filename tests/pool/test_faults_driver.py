@@ -5,18 +5,21 @@ import time
 
 import pytest
 
-from tests.pool.harness import wait_until
+from tests.pool.harness import at_once, wait_until
 
 
-def test_ctrl_c_removes_all_jobs_of_the_run(project, expected):
+def test_ctrl_c_pressed_again_and_again_removes_all_jobs_of_the_run(project, expected):
+    project.train_for(60)
     run = project.start()
-    wait_until(lambda: len(project.running()) == 2, 60, "both models train")
-    run.signal("INT")
+    project.both_train()
+    pressed = "for _ in 1 2 3; do kill -INT $pid; sleep 0.3; done"
+    project.shell(f"pid=$(cat /shared/{run.file.name}.pid); {pressed}")
     assert run.wait(60) != 0
     wait_until(lambda: not project.queue(), 20, "the queue is empty")
     done_before = {job["SnakemakeRule"] for job in project.history("ExitCode =?= 0")}
     assert done_before == {"preprocess", "split"}
 
+    project.train_for(0)
     done = project.run()
     assert done.returncode == 0, done.stdout[-3000:]
     rules = [job["SnakemakeRule"] for job in project.history("ExitCode =?= 0")]
@@ -98,27 +101,34 @@ def test_ctrl_c_at_any_instant_leaves_no_job_and_the_work_gets_done(project, exp
         run.signal("INT")
         assert run.wait(60) != 0, "it was not done yet"
         wait_until(lambda: not project.queue(), 20, "the queue is empty")
+    project.train_for(0)
     done = project.run()
     assert done.returncode == 0, done.stdout[-3000:]
     assert project.checksums() == expected
 
 
 def test_after_sigkill_the_same_line_resumes_and_no_two_jobs_write_the_same(project, expected):
+    project.train_for(60)
     run = project.start()
-    wait_until(lambda: len(project.running()) == 2, 60, "both models train")
+    project.both_train()
     orphans = {job["ClusterId"] for job in project.running()}
     run.signal("KILL")
     assert run.wait(20) != 0
     assert {job["ClusterId"] for job in project.running()} == orphans, "they go on without their driver"
 
-    done = project.run()
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert "its lock is removed and the run resumes" in done.stdout
-    assert "An earlier run of this folder left jobs in the queue" in done.stdout
+    again = project.start()
+    # An orphan that nobody removes would still be at work.
+    wait_until(lambda: len(project.trainings()) == 4, 90, lambda: f"both models train again:\n{again.output[-2000:]}")
+    project.train_for(0)
+    assert again.wait(110) == 0, again.output[-3000:]
+    assert "its lock is removed and the run resumes" in again.output
+    assert "An earlier run of this folder left jobs in the queue" in again.output
     assert project.checksums() == expected
     jobs = project.history()
     assert [job["SnakemakeRule"] for job in jobs].count("preprocess") == 1, "what was done is not done again"
     for rule in ("train_lr", "train_dt"):
-        first, second = (job for job in jobs if job["SnakemakeRule"] == rule)
+        first, _ = (job for job in jobs if job["SnakemakeRule"] == rule)
         assert first["ClusterId"] in orphans
-        assert first["EnteredCurrentStatus"] <= second["JobStartDate"], "the orphan was gone before the next began"
+    trainings = project.trainings()
+    assert sorted(training.model for training in trainings) == ["dt", "dt", "lr", "lr"]
+    assert at_once(trainings) == [], "the orphan's process was gone before the next began"

@@ -1,16 +1,24 @@
 """A job needs more memory than it asked for: held by the access point, by the node, by its cgroup, or killed."""
 
+import re
+
 import pytest
 
-from tests.pool.harness import wait_until, wait_until_no_slot_is_kept
+from tests.pool.harness import node_of, wait_until, wait_until_no_slot_is_kept
 
 # More than the first attempt asks for, with the 100 MB of the Snakemake around it, and less than the second.
 HOG = """
 rule hog:
     output: "hog.txt"
     resources: requirements='REQUIREMENTS', mem_mb=lambda wildcards, attempt: 250 * attempt
-    shell: "python3 -c 'import time; hoard = bytearray(250 << 20); time.sleep(12)' && touch {output}"
+    params: seconds=lambda wildcards, resources: 12 if resources.mem_mb == 250 else 0
+    shell: "python3 -c 'import time; hoard = bytearray(250 << 20); time.sleep({params.seconds})' && touch {output}"
 """
+
+HELD = (
+    r"htcondor: hog \(job \d+\.0\) is held(?: on \w+)?\. Out of memory: it used [\d,]+ MB of the 250 MB it asked for\. "
+    r".* It is retried with more\."
+)
 
 
 def hog(project, requirements="True"):
@@ -19,6 +27,7 @@ def hog(project, requirements="True"):
     project.own()
     done = project.run("--snakefile hog.smk")
     assert done.returncode == 0, done.stdout[-3000:]
+    assert re.search(HELD, done.stdout), done.stdout[-3000:]
     return done.stdout, project.history()
 
 
@@ -105,26 +114,27 @@ def test_a_job_that_the_kernel_stops_at_its_cgroups_limit_is_retried_with_more(p
     assert jobs[0]["LastHoldReasonCode"] == 34
 
 
-@pytest.mark.parametrize(
-    ("victim", "said"),
-    [
-        ("^python -m scripts.step train .*--name lr", "SIGKILL"),
-        (" -m snakemake .*--allowed-rules train_lr", "signal 9"),
-    ],
-    ids=["step", "snakemake"],
-)
-def test_a_job_killed_as_by_the_system_is_said_and_retried_with_twice_the_memory(project, expected, victim, said):
+STEP = "^python -m scripts.step train .*--name lr"
+SNAKEMAKE = " -m snakemake .*--allowed-rules train_dt"
+
+
+def test_jobs_killed_as_by_the_system_are_said_and_retried_with_twice_the_memory(project, expected):
     """Its out-of-memory killer takes the largest process, most often the step; else Snakemake around it."""
+    project.train_for(60)
     run = project.start()
-    (job,) = wait_until(lambda: project.running("train_lr"), 60, "lr trains")
-    node = job["RemoteHost"].partition("@")[2].split(".")[0]
-    trains = ("pgrep", "-f", "scripts.step train .*--name lr")
-    wait_until(lambda: project.pool.execute(node, *trains).returncode == 0, 20, "the step runs")
-    killed = project.pool.execute(node, "pkill", "-KILL", "-f", victim)
-    assert killed.returncode == 0, killed.stdout
+    project.both_train()
+    for rule, victim in (("train_lr", STEP), ("train_dt", SNAKEMAKE)):
+        (job,) = project.running(rule)
+        killed = project.pool.execute(node_of(job), "pkill", "-KILL", "-f", victim)
+        assert killed.returncode == 0, killed.stdout
+    project.train_for(0)
     assert run.wait(110) == 0, run.output[-3000:]
-    assert said in run.output
+    assert "SIGKILL" in run.output
+    assert "signal 9" in run.output
+    assert re.search(r"htcondor: train_lr \(job \d+\.0\) failed with exit code 1 on ep[12] after ", run.output)
+    assert re.search(r"htcondor: train_dt \(job \d+\.0\) failed by signal 9 on ep[12] after ", run.output)
     assert project.checksums() == expected
-    first, second = project.history('SnakemakeRule == "train_lr"')
-    assert first.get("ExitCode") != 0
-    assert second["RequestMemory"] == 2 * first["RequestMemory"]
+    for rule in ("train_lr", "train_dt"):
+        first, second = project.history(f'SnakemakeRule == "{rule}"')
+        assert first.get("ExitCode") != 0
+        assert second["RequestMemory"] == 2 * first["RequestMemory"]

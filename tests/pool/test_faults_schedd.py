@@ -3,7 +3,7 @@
 import re
 import time
 
-from tests.pool.harness import wait_until
+from tests.pool.harness import node_of, wait_until
 
 JOBS = [
     "compare",
@@ -17,6 +17,7 @@ JOBS = [
     "train_dt",
     "train_lr",
 ]
+TRAINING = ("train_lr", "train_dt")
 
 
 def schedd(project, signal):
@@ -32,11 +33,21 @@ def assert_each_job_was_submitted_once(project):
     assert len({job["SnakemakeSubmission"] for job in jobs}) == len(JOBS)
 
 
-def test_it_is_killed_while_jobs_run(project, expected):
+def test_it_is_killed_with_its_shadows_while_jobs_run(project, expected):
+    """The jobs go on, on their nodes: each is said to lose the connection and to regain it, and none begins again."""
+    project.train_for(60)
     run = project.start()
-    wait_until(lambda: len(project.running()) == 2, 60, "both models train")
-    schedd(project, "KILL")
+    project.both_train()
+    nodes = {rule: node_of(job) for rule in TRAINING for job in project.running(rule)}
+    killed = project.pool.execute("ap", "pkill", "-KILL", "condor_schedd|condor_shadow")
+    assert killed.returncode == 0, killed.stdout
+    for rule, node in nodes.items():
+        who = rf"htcondor: {rule} \(job \d+\.0\)"
+        run.wait_for(rf"{who} lost the connection to {node} \(.*\); HTCondor tries to reconnect")
+        run.wait_for(rf"{who} is connected to {node} again; it went on there")
+    project.train_for(0)
     assert run.wait(100) == 0, run.output[-3000:]
+    assert len(project.trainings()) == 2
     assert_each_job_was_submitted_once(project)
     assert project.checksums() == expected
 

@@ -3,23 +3,27 @@
 `make test-nfs` does the same on NFS, for which it takes a kernel for each host.
 """
 
+import json
 import os
+import re
+import time
 from pathlib import Path
 
 import pytest
 
 from pool.pool import Pool
-from tests.pool.harness import Project, running, wait_until
+from tests.pool.harness import SNAKEMAKE, Project, running, wait_until
 from tests.pool.shared_storage import (
     check_partial_rerun,
     check_reads,
     check_rerun,
     check_whole_run,
     checksums_without_pool,
+    succeeded,
 )
 
 FOLDER = Path(__file__).parent / "sshfs"
-CACHED = 20
+CACHED = 10  # seconds: several times what a stage takes
 # For how long a host believes what it knows: which names there are and which not, their attributes, lists of folders.
 # What is in a file is asked for anew whenever it is read; NFS does so whenever it is opened.
 OPTIONS = ",".join(
@@ -94,3 +98,24 @@ def test_a_rerun_has_nothing_to_do(on_cache):
 
 def test_a_models_parameter_runs_that_model_and_what_follows(on_cache, expected_sample):
     check_partial_rerun(on_cache, expected_sample)
+
+
+def test_a_raw_file_that_another_host_has_just_replaced_is_never_taken_for_what_it_was(on_cache):
+    """While the access point sees the old one, a run finds nothing to do, or its job refuses; then it is taken."""
+    until_split = f"{SNAKEMAKE} --until split"
+    succeeded(on_cache.shell(until_split))  # which looks at the file
+    before = rows_in(on_cache)
+    loans = f"{on_cache.inside}/data/sample/loans.csv"
+    line = f"head -n -1 {loans} >{loans}.new && mv {loans}.new {loans}"
+    assert on_cache.pool.execute("ep1", "sh", "-c", line, user="submit").returncode == 0
+    at_once = on_cache.shell(until_split).stdout
+    found = r"^total +0$|has changed since the run began|2 of \d+ steps"
+    assert re.search(found, at_once, re.MULTILINE), at_once[-3000:]
+    time.sleep(CACHED)
+    succeeded(on_cache.shell(until_split))
+    assert rows_in(on_cache) == before - 1
+
+
+def rows_in(project):
+    """How many rows the results say were read."""
+    return json.loads((project.path / "results/data/summary.json").read_text())["rows_in"]

@@ -1,13 +1,12 @@
-"""Names: of files and folders that a shell or HTCondor reads otherwise, and those by which people find their jobs."""
+"""Names of files and folders that a shell or HTCondor reads otherwise."""
 
 import os
-import re
 import shutil
 import time
 
 import pytest
 
-from tests.pool.harness import SNAKEMAKE, Project, wait_until
+from tests.pool.harness import SNAKEMAKE, Project
 
 FOLDER = 'it\'s $HOME & a "b" (ünï) $(X)'
 FILES = ('it\'s $HOME "ünï" $(X).csv', "back\\slash; & 日本 [a] *.csv", f"{'long name ' * 18}.csv")
@@ -52,35 +51,3 @@ def test_files_and_folders_may_have_any_name_and_the_config_may_be_read_only(odd
         done.stdout
     )
     assert "predictions/and another.csv" in odd.checksums()
-
-
-def test_condor_q_shows_batch_description_and_accounting_group(project, expected):
-    profile = project.path / "profiles" / "htcondor" / "config.yaml"
-    line = "htcondor-steady-accounting-group: group_credit"
-    text = profile.read_text()
-    assert f"# {line}" in text
-    profile.write_text(text.replace(f"# {line}", line))
-
-    run = project.start(command="/shared/environment/bin/snakemake --profile profiles/htcondor")
-    wait_until(lambda: len(project.running()) == 2, 60, "both models train")
-    batches = project.shell("condor_q").stdout
-    single = project.shell("condor_q -nobatch").stdout
-    for model in ("lr", "dt"):
-        assert f"loan-default/train_{model}" in batches
-        assert f"(train_{model})" in single
-    assert {job["AccountingGroup"] for job in project.queue()} == {"group_credit.submit"}
-    assert run.wait() == 0, run.output[-3000:]
-    assert project.checksums() == expected
-
-    descriptions = {job["JobDescription"] for job in project.history()}
-    assert {"split", "evaluate, model=dt", "predict, application=february"} <= descriptions
-    logs = project.path / "results" / "logs"
-    for job in project.history():
-        for kind in ("out", "err"):
-            assert (logs / job["SnakemakeRule"]).is_dir()
-            assert (project.path / job[kind.capitalize()]).parent == logs / job["SnakemakeRule"]
-            assert job[kind.capitalize()].endswith(f".htcondor-1.{kind}")
-            assert (project.path / job[kind.capitalize()]).exists()
-    (events,) = (logs / "htcondor").glob("*.log")
-    ended = re.findall(r"^005 ", events.read_text(), re.MULTILINE)  # "job terminated", one an event
-    assert len(ended) == len(project.history())

@@ -119,48 +119,79 @@ exec condor_master -f
 """
 
 
-@pytest.mark.parametrize("who", ["no key", "a key of its own", "the pool's key"])
-def test_a_stranger_on_the_network_gets_nothing(pool, tmp_path, who):
-    """The pool's own key opens every door, which shows that it is the key that was missing, and not the way."""
-    (tmp_path / "key").write_bytes(secrets.token_bytes(32))
-    key = {"no key": None, "a key of its own": tmp_path / "key", "the pool's key": pool.key}[who]
-    ask = ["condor_status", "-schedd", "-af", "MyAddress"]
-    schedd = pool.execute("ap", *ask, user="submit").stdout.strip()
-    name = f"{pool.name}-stranger"
-    options = ["--name", name, "--hostname", "stranger", "--network", f"{pool.name}_default", "-e", f"SCHEDD={schedd}"]
-    options += ["-v", f"{key}:/key:ro"] if key else []
-    command = ["run", "-d", *options, "--entrypoint", "bash", pool.image, "-c", STRANGER]
+DOORS = {"SEES THE SLOTS", "SEES THE QUEUE", "MAY READ", "MAY WRITE", "MAY ADMINISTRATOR", "SUBMITS"}
 
-    def printed():
-        return pool.engine.run("logs", name).stdout
 
-    def joined():
-        slots = pool.execute("ap", "condor_status", "-af", "Machine", user="submit")
-        assert slots.returncode == 0, slots.stdout
-        return "stranger" in slots.stdout.split()
+class Stranger:
+    """A host on the pool's network, with a key or with none."""
 
-    try:
-        started = pool.engine.run(*command)
+    def __init__(self, pool, name, key):
+        self.engine, self.name, self.container = pool.engine, name, f"{pool.name}-{name}"
+        schedd = pool.execute("ap", "condor_status", "-schedd", "-af", "MyAddress", user="submit").stdout.strip()
+        options = ["--name", self.container, "--hostname", name, "--network", f"{pool.name}_default"]
+        options += ["-e", f"SCHEDD={schedd}", *(["-v", f"{key}:/key:ro"] if key else [])]
+        started = self.engine.run("run", "-d", *options, "--entrypoint", "bash", pool.image, "-c", STRANGER)
         assert started.returncode == 0, started.stdout
-        wait_until(lambda: "TRIES TO JOIN" in printed(), 400, "tries to join")
-        output = printed()
-        if who == "the pool's key":
-            wait_until(joined, 30, "joined")
-        else:
-            time.sleep(10)  # its daemons call twice as often as that
-            assert not joined()
-            log = pool.engine.run("exec", name, "cat", "/var/log/condor/StartLog").stdout
-            # The last is HTCondor 25's words.
-            assert re.search("Failed to authenticate|DENIED|No auth methods", log), log[-2000:]
+
+    @property
+    def printed(self):
+        return self.engine.run("logs", self.container).stdout
+
+    @property
+    def opened(self):
+        """The doors that were open to it."""
+        lines = {line for line in self.printed.splitlines() if line.isupper()}
+        assert "REACHES BOTH" in lines, self.printed
+        return lines - {"REACHES BOTH", "TRIES TO JOIN"}
+
+    @property
+    def log(self):
+        return self.engine.run("exec", self.container, "cat", "/var/log/condor/StartLog").stdout
+
+    def remove(self):
+        self.engine.run("stop", "-t", "10", self.container)
+        self.engine.run("rm", "-f", self.container)
+
+
+@pytest.fixture
+def strangers(pool, tmp_path):
+    """One without a key, one with a key of its own, and one with the pool's."""
+    (tmp_path / "key").write_bytes(secrets.token_bytes(32))
+    keys = {"stranger-none": None, "stranger-own": tmp_path / "key", "stranger-pool": pool.key}
+    made = {}
+    try:
+        for name, key in keys.items():
+            made[name] = Stranger(pool, name, key)
+        yield made
     finally:
-        pool.engine.run("stop", "-t", "10", name)
-        pool.engine.run("rm", "-f", name)
+        for name in keys:
+            if name in made:
+                made[name].remove()
         pool.execute("ap", "condor_rm", "-constraint", 'Cmd == "/bin/true"', user="submit")
-        wait_until(lambda: not joined(), 120, "it has left the pool")
-    doors = {"SEES THE SLOTS", "SEES THE QUEUE", "MAY READ", "MAY WRITE", "MAY ADMINISTRATOR", "SUBMITS"}
-    opened = {line for line in output.splitlines() if line.isupper()} - {"REACHES BOTH", "TRIES TO JOIN"}
-    assert "REACHES BOTH" in output
-    assert opened == (doors if who == "the pool's key" else set()), output
+        wait_until(lambda: not joined(pool) & set(keys), 120, "they have left the pool")
+
+
+def joined(pool):
+    """The machines that are in the pool."""
+    slots = pool.execute("ap", "condor_status", "-af", "Machine", user="submit")
+    assert slots.returncode == 0, slots.stdout
+    return set(slots.stdout.split())
+
+
+def test_a_stranger_on_the_network_gets_nothing(pool, strangers):
+    """The pool's own key opens every door, which shows that it is the key that was missing, and not the way."""
+    with_key = strangers["stranger-pool"]
+    others = [one for one in strangers.values() if one is not with_key]
+    for one in (with_key, *others):
+        wait_until(lambda one=one: "TRIES TO JOIN" in one.printed, 400, lambda one=one: f"tries to join: {one.printed}")
+    wait_until(lambda: with_key.name in joined(pool), 30, "joined")
+    assert with_key.opened == DOORS, with_key.printed
+    time.sleep(10)  # the others' daemons call twice as often as that
+    assert not joined(pool) & {one.name for one in others}
+    for one in others:
+        assert one.opened == set(), one.printed
+        # The last is HTCondor 25's words.
+        assert re.search("Failed to authenticate|DENIED|No auth methods", one.log), one.log[-2000:]
 
 
 def test_the_secrets_are_for_their_owner_only(pool):

@@ -34,10 +34,6 @@ def signal(project, name, what):
     assert done.returncode == 0, done.stdout
 
 
-def both_train(project):
-    wait_until(lambda: len(project.running()) == 2, 60, "both models train")
-
-
 def test_a_submitted_run_goes_on_after_the_logout_and_is_followed_from_another_login(project, expected):
     number = submit(project)
     second = project.shell(f"{MAKE} submit")
@@ -59,14 +55,16 @@ def test_a_submitted_run_goes_on_after_the_logout_and_is_followed_from_another_l
 
 
 def test_removing_the_driver_removes_its_jobs_and_the_next_run_resumes(project, expected):
+    project.train_for(60)
     number = submit(project)
-    both_train(project)
+    project.both_train()
     assert project.shell(f"condor_rm {number}").returncode == 0
     wait_until(lambda: not project.queue() and not driver(project, number), 30, "the queue is empty")
     followed = follow(project)
     assert followed.returncode != 0
     assert f"follow: job {number}.0: removed (via condor_rm (by user submit))" in followed.stdout
 
+    project.train_for(0)
     submit(project)
     followed = follow(project)
     assert followed.returncode == 0, followed.stdout[-3000:]
@@ -76,8 +74,9 @@ def test_removing_the_driver_removes_its_jobs_and_the_next_run_resumes(project, 
 
 
 def test_the_jobs_go_also_where_the_driver_can_do_nothing_any_more(project):
+    project.train_for(60)
     number = submit(project)
-    both_train(project)
+    project.both_train()
     signal(project, "STOP", "[s]nakemake all")
     assert project.shell(f"condor_rm {number}").returncode == 0
     signal(project, "KILL", "[s]cripts.tools.driver")
@@ -89,9 +88,11 @@ def test_the_jobs_go_also_where_the_driver_can_do_nothing_any_more(project):
 
 
 def test_a_driver_whose_snakemake_is_killed_starts_again(project, expected):
+    project.train_for(60)
     number = submit(project)
-    both_train(project)
+    project.both_train()
     signal(project, "KILL", "[s]nakemake all")
+    project.train_for(0)
     followed = follow(project)
     assert followed.returncode == 0, followed.stdout[-3000:]
     assert "driver: Snakemake was killed by signal 9; HTCondor starts the driver again" in followed.stdout
@@ -122,13 +123,15 @@ def test_a_mistake_in_the_config_is_told_at_once_and_nothing_is_submitted(projec
 
 
 def test_the_run_survives_a_reboot_of_the_access_point(project, expected):
+    project.train_for(60)
     number = submit(project)
-    both_train(project)
+    project.both_train()
     pool = project.pool
     for action in ("kill", "start"):
         done = pool.engine.run(action, pool.container("ap"))
         assert done.returncode == 0, done.stdout
     pool.wait_until_ready()
+    project.train_for(0)
     followed = follow(project)
     assert followed.returncode == 0, followed.stdout[-3000:]
     assert "its lock is removed and the run resumes" in followed.stdout

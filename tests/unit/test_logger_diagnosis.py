@@ -1,5 +1,7 @@
 """Why a job waits: the word and the sentence, from ads as a real pool has them."""
 
+import re
+
 import classad2 as classad
 import pytest
 from snakemake_logger_plugin_htcondor.diagnosis import Pool, diagnose
@@ -106,7 +108,10 @@ def test_no_slots_is_unknown_and_so_is_a_pool_that_shrinks():
     found = diagnose(job(RequestMemory=102400), [slot()], Pool(gone=["slot1@big"]))
     assert found.word is Word.UNKNOWN
     assert "1 slot that the pool had before is gone (slot1@big)" in found.reason
+    assert "no other can take it: it asks for 100 GB of memory" in found.reason
     assert diagnose(job(), [slot()], Pool(gone=["slot1@big"])).word is Word.NOT_YET
+    pinned = diagnose(job('TARGET.Machine == "big"'), [slot()], Pool(gone=["slot1@big"]))
+    assert re.search("no other can take it: (its requirement|1 of its .* matches no slot)", pinned.reason)
 
 
 def test_busy_slots_tell_what_is_left_and_whose_turn_it_is():

@@ -131,10 +131,11 @@ def diagnose(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pool: Pool)
 
 def _never_or_unknown(found: Diagnosis, pool: Pool) -> Diagnosis:
     """Return a NEVER, or what it comes to where there may be other slots than those that were judged."""
+    why = f"it {found.reason}" if found.reason.startswith("asks ") else found.reason
     if pool.gone:
         reason = (
             f"{count(len(pool.gone), 'slot')} that the pool had before {form(len(pool.gone), 'is', 'are')} "
-            f"gone ({listed(list(pool.gone))}), and no other can take it: it {found.reason}"
+            f"gone ({listed(list(pool.gone))}), and no other can take it: {why}"
         )
         return Diagnosis(Word.UNKNOWN, f"gone, {found.key}", reason, found.remedy)
     if pool.age is not None and pool.age < pool.settled:
@@ -145,7 +146,7 @@ def _never_or_unknown(found: Diagnosis, pool: Pool) -> Diagnosis:
         return Diagnosis(Word.UNKNOWN, f"young, {found.key}", reason, found.remedy)
     if pool.flocks:
         reason = (
-            f"no slot of this pool can take it: it {found.reason}; jobs may also go to {pool.flocks}, of which nothing "
+            f"no slot of this pool can take it: {why}; jobs may also go to {pool.flocks}, of which nothing "
             "is known here"
         )
         return Diagnosis(Word.UNKNOWN, f"flocks, {found.key}", reason, found.remedy)
