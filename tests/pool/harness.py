@@ -222,8 +222,11 @@ class Project:
         names = {depth: name for name, depth in DEPTHS.items()}
         found = []
         for file in sorted((self.path / "trainings").glob("*")):
-            depth, host, pid = file.name.split()
-            times = [float(line) for line in file.read_text().splitlines()]
+            depth, host, pid, _ = file.name.split()
+            # Half a line, or none, is what a full disk takes.
+            times = [float(line) for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
+            if not times:
+                continue
             found.append(Training(names[int(depth)], host, int(pid), times[0], times[-1]))
         return found
 

@@ -37,12 +37,14 @@ class SlowTree(DecisionTreeClassifier):
     def fit(self, X: Any, y: Any) -> "SlowTree":
         """Sleep, and fit."""
         began = time.monotonic()
-        self._note()
+        # The time, too: a host that is started anew gives its process numbers again.
+        note = Path("trainings") / f"{self.max_depth} {socket.gethostname()} {os.getpid()} {time.time_ns()}"
+        _note(note)
         while (left := began + self._patience() - time.monotonic()) > 0:
             time.sleep(min(left, NOTED_EACH))
-            self._note()
+            _note(note)
         super().fit(X, y)
-        self._note()
+        _note(note)
         return self
 
     def _patience(self) -> float:
@@ -51,10 +53,10 @@ class SlowTree(DecisionTreeClassifier):
             return float(Path("seconds").read_text())
         return self.seconds
 
-    def _note(self) -> None:
-        """Note that this process is at work: one that is killed has no time to note its end."""
-        file = Path("trainings") / f"{self.max_depth} {socket.gethostname()} {os.getpid()}"
-        with contextlib.suppress(OSError):  # a full disk is for the step to complain of
-            file.parent.mkdir(exist_ok=True)
-            with file.open("a") as lines:
-                lines.write(f"{time.time()}\n")
+
+def _note(file: Path) -> None:
+    """Note that this process is at work: one that is killed has no time to note its end."""
+    with contextlib.suppress(OSError):  # a full disk is for the step to complain of
+        file.parent.mkdir(exist_ok=True)
+        with file.open("a") as lines:
+            lines.write(f"{time.time()}\n")

@@ -17,14 +17,14 @@ from collections import Counter
 from pathlib import Path
 
 from pool.pool import Pool
-from tests.pool.harness import LOCAL, Project, SmallDisk, slow_models, wait_until
+from tests.pool.harness import LOCAL, Project, SmallDisk, at_once, slow_models, wait_until
 from tests.pool.storm.attempts import Attempt, Submitted
 from tests.pool.storm.faults import Faults
 
-MODELS: dict[str, object] = slow_models()
+MODELS: dict[str, object] = slow_models(seconds=10)
 PAUSE = 30.0  # seconds from one fault to the next
 HANG = 240.0  # seconds in which a run gets no further
-VACATE = 6.0  # seconds that a job has to end, and some; see job_max_vacate_time in the profile
+LINGERS = 12.0  # seconds that a job which was given up may go on
 LONGEST = 900.0  # seconds in which a run is over, whatever happens
 DISK_MEGABYTES = 300
 FLAGS = re.DOTALL | re.MULTILINE
@@ -149,19 +149,13 @@ class Storm:
             self.say(f"JOBS LEFT BEHIND: {[job['ClusterId'] for job in self.project.queue()]}")
 
     def overlaps(self) -> list[str]:
-        """Return the jobs that ran, as the schedd knows it, while another one that makes the same files did.
+        """Return the trainings that went on while another process trained the same model, by what they note themselves.
 
-        A job that is removed or held has some seconds to end, in which the next attempt may begin: that is no overlap.
+        A job that is removed has some seconds to end, and so has one on a node that is cut off for longer than its
+        lease but still has the shared folder (docs/pool.md).
         """
-        found, ended = [], dict[str, tuple[float, object]]()
-        for job in sorted(self.project.history("JobStartDate > 0"), key=lambda job: float(str(job["JobStartDate"]))):
-            what, number = str(job["JobDescription"]), job["ClusterId"]
-            until, earlier = ended.get(what, (0.0, None))
-            seconds = until - float(str(job["JobStartDate"]))
-            if seconds > VACATE:
-                found.append(f"{number} ({what}) began {seconds:.0f} s before {earlier} had ended")
-            ended[what] = (float(str(job["EnteredCurrentStatus"])), number)
-        return found
+        pairs = at_once(self.project.trainings(), LINGERS)
+        return [f"{a.model} on {a.host} and on {b.host}, for {min(a.seen, b.seen) - b.began:.0f} s" for a, b in pairs]
 
     def rage(self, minutes: float) -> int:
         """Run until the time is over; print the counts, and return the exit code."""
