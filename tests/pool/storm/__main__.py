@@ -27,6 +27,7 @@ HANG = 240.0  # seconds in which a run gets no further
 LINGERS = 12.0  # seconds that a job which was given up may go on
 LONGEST = 900.0  # seconds in which a run is over, whatever happens
 DISK_MEGABYTES = 300
+LAST_LINES = 60
 FLAGS = re.DOTALL | re.MULTILINE
 
 # What a run says where it ends with an error, each in words that tell what to do or what happened.
@@ -112,7 +113,7 @@ class Storm:
             self.say(f"ended by {attempt.ended_by} after {seconds:.0f} s")
             if attempt.ended_by != "SIGKILL":
                 self.check_queue()
-        elif words := [name for name, pattern in CLEAR.items() if re.search(pattern, output, re.MULTILINE)]:
+        elif words := [name for name, pattern in CLEAR.items() if re.search(pattern, the_end(output), re.MULTILINE)]:
             self.counts["clear errors"] += 1
             self.errors[words[0]] += 1
             self.say(f"ended with a clear error after {seconds:.0f} s: {words[0]}")
@@ -185,6 +186,11 @@ class Storm:
         if overlaps:
             print(f"ran two at once: {', '.join(overlaps)}")
         return 1 if any(self.counts[name] for name in bad) else 0
+
+
+def the_end(output: str) -> str:
+    """Return the last lines of what a run has printed: what ended it stands there, and not what it lived through."""
+    return "\n".join(output.splitlines()[-LAST_LINES:])
 
 
 def main() -> int:
