@@ -57,8 +57,9 @@ def settled(pool):
     """A collector that has been up for longer than this pool's CLASSAD_LIFETIME of 30 s: before, nothing is NEVER."""
 
     def begun():
-        done = pool.execute("ap", "condor_status", "-collector", "-af", "DaemonStartTime", user="submit")
-        return done.returncode == 0 and max(int(line) for line in done.stdout.split()) < time.time() - 40
+        ask = ["condor_status", "-collector", "-af", "StatsLifetime"]
+        told = pool.execute("ap", *ask, user="submit")
+        return any(int(line) > 40 for line in told.stdout.split() if line.isdigit())
 
     wait_until(begun, 90, "the collector has had the time to hear of each node")
 

@@ -134,6 +134,7 @@ def test_a_collector_that_does_not_tell_its_age_removes_nothing():
 def test_a_collectors_age_is_by_its_own_clock_and_that_of_the_youngest():
     heard = [{"LastHeardFrom": 1000}, {"LastHeardFrom": 1300}]
     assert questions._age([{"DaemonStartTime": 500}, {"DaemonStartTime": 900}], heard) == 400.0
+    assert questions._age([{"StatsLastUpdateTime": 1290, "StatsLifetime": 90}], heard) == 100.0, "as 23.9 tells it"
     assert questions._age([{}], heard) is None
     assert questions._age([{"DaemonStartTime": 500}], []) is None
     assert [questions._settled(value) for value in (None, "30", 30, "15 * 60")] == [900.0, 30.0, 30.0, 900.0]

@@ -38,6 +38,7 @@ JOB_SECONDS = 60.0  # for which a job's ad is taken to be as it was; that its re
 WHOLE_SECONDS = 600.0  # after which all attributes of the slots are asked for
 MOST_LEARNT = 5  # times that more attributes are asked for at once
 SETTLED = 900.0  # seconds: HTCondor's own CLASSAD_LIFETIME
+COLLECTORS = ("Name", "DaemonStartTime", "StatsLastUpdateTime", "StatsLifetime")
 NOT_DYNAMIC = "DynamicSlot =!= true"
 ACCOUNTING = (
     *("Name", "Priority", "IsAccountingGroup", "ConfigQuota", "EffectiveQuota", "SurplusPolicy"),
@@ -168,9 +169,17 @@ def _as_dict(found: Diagnosis | None) -> dict[str, Any] | None:
 
 def _age(collectors: Iterable[Any], slots: Iterable[Any]) -> float | None:
     """Return how long the youngest collector has been up, at least and by its own clock; None where it isn't told."""
-    begun = [began for ad in collectors if isinstance(began := ad.get("DaemonStartTime"), int)]
+    begun = [began for ad in collectors if (began := _begun(ad)) is not None]
     heard = [at for ad in slots if isinstance(at := ad.get("LastHeardFrom"), int)]
     return float(max(heard) - max(begun)) if begun and heard else None
+
+
+def _begun(collector: Any) -> int | None:
+    """Return when a collector began: 23.9 tells it by the age of its statistics alone."""
+    if isinstance(told := collector.get("DaemonStartTime"), int):
+        return told
+    at, age = (collector.get(name) for name in COLLECTORS[-2:])
+    return at - age if isinstance(at, int) and isinstance(age, int) else None
 
 
 def _settled(lifetime: object) -> float:
@@ -262,7 +271,7 @@ def _pool(slots: list[Any], seen: list[str], negotiator: str) -> Pool:
         sorted(set(seen) - {str(ad.get("Name")) for ad in slots}),
         collector.query(htcondor.AdType.Submitter, projection=["Name", "IdleJobs"]),
         flocks=str(htcondor.param.get("FLOCK_TO") or htcondor.param.get("FLOCK_COLLECTOR_HOSTS") or ""),
-        age=_age(collector.query(htcondor.AdType.Collector, projection=["Name", "DaemonStartTime"]), slots),
+        age=_age(collector.query(htcondor.AdType.Collector, projection=list(COLLECTORS)), slots),
         settled=_settled(htcondor.param.get("CLASSAD_LIFETIME")),
     )
 
