@@ -132,7 +132,7 @@ def test_a_pool_that_shrinks_and_one_without_nodes_are_unknown(project, pool):
             node("ep2", "off")
             run.wait_for(
                 r"htcondor: pinned \(job .*\. UNKNOWN: 1 slot that the pool had before is gone \(slot1@ep2\), and no "
-                r"other can take it: it "
+                r"other can take it: 1 of its \d requirements matches no slot"
             )
             node("ep1", "off")
             wait_until(lambda: nodes() == set(), 40, "no node is there")
