@@ -100,9 +100,12 @@ def node_with_cgroups(pool):
         wait_until(is_in_pool, 60, "the node is in the pool")
         yield name
     finally:
-        pool.engine.run("stop", "-t", "10", container)  # its daemons take their leave of the pool
-        pool.engine.run("rm", "-f", container)
-    wait_until(lambda: not is_in_pool(), 60, "the node has left the pool")
+        # Fast, as HTCondor calls it: its daemons take their leave at once; else the pool remembers it for long.
+        pool.engine.run("kill", "--signal", "QUIT", container)
+        try:
+            wait_until(lambda: not is_in_pool(), 60, "the node has left the pool")
+        finally:
+            pool.engine.run("rm", "-f", container)
 
 
 def test_a_job_that_the_kernel_stops_at_its_cgroups_limit_is_retried_with_more(project, node_with_cgroups):
