@@ -38,6 +38,22 @@ def remove_remains(folder: Path) -> int:
     return len(remains)
 
 
+LEAST_FREE = 1 << 20  # bytes: Snakemake's locks and notes alone take some
+
+
+def check_space(folder: Path) -> None:
+    """Refuse to begin where nothing can be written.
+
+    Raises
+    ------
+    UserError
+        Where the folder's disk has less than `LEAST_FREE` left.
+    """
+    disk = os.statvfs(folder)
+    if disk.f_bavail * disk.f_frsize < LEAST_FREE:
+        raise UserError(f"No space left on device: the disk of {folder} is full; free some space and run again")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text whole."""
     with atomic(path) as beside:

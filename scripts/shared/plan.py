@@ -14,7 +14,7 @@ import yaml
 from scripts.shared.access import Access
 from scripts.shared.config import Config, load_config, read_config
 from scripts.shared.errors import UserError
-from scripts.shared.files import read_json, write_json
+from scripts.shared.files import check_space, read_json, write_json
 from scripts.shared.inputs import find_inputs
 from scripts.shared.partitions import InputFile, from_plain, look_at, to_plain
 from scripts.shared.registry import live_name, prepare
@@ -67,8 +67,10 @@ def make_plan(raw_config: Mapping[str, Any], source: str = "the config") -> Plan
     Raises
     ------
     UserError
-        Where the config is wrong, a file is missing, or the registry can't be written, or not by the config's group.
+        Where the config is wrong, a file is missing, the disk is full, or the registry can't be written, or not by the
+        config's group.
     """
+    check_space(Path.cwd())
     config = load_config(raw_config, source)
     check_carried({name: row.estimator for name, row in config.models.items()}, config.deploy.artefact)
     raw = find_inputs(config.data.raw, "data.raw")

@@ -2,9 +2,11 @@
 
 import hashlib
 import math
+from types import SimpleNamespace
 
 import pytest
 
+from scripts.shared import files
 from scripts.shared.errors import UserError, did_you_mean, listing
 from scripts.shared.files import (
     atomic,
@@ -125,3 +127,12 @@ def test_what_killed_writers_have_left_is_removed_and_nothing_else(tmp_path):
         path.write_text("whole")
     assert remove_remains(tmp_path) == 1
     assert sorted(left.parent.iterdir()) == sorted(kept)
+
+
+def test_a_run_does_not_begin_on_a_full_disk(tmp_path, monkeypatch):
+    files.check_space(tmp_path)
+    monkeypatch.setattr(files.os, "statvfs", lambda folder: SimpleNamespace(f_bavail=255, f_frsize=4096))
+    with pytest.raises(UserError, match=r"No space left on device: the disk of .* is full; free some space and run"):
+        files.check_space(tmp_path)
+    monkeypatch.setattr(files.os, "statvfs", lambda folder: SimpleNamespace(f_bavail=256, f_frsize=4096))
+    files.check_space(tmp_path)

@@ -27,16 +27,16 @@ from scripts.shared.ownership import record_owner, release_stale_lock
 from scripts.shared.partitions import batches, partitions_of, to_ask_for
 from scripts.shared.plan import FROZEN_CONFIG, FROZEN_PLAN, frozen_plan, make_plan
 
-# A killed run leaves Snakemake's lock behind. Its owner is provably dead, so the next run goes on without being asked; a lock
-# whose owner lives, or can't be checked from here, stays Snakemake's affair.
-if workflow.is_main_process and (owner := release_stale_lock()):
-    logger.warning(f"{owner} was ended before it was done; its lock is removed and the run resumes.")
-
 # What the run works on is looked at once, by the main process; its jobs read what that has frozen.
 try:
     PLAN = make_plan(config) if workflow.is_main_process else frozen_plan()
 except UserError as error:
     raise WorkflowError(str(error)) from None
+
+# A killed run leaves Snakemake's lock behind. Its owner is provably dead, so the next run goes on without being asked; a lock
+# whose owner lives, or can't be checked from here, stays Snakemake's affair.
+if workflow.is_main_process and (owner := release_stale_lock()):
+    logger.warning(f"{owner} was ended before it was done; its lock is removed and the run resumes.")
 
 # Each job parses this file, so it needs the variables by which the config names files.
 workflow.register_envvars(*variables([*PLAN.config.data.raw, *PLAN.config.data.applications]))

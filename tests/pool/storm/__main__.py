@@ -103,7 +103,8 @@ class Storm:
         """Count how a run has ended."""
         # Python itself says so where a log can't be written: the disk is full.
         output = re.sub(r"--- Logging error ---\nTraceback .*?(?=^\S|\Z)", "", attempt.output, flags=FLAGS)
-        if "Traceback (most recent call last)" in output:
+        told = attempt.on_full_disk and "No space left on device" in the_end(output)
+        if "Traceback (most recent call last)" in output and not told:
             self.counts["unclear"] += 1
             self.say(f"UNCLEAR, a traceback:\n{output[-4000:]}")
         elif attempt.exit_code == 0:

@@ -14,6 +14,8 @@ class Attempt:
     ----------
     ended_by
         The fault that ends this run, where one was made that must.
+    on_full_disk
+        Whether the disk was filled while it ran: then Snakemake itself, too, may fail anywhere.
     """
 
     kind = "snakemake --profile htcondor"
@@ -21,6 +23,7 @@ class Attempt:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.ended_by: str | None = None
+        self.on_full_disk = False
         self.shown = self.start()
 
     def start(self) -> Run:

@@ -174,6 +174,7 @@ class Faults:
         if self.disk is None or not self._whole("disk"):
             return None
         seconds = self.random.choice([8, 60])
+        attempt.on_full_disk = True
         self.disk.fill()
         self._repair_after(seconds, "disk", self.disk.free)
         return f"for {seconds} s"
