@@ -99,7 +99,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=300,
+            timeout=900,  # a machine that is busy otherwise; here, it takes two minutes at most
             check=False,
             stdin=subprocess.DEVNULL,
         )
