@@ -61,6 +61,7 @@ def executor(schedd, tmp_path):
     made._unified_log_file, made._unified_event_log_reader = str(tmp_path / "a.log"), None
     made._log_failures, made._compared, made._began, made._constraint = 0, 0.0, 1000000, "true"
     made._queue = queue.Queue(say, 0.2)
+    made._cancelled = False
     made._run, made._ended_by, made._submissions, made._last_submission, made._node_copy = "a", None, 0, 0.0, []
     made.report_job_error = lambda info, msg="", **_: made.ends.append("error")
     made.report_job_success = lambda info, **_: made.ends.append("success")
@@ -223,6 +224,31 @@ def test_what_was_kept_back_is_not_submitted_any_more_once_the_run_is_cancelled(
     executor._not_yet.append("kept back")
     executor.cancel_jobs([])
     assert not executor._not_yet
+
+
+def test_a_submission_by_the_thread_that_watches_comes_before_the_removal(executor, monkeypatch):
+    """It would be left in the queue otherwise."""
+    done, begun = [], threading.Event()
+    executor._not_yet.append("kept back")
+    monkeypatch.setattr(executor._queue, "remove", lambda *_, **__: done.append("removed"))
+
+    def submit(job):
+        begun.set()
+        time.sleep(0.3)
+        done.append("submitted")
+
+    def watch():
+        with executor._submitting:
+            executor._submit_some()
+
+    executor._submit = submit
+    thread = threading.Thread(target=watch)
+    thread.start()
+    begun.wait(5)
+    executor.cancel_jobs([])
+    thread.join(5)
+    assert done == ["submitted", "removed"]
+    assert executor._gives_up()
 
 
 def test_the_history_is_read_no_further_than_to_the_start_of_the_run(executor, schedd):

@@ -48,6 +48,7 @@ COMPARE_SECONDS = 20.0  # how often the schedd is asked whether an event was mis
 GONE_SECONDS = 300.0  # for how long a new run waits until the jobs of a killed one are gone
 START_SECONDS = 60.0  # for how long a run waits for a schedd before its first job: there may be none on this host
 KEPT_EVENT_LOGS = 10
+IN_THE_AIR_SECONDS = 30.0  # how long a submission takes at most that HTCondor's bindings have begun
 PROBE_BYTES = 8192
 MOST_DESCRIBED = 100  # jobs of different requests that are looked at before the first submission
 NEVER_STARTS = "as it can never start"  # in the reason of a removal
@@ -91,6 +92,7 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
 
     def __init__(self, workflow: Any, logger: Any) -> None:
         self._ended_by: WorkflowError | None = None
+        self._cancelled = False
         self._not_yet: deque[JobExecutorInterface] = deque()  # as many as may be are idle
         self._submitting = threading.Lock()
         self._ready = threading.Event()  # the parent starts its status thread before it calls __post_init__
@@ -211,10 +213,10 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         key = f"{self._run}/{self._submissions}"
         try:
             submit = self._describe(job)
-            cluster = self._queue.submit(submit, key, self._constraint, lambda: self._ended_by is not None)
+            cluster = self._queue.submit(submit, key, self._constraint, self._gives_up)
         except RefusedError as error:
-            if self._ended_by:
-                raise self._ended_by from None
+            if self._gives_up():
+                raise self._ended_by or WorkflowError("The run is cancelled.") from None
             self._fail_alone(job, str(error))
             return
         except QueueError as error:
@@ -229,6 +231,10 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             extra={"htcondor_job": told | {"output": str(output), "error": str(errors)}},  # for logger plugins
         )
         self.report_job_submission(SubmittedJobInfo(job=job, external_jobid=cluster, aux={"error": errors}))
+
+    def _gives_up(self) -> bool:
+        """Tell whether nothing is to be submitted any more."""
+        return self._cancelled or self._ended_by is not None
 
     def _fail_alone(self, job: JobExecutorInterface, why: str) -> None:
         """Report that a job can't be submitted, nor could another attempt; the others go on."""
@@ -555,8 +561,12 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
         """Remove all jobs of this run, also one that is being checked or submitted at this moment."""
         self._not_yet.clear()
+        self._cancelled = True
         try:
             with _deaf_to_ctrl_c():  # people press it again
+                # The thread that watches may be submitting what was kept back: that would come after the removal.
+                if self._submitting.acquire(timeout=IN_THE_AIR_SECONDS):
+                    self._submitting.release()
                 self._queue.remove(self._constraint, patience=0)
         except QueueError:
             self._remove_jobs()  # the schedd is away; now Ctrl-C ends the waiting
