@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from snakemake_logger_plugin_htcondor.jobs import Job
-from snakemake_logger_plugin_htcondor.matching import Word
+from snakemake_logger_plugin_htcondor.matching import NEXT_CYCLE, Word
 from snakemake_logger_plugin_htcondor.waiting import (
     CHECKS,
     MOST_ASKED,
@@ -113,6 +113,19 @@ def test_another_reason_of_a_job_that_can_start_is_said_after_a_pause(waiting):
     assert said(waiting, [idle()], 100.0 + PAUSE) == [(QUOTA, [7])]
     check(waiting, NOT_YET, 2)
     assert said(waiting, [idle()], 100.0 + PAUSE + 1) == [], "the pause begins anew with each line"
+
+
+def test_that_the_negotiator_was_to_come_soon_holds_back_no_other_reason(waiting):
+    """As it was: a slot's ad was some seconds old, so it seemed free, and that all are busy came five minutes later."""
+    soon = Found(Word.NOT_YET, NEXT_CYCLE, "1 of 2 slots is free", "It starts soon")
+    check(waiting, soon, 2)
+    assert said(waiting, [idle()], 100.0) == [(soon, [7])]
+    check(waiting, NOT_YET, 2)
+    assert said(waiting, [idle()], 102.0) == [(NOT_YET, [7])]
+    check(waiting, soon, 2)
+    assert said(waiting, [idle()], 104.0) == []
+    check(waiting, NOT_YET, 2)
+    assert said(waiting, [idle()], 106.0) == [], "each is said once in a pause"
 
 
 def test_that_it_can_never_start_waits_for_no_pause(waiting):

@@ -11,7 +11,7 @@ import classad2 as classad
 
 from .alike import judge
 from .expressions import OTHER, OWN, Leaf, parse
-from .matching import FALSE, NEITHER, Clause, Match, Pair, Word, drained
+from .matching import FALSE, NEITHER, NEXT_CYCLE, Clause, Match, Pair, Word, drained
 from .words import count, duration, form, listed, megabytes
 
 # What a job asks for, from either side: `TARGET.Memory >= RequestMemory`, `TARGET.RequestMemory <= MY.Memory`.
@@ -510,7 +510,7 @@ def _fits(job: classad.ClassAd, match: Match, pool: Pool) -> Diagnosis:
         )
     return Diagnosis(
         Word.NOT_YET,
-        "next cycle",
+        NEXT_CYCLE,
         f"{share}; the negotiator has not come to it yet",
         "It starts within a few negotiation cycles; where it doesn't, look at: condor_q -better-analyze "
         f"{job.get('ClusterId', '')}".rstrip(),

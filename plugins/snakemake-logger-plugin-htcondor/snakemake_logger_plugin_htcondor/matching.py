@@ -35,6 +35,9 @@ class Word(StrEnum):
     UNKNOWN = "UNKNOWN"  # there are no slots to judge by
 
 
+# The key of the verdict that nothing is in a job's way but the negotiator's next cycle.
+NEXT_CYCLE = "next cycle"
+
 TRUE, FALSE, NEITHER = "true", "false", "neither"
 Truth = frozenset[str]
 ANY: Truth = frozenset((TRUE, FALSE, NEITHER))

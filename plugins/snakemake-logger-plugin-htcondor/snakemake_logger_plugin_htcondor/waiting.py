@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .jobs import Job
-from .matching import Word
+from .matching import NEXT_CYCLE, Word
 from .words import count, duration
 
 CHECKS = {Word.NEVER: 3, Word.NOT_YET: 2, Word.UNKNOWN: 2}  # the same verdict, one after the other
@@ -146,7 +146,9 @@ class Waiting:
     def _is_news(memory: _Memory, now: float) -> bool:
         if memory.said == memory.found.key:
             return False
-        return not memory.said or memory.found.word is Word.NEVER or now - memory.said_at >= PAUSE
+        # That the next cycle will do is what a slot's old ad lets one believe, too: it holds back nothing else.
+        at_once = memory.said in ("", NEXT_CYCLE) or memory.found.word is Word.NEVER
+        return at_once or now - memory.said_at >= PAUSE
 
     def hopeless(self, idle: Iterable[Idle], now: float, seconds: float) -> Iterator[tuple[int, Found]]:
         """Yield the jobs whose verdict has been NEVER for so many seconds, at each check, and was told.

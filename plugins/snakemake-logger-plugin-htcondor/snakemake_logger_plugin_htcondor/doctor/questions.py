@@ -22,7 +22,7 @@ import classad2 as classad
 import htcondor2 as htcondor
 
 from ..diagnosis import Pool, diagnose
-from ..matching import Word, judge, state_of
+from ..matching import NEXT_CYCLE, Word, judge, state_of
 from ..questions import ACCOUNTING
 from ..words import count
 from .nodes import MOST_STARTS
@@ -156,7 +156,7 @@ def _pool(collector: Any) -> Pool:
 
 def _judged(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pool: Pool) -> dict[str, str]:
     found, told = judge(job, slots), diagnose(job, slots, pool)
-    if found.word is Word.FITS and told.key == "next cycle":  # nothing else, such as a quota, is in its way
+    if found.word is Word.FITS and told.key == NEXT_CYCLE:  # nothing else, such as a quota, is in its way
         fitting = sum(pair.fits for pair in found.pairs)
         share = f"{fitting} of {count(len(found.pairs), 'slot')}"
         return {"word": found.word.value, "key": "", "reason": f"{share} would take it right now", "remedy": ""}
