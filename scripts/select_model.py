@@ -12,7 +12,7 @@ from scripts.shared.config import LOWER_IS_BETTER, Config, Select, read_config
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, sha256_file, write_json
 from scripts.shared.model_card import version_files
-from scripts.shared.registry import how_to_promote, live_name, publish, stage
+from scripts.shared.registry import how_to_promote, live_before, live_name, publish, stage
 
 BASIS = {
     "test": "on the test rows (choosing and reporting on the same rows flatters the winner)",
@@ -37,7 +37,8 @@ def main(
 ) -> None:
     """Select, compare with what is live, and publish, stage or keep.
 
-    What is live is looked up here, when the step runs: a rollback is no reason to run it again.
+    What is live is looked up here, when the step runs: a rollback is no reason to run it again. A step that was killed
+    after it had published writes the same receipts when it runs again.
 
     Parameters
     ----------
@@ -78,7 +79,8 @@ def main(
     index = [card["name"] for card in about].index(winner)
     check_artefact(model_files[index], about[index])
     version = model_version(about[index], tested[index]["threshold"])
-    before = live_name(live)
+    run = sha256_file(config)[:12]  # a run is known by the config that it froze
+    before = live_before(live, version, run)
     found = compared(
         winner,
         version,
@@ -94,7 +96,7 @@ def main(
         "reason": reason,
         "metric": options.metrics[0],
         "value": judged[index][options.metrics[0]],
-        "run": sha256_file(config)[:12],  # a run is known by the config that it froze
+        "run": run,
     }
     with tempfile.TemporaryDirectory() as made:
         winners = model_files[index], cards[index], metrics[index]

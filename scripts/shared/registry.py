@@ -488,6 +488,29 @@ def live_name(pointer: Path) -> str | None:
     return _pointed(pointer)[0]
 
 
+def live_before(pointer: Path, version: str, run: str) -> str | None:
+    """Return in whose place a run's winner comes: what is live, or what was so when that very run published it.
+
+    So a selection that was killed after it had published, and runs again, is compared with the same model as before.
+
+    Parameters
+    ----------
+    pointer
+        The live pointer.
+    version, run
+        The winner's version, and the run's name as the log's entries have it.
+
+    Raises
+    ------
+    UserError
+        Where the pointer can't be read, or names no version.
+    """
+    live, entry = _pointed(pointer)
+    if entry is None or live != version or (entry["action"], entry.get("run")) != (PUBLISH, run):
+        return live
+    return entry["previous"]
+
+
 def live_version(pointer: Path) -> Path:
     """Return the folder of the live version.
 

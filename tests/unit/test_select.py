@@ -15,7 +15,7 @@ from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, sha256_file, write_json
 from scripts.shared.metrics import compute_metrics
 from scripts.shared.parts import write_part
-from scripts.shared.registry import live_version, prepare, promote
+from scripts.shared.registry import live_version, prepare, promote, roll_back
 
 ON_TEST = "on the test rows (choosing and reporting on the same rows flatters the winner)"
 ON_CV = "by cross-validation on training rows; the test rows had no say"
@@ -231,17 +231,46 @@ def test_the_winner_is_published_and_the_receipt_says_why(tmp_path, caplog):
     ]
 
 
+def receipts_of(files):
+    return files["receipt"].read_bytes(), files["differences"].read_bytes()
+
+
 def test_selecting_again_changes_nothing(tmp_path, caplog):
     caplog.set_level("INFO")
     files = lay_out(tmp_path, a=0.8)
     select_model.main(**files)
-    before, receipt = files["live"].stat().st_mtime_ns, read_json(files["receipt"])
+    before, receipts = files["live"].stat().st_mtime_ns, receipts_of(files)
     select_model.main(**files)
     assert files["live"].stat().st_mtime_ns == before
-    why = f"version {receipt['version']} is live already"
-    assert read_json(files["receipt"]) == receipt | {"champion": receipt["version"], "why": why}
+    assert receipts_of(files) == receipts, "as a step writes them that was killed after it had published"
     assert caplog.messages[-1].endswith("was live already")
     assert len((tmp_path / "deployed" / "log.jsonl").read_text().splitlines()) == 1
+
+
+def test_selecting_again_in_place_of_another_version_compares_with_that_one_again(tmp_path):
+    first = lay_out(tmp_path, a=0.8)
+    select_model.main(**first)
+    files = another(tmp_path, first, b=0.9)
+    select_model.main(**files)
+    receipts, receipt = receipts_of(files), read_json(files["receipt"])
+    assert receipt["champion"] == read_json(first["receipt"])["version"] != receipt["version"]
+    select_model.main(**files)
+    assert receipts_of(files) == receipts
+
+
+@pytest.mark.parametrize("who", ["a person", "another run"])
+def test_a_winner_that_became_live_otherwise_is_the_champion_itself(tmp_path, who):
+    files = lay_out(tmp_path, a=0.8)
+    select_model.main(**files)
+    winner = read_json(files["receipt"])["version"]
+    if who == "a person":
+        select_model.main(**another(tmp_path, files, b=0.9))
+        roll_back(files["live"].parent, winner)
+    else:
+        write_json(files["config"], read_json(files["config"]) | {"cv_folds": 4})
+    select_model.main(**files)
+    receipt = read_json(files["receipt"])
+    assert (receipt["champion"], receipt["why"]) == (winner, f"version {winner} is live already")
 
 
 def test_by_cross_validation_the_test_rows_have_no_say(tmp_path):

@@ -28,8 +28,6 @@ LINGERS = 12.0  # seconds that a job which was given up may go on
 LONGEST = 900.0  # seconds in which a run is over, whatever happens
 DISK_MEGABYTES = 300
 LAST_LINES = 60
-# A second selection, after one that was killed when it had published, finds that version live: another champion.
-OF_CHAMPION = ("metrics/differences.json", "selection.json")
 FLAGS = re.DOTALL | re.MULTILINE
 
 # What a run says where it ends with an error, each in words that tell what to do or what happened.
@@ -57,7 +55,6 @@ class Storm:
         self.made: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
         self.next_fault = 0.0
-        self.cleared = 0.0
 
     def say(self, text: str) -> None:
         """Print a line with the seconds since the start."""
@@ -129,22 +126,14 @@ class Storm:
         """Compare what a run has made, and clear it away for the next one."""
         found = self.project.checksums()
         wrong = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
-        if self.selections() > 1:
-            wrong = [name for name in wrong if name not in OF_CHAMPION]
         self.counts["wrong" if wrong else "right"] += 1
         say = f"WRONG after {seconds:.0f} s: {', '.join(wrong)}:\n{output[-4000:]}"
         self.say(say if wrong else f"right after {seconds:.0f} s")
         self.check_queue()
         self.clear()
 
-    def selections(self) -> int:
-        """How often a winner was selected since all was cleared away, also by a job that was killed."""
-        jobs = self.project.history(f'SnakemakeRule == "select" && QDate >= {self.cleared:.0f}')
-        return sum(int(str(job.get("NumJobStarts", 0))) for job in jobs)
-
     def clear(self) -> None:
         """Remove all that runs have made."""
-        self.cleared = time.time()
         for name in ("results", "deployed"):
             shutil.rmtree(self.project.path / name, ignore_errors=True)
 
