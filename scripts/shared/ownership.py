@@ -17,31 +17,94 @@ from typing import Literal
 
 import psutil
 
+from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, write_json
 
 OWNER = Path(".snakemake/owner.json")
 STARTING = Path(".snakemake/starting.json")
+IS_RUNNING = "is running the workflow in this folder; wait for it, or end it, then run again"
 LOCKS = Path(".snakemake/locks")
+HTCONDOR, REMOVES_ORPHANS = "htcondor", "htcondor-steady"  # executors: what their names begin with, and ours
 
 
 @dataclass(frozen=True)
 class Owner:
-    """A process that runs the workflow. `started` is its start in seconds since the epoch: process ids are reused."""
+    """A process that runs the workflow.
+
+    Attributes
+    ----------
+    started
+        When it was started, as `_start_of` tells: process ids are used again.
+    executor
+        Snakemake's name of what runs its jobs: those of some live on when it is killed. Empty where it isn't known.
+    """
 
     host: str
     pid: int
-    started: float
+    started: str
     user: str
+    executor: str = ""
 
     def __str__(self) -> str:
         return f"process {self.pid} of {self.user} on {self.host}"
 
 
-def record_owner() -> None:
-    """Note this process as the owner of the working folder, whose lock it has."""
-    write_json(OWNER, asdict(_this_process()))
+def record_owner(executor: str = "") -> None:
+    """Note this process as the owner of the working folder, whose lock it has.
+
+    Snakemake's lock is one of files: it lets two runs with different targets into one folder, where each would replace
+    the plan that the other one works by.
+
+    Parameters
+    ----------
+    executor
+        As `Owner.executor`.
+
+    Raises
+    ------
+    UserError
+        Where another run is at work in this folder, or HTCondor still has jobs of one that was killed, which this run's
+        executor doesn't remove.
+    """
     with _guard():
+        own = _this_process(executor)
+        if noted := _noted():
+            if _lives_here(noted) and noted.pid not in _own_line():
+                raise UserError(f"{noted} {IS_RUNNING}")
+            if noted.executor.startswith(HTCONDOR) and executor not in ("", REMOVES_ORPHANS):
+                _refuse_orphans(noted)
+        write_json(OWNER, asdict(own))
         _note_starting([owner for owner in _starting() if _lives_here(owner)])
+
+
+def forget_owner() -> None:
+    """Remove this process' note, as its run ends by itself: none of its jobs is left. A killed one can't."""
+    with _guard():
+        noted = _noted()
+        if noted and noted.host == socket.gethostname() and noted.pid == os.getpid():
+            OWNER.unlink()
+
+
+def _refuse_orphans(killed: Owner) -> None:
+    """Raise UserError where jobs of a killed run are in HTCondor's queue: they would write the same files."""
+    # Here, since it costs half a second, and needs HTCondor's bindings.
+    from snakemake_executor_plugin_htcondor_steady.queue import Queue, QueueError, of_folder  # noqa: PLC0415
+
+    constraint = of_folder(str(Path.cwd().resolve()))
+    try:
+        jobs = Queue(lambda _: None, 0).look(constraint, ["ClusterId"])
+    except QueueError as error:
+        raise UserError(
+            f"{killed} was killed, and whether its jobs are still in HTCondor's queue can't be told ({error}); they "
+            f"would write the same files. When you know that there are none, delete {OWNER} and run again"
+        ) from None
+    if jobs:
+        numbers = ", ".join(str(job["ClusterId"]) for job in jobs)
+        raise UserError(
+            f"{killed} was killed, and its jobs are still in HTCondor's queue ({numbers}): they would write the same "
+            "files. snakemake --profile htcondor removes them and goes on; to end them alone: "
+            f"condor_rm -constraint '{constraint}'"
+        )
 
 
 def lock_state() -> tuple[Literal["free", "stale", "held", "unknown"], Owner | None]:
@@ -52,7 +115,7 @@ def lock_state() -> tuple[Literal["free", "stale", "held", "unknown"], Owner | N
     """
     if not LOCKS.is_dir() or not any(LOCKS.iterdir()):
         return "free", None
-    owners = ([Owner(**read_json(OWNER))] if OWNER.exists() else []) + _starting()
+    owners = [owner for owner in [_noted()] if owner] + _starting()
     if living := [owner for owner in owners if _lives_here(owner)]:
         return "held", living[0]
     if elsewhere := [owner for owner in owners if owner.host != socket.gethostname()]:
@@ -68,7 +131,6 @@ def release_stale_lock() -> Owner | None:
     Killed at any instant, it leaves either the old lock or its own, with notes of the dead only.
     """
     try:
-        OWNER.parent.mkdir(exist_ok=True)
         with _guard():
             state, owner = lock_state()
             _note_starting([*_starting(), _this_process()])
@@ -76,7 +138,9 @@ def release_stale_lock() -> Owner | None:
                 for lock in LOCKS.iterdir():
                     lock.unlink()
             if state in ("free", "stale"):  # no one has the lock: who ran and is dead need not be known any more
-                if OWNER.exists() and not _lives_here(Owner(**read_json(OWNER))):
+                noted = _noted()
+                # Of jobs that outlive it, the note tells who starts next.
+                if noted and not _lives_here(noted) and not noted.executor.startswith(HTCONDOR):
                     OWNER.unlink()
                 here = socket.gethostname()
                 _note_starting([each for each in _starting() if each.host != here or _lives_here(each)])
@@ -88,14 +152,40 @@ def release_stale_lock() -> Owner | None:
 @contextlib.contextmanager
 def _guard() -> Iterator[None]:
     """Let one process at a time read and change the notes."""
+    OWNER.parent.mkdir(exist_ok=True)
     with OWNER.with_suffix(".lock").open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         yield
 
 
-def _this_process() -> Owner:
+def _this_process(executor: str = "") -> Owner:
     pid = os.getpid()
-    return Owner(socket.gethostname(), pid, psutil.Process(pid).create_time(), getpass.getuser())
+    return Owner(socket.gethostname(), pid, _start_of(pid), getpass.getuser(), executor)
+
+
+def _own_line() -> set[int]:
+    """Return the ids of this process and of those that it comes from, such as a driver that has noted itself."""
+    own = psutil.Process()
+    return {own.pid, *(parent.pid for parent in own.parents())}
+
+
+def _start_of(pid: int) -> str:
+    """Return a text that no other process of this number has.
+
+    On Linux from what the kernel counts since its boot: the time of day that psutil makes of it moves with the clock.
+    """
+    try:
+        # After the last ")": a program's name may hold anything. Field 22 of proc_pid_stat(5).
+        ticks = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return str(psutil.Process(pid).create_time())
+    return f"{ticks} after boot {boot}"
+
+
+def _noted() -> Owner | None:
+    """Return the noted owner, if there is one."""
+    return Owner(**read_json(OWNER)) if OWNER.exists() else None
 
 
 def _starting() -> list[Owner]:
@@ -114,7 +204,7 @@ def _lives_here(owner: Owner) -> bool:
 def _lives(owner: Owner) -> bool:
     try:
         process = psutil.Process(owner.pid)
-        # A zombie is dead; it only waits for its parent to notice. Process ids are reused, so the start must agree.
-        return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - owner.started) < 1
+        # A zombie is dead; it only waits for its parent to notice.
+        return process.status() != psutil.STATUS_ZOMBIE and _start_of(owner.pid) == owner.started
     except psutil.NoSuchProcess:
         return False

@@ -18,7 +18,7 @@ from scripts.shared.champion import KEEP, STAGE
 from scripts.shared.config import METRICS
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json
-from scripts.shared.ownership import Owner, lock_state
+from scripts.shared.ownership import IS_RUNNING, Owner, lock_state
 from scripts.shared.plan import make_plan, read_yaml
 from scripts.shared.promotions import staged
 from scripts.shared.registry import history, how_to_promote
@@ -83,7 +83,7 @@ def refuse_held_lock() -> Owner | None:
     """
     state, owner = lock_state()
     if state == "held":
-        raise UserError(f"{owner} is running the workflow in this folder; wait for it, or end it, then run again")
+        raise UserError(f"{owner} {IS_RUNNING}")
     if state == "unknown":
         raise UserError(
             f"this folder is locked by {owner or 'a run that left no note'}, which can't be checked from here; when "

@@ -2,6 +2,9 @@
 
 import asyncio
 import doctest
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -12,7 +15,7 @@ import pytest
 import snakemake_executor_plugin_htcondor_steady as plugin
 from classad2 import ClassAd
 from snakemake_executor_plugin_htcondor import JobState, JobStatus
-from snakemake_executor_plugin_htcondor_steady import queue
+from snakemake_executor_plugin_htcondor_steady import alive, queue
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
@@ -61,6 +64,7 @@ def executor(schedd, tmp_path):
     made._unified_log_file, made._unified_event_log_reader = str(tmp_path / "a.log"), None
     made._log_failures, made._compared, made._began, made._constraint = 0, 0.0, 1000000, "true"
     made._queue = queue.Queue(say, 0.2)
+    made.workflow = SimpleNamespace(scheduler=None)
     made._cancelled = False
     made._run, made._ended_by, made._submissions, made._last_submission, made._node_copy = "a", None, 0, 0.0, []
     made.report_job_error = lambda info, msg="", **_: made.ends.append("error")
@@ -226,6 +230,44 @@ def test_what_was_kept_back_is_not_submitted_any_more_once_the_run_is_cancelled(
     assert not executor._not_yet
 
 
+def test_what_the_other_thread_took_away_meanwhile_is_not_submitted(executor):
+    """Ctrl-C, or the end of the run, comes between the look whether there is something and its submission."""
+    executor._not_yet.append("kept back")
+    executor._count_idle = lambda: executor._not_yet.clear() or 0
+    executor._submit = executor.ends.append
+    executor._submit_some()
+    assert executor.ends == []
+
+
+def test_a_submission_that_ctrl_c_broke_off_is_no_error_of_the_thread_that_watches(executor):
+    executor._cancelled = True
+    executor._end_run(WorkflowError("The run is cancelled."))
+    assert (executor.said, executor._ended_by) == ([], None)
+
+
+@pytest.mark.parametrize(
+    ("killed", "errors", "keepgoing", "left"),
+    [
+        ("graceful", False, True, True),
+        (None, True, False, True),
+        (None, True, True, False),
+        (None, False, False, False),
+    ],
+)
+def test_what_was_kept_back_is_left_to_the_next_run_once_this_one_is_ending(executor, killed, errors, keepgoing, left):
+    """Snakemake counts it among the jobs that run, and waits for those."""
+    back = []
+    executor.workflow.scheduler = SimpleNamespace(
+        _user_kill=killed, _errors=errors, keepgoing=keepgoing, error_callback=back.append
+    )
+    job = info().job
+    executor._not_yet.append(job)
+    executor._submit = executor.ends.append
+    executor._submit_some()
+    assert (back, executor.ends) == (([job], []) if left else ([], [job]))
+    assert (job.attempt == job.restart_times + 1) is left, "else Snakemake would try it again"
+
+
 def test_a_submission_by_the_thread_that_watches_comes_before_the_removal(executor, monkeypatch):
     """It would be left in the queue otherwise."""
     done, begun = [], threading.Event()
@@ -281,3 +323,64 @@ def test_examples_in_docstrings():
     failed, tried = doctest.testmod(queue)
     assert failed == 0
     assert tried >= 3
+
+
+# --- other runs in the folder ---
+
+RUNS = """
+import sys
+from snakemake_executor_plugin_htcondor_steady import alive
+descriptor = alive.stay_alive("b")
+print("alive", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def other(tmp_path, monkeypatch):
+    """Another process whose run, called b, is alive in this folder."""
+    monkeypatch.chdir(tmp_path)
+    with subprocess.Popen(
+        [sys.executable, "-c", RUNS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "alive\n"
+        yield process
+        process.kill()
+
+
+def orphans(executor, schedd, monkeypatch):
+    """What is removed where the queue has jobs of the runs b and c, and what is said."""
+    removed = []
+    schedd.queue = [ClassAd({"ClusterId": number, queue.RUN: run}) for number, run in [(1, "b"), (2, "c")]]
+    monkeypatch.setattr(executor._queue, "remove", lambda constraint, **_: removed.append(constraint))
+    executor._folder = "/f"
+    executor._remove_orphans()
+    return removed, executor.said
+
+
+def test_jobs_of_a_run_that_goes_on_in_this_folder_are_left_alone(executor, schedd, other, monkeypatch):
+    """As it was: Snakemake lets a second run with other targets in, and that removed the jobs of the first."""
+    (constraint,), said = orphans(executor, schedd, monkeypatch)
+    ours = f'{queue.FOLDER} == "/f" && {queue.RUN} != "a"'
+    assert constraint == f'{ours} && {queue.RUN} != "b"'
+    assert said == [
+        "Another run of this folder goes on; its jobs are left alone.",
+        "An earlier run of this folder left jobs in the queue; removing them: 2",
+    ]
+
+
+def test_jobs_of_a_run_that_was_killed_are_removed(executor, schedd, other, monkeypatch):
+    other.kill()
+    other.wait()
+    (constraint,), said = orphans(executor, schedd, monkeypatch)
+    assert constraint == f'{queue.FOLDER} == "/f" && {queue.RUN} != "a"'
+    assert said == ["An earlier run of this folder left jobs in the queue; removing them: 1, 2"]
+
+
+def test_a_run_that_starts_removes_the_marks_of_the_dead_and_no_other(other):
+    mark = alive.stay_alive("d")
+    os.close(mark)
+    new = alive.stay_alive("e")
+    assert sorted(file.name for file in alive.FOLDER.iterdir()) == ["b", "e"]
+    assert [alive.lives(run) for run in "bde"] == [True, False, True]
+    os.close(new)

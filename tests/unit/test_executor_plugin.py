@@ -183,6 +183,17 @@ def test_a_job_whose_requests_cannot_be_told_is_refused():
             "too long",
         ),
         ({"HoldReasonCode": 26, "HoldReason": "disk"}, "fail", "hold code 26"),
+        # A pool that doesn't enforce memory has many jobs above their request, and policies on other things.
+        (
+            {"HoldReasonCode": 26, "MemoryUsage": 300, "RequestMemory": 200, "HoldReason": "no jobs of over a day"},
+            "fail",
+            "no jobs of over a day",
+        ),
+        (
+            {"HoldReasonCode": 3, "MemoryUsage": 300, "RequestMemory": 200, "HoldReason": "(ResidentSetSize > 2)"},
+            "retry",
+            "out of memory",
+        ),
         # The node's policy counts in slots: the memory that the access point has heard of may be older, and lower.
         (
             {"HoldReasonCode": 21, "HoldReasonSubCode": 102, "MemoryUsage": 1, "RequestMemory": 9},
@@ -357,9 +368,10 @@ LONG = {"HoldReasonCode": 47, "HoldReason": "The job exceeded allowed execute du
 PERSON = {"HoldReasonCode": 1, "HoldReason": "via condor_hold", "JobStatus": 5}
 
 
-def held(tells, ad, attempt=1, times=1):
+def held(tells, ad, attempt=1, times=1, rule=None):
     tells._ad = ad
     job = FakeJob(3, "predict", file="a")
+    job.rule, job.input = rule or job.rule, []
     job.attempt = attempt
     info = SubmittedJobInfo(job=job, external_jobid=7)
     state = JobState(status=JobStatus.HELD, held_since=time.time())
@@ -400,6 +412,34 @@ def test_a_persons_hold_is_told_once_however_often_it_is_seen():
     tells = executor(listener)
     assert held(tells, PERSON, times=5) == [True] * 5
     assert len(listener.holds) == 1
+
+
+def test_a_persons_hold_that_nobody_ended_in_time_says_so_and_takes_all_attempts():
+    listener = Listener()
+    tells = executor(listener)
+    tells._settings.held_timeout = 0
+    assert held(tells, PERSON) == [False]
+    does = "nobody released it within 0 s (htcondor-steady-held-timeout), so it is removed"
+    assert listener.holds == [(7, PERSON, does)]
+    assert tells._errors == [(3, f"held by a person (via condor_hold); {does}. ")]
+
+
+@pytest.mark.parametrize(
+    ("mem_mb", "does"),
+    [
+        (lambda attempt: 200 * attempt, "it is retried with more"),
+        (lambda attempt: 200, "it is retried with the same request, as its mem_mb doesn't grow with attempt"),
+        (lambda attempt: "<TBD>", "it is retried with more"),
+        (lambda attempt: 1 / 0, "it is retried with more"),
+    ],
+)
+def test_a_retry_is_called_one_with_more_unless_its_rule_asks_for_the_same(mem_mb, does):
+    def expand_resources(wildcards, inputs, attempt):
+        return {"mem_mb": mem_mb(attempt)}
+
+    listener = Listener()
+    held(executor(listener), MEMORY, rule=SimpleNamespace(expand_resources=expand_resources))
+    assert [heard for *_, heard in listener.holds] == [does]
 
 
 @pytest.mark.parametrize("listeners", [[], [SimpleNamespace(before_submission=print)]])
@@ -480,6 +520,16 @@ def test_a_copy_that_cannot_be_made_is_said_and_the_job_runs_from_the_shared_fol
     assert output == f"{environment}/bin/python x\n"
     assert "could not be copied" in errors
     assert [p.name for p in (environment.parent / "disk" / f"environments-{os.getuid()}").iterdir()] == ["lock"]
+
+
+@pytest.mark.parametrize("copied", [True, False])
+def test_what_a_job_writes_has_the_modes_that_it_has_without_a_copy(environment, copied):
+    """As it was: the copy is its user's alone, and so was all that jobs wrote that ran from it."""
+    (environment / "bin" / "python").write_text("#!/bin/sh\numask\n")
+    if not copied:
+        Path(f"{environment}.tar").write_text("no archive")
+    process = node_copy(environment, umask=0o027)
+    assert process.communicate()[0] == "0027\n"
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can make a folder that belongs to someone else")

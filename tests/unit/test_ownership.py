@@ -1,6 +1,7 @@
 """Who holds the working folder: a killed owner, a living one, or one that can't be seen from here."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,10 +12,21 @@ from pathlib import Path
 import psutil
 import pytest
 from builders import write
+from snakemake_executor_plugin_htcondor_steady import queue
 
 from scripts.shared.errors import UserError
 from scripts.shared.files import read_json, write_json
-from scripts.shared.ownership import LOCKS, OWNER, STARTING, Owner, lock_state, record_owner, release_stale_lock
+from scripts.shared.ownership import (
+    LOCKS,
+    OWNER,
+    STARTING,
+    Owner,
+    _start_of,
+    forget_owner,
+    lock_state,
+    record_owner,
+    release_stale_lock,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,7 +57,7 @@ def test_the_note_names_this_process():
     note = read_json(OWNER)
     assert note["host"] == socket.gethostname()
     assert note["pid"] == os.getpid()
-    assert note["started"] == psutil.Process().create_time()
+    assert note["started"] == _start_of(os.getpid())
     assert str(Owner(**note)) == f"process {os.getpid()} of {note['user']} on {note['host']}"
 
 
@@ -68,7 +80,7 @@ def test_a_living_owner_holds_it():
 def test_a_process_that_is_gone_leaves_it_stale(child):
     record_owner()
     lock()
-    change_note(pid=child.pid, started=psutil.Process(child.pid).create_time())
+    change_note(pid=child.pid, started=_start_of(child.pid))
     assert lock_state()[0] == "held"
     child.kill()
     child.wait()
@@ -79,7 +91,7 @@ def test_a_process_that_is_gone_leaves_it_stale(child):
 def test_a_zombie_is_dead(child):
     record_owner()
     lock()
-    change_note(pid=child.pid, started=psutil.Process(child.pid).create_time())
+    change_note(pid=child.pid, started=_start_of(child.pid))
     child.kill()
     end = time.monotonic() + 10
     while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
@@ -88,12 +100,29 @@ def test_a_zombie_is_dead(child):
     assert lock_state()[0] == "stale"
 
 
-@pytest.mark.parametrize(("seconds", "state"), [(0.5, "held"), (-0.5, "held"), (60, "stale"), (-60, "stale")])
-def test_a_process_id_that_was_reused_is_another_process(seconds, state):
+def test_a_process_id_that_was_used_again_is_another_process(child):
     record_owner()
     lock()
-    change_note(started=psutil.Process().create_time() + seconds)
-    assert lock_state()[0] == state
+    change_note(started=_start_of(child.pid))
+    assert lock_state()[0] == "stale"
+
+
+def test_a_clock_that_is_set_changes_no_start(monkeypatch):
+    """psutil makes a start of the time of day of the boot, which moves with the clock."""
+    record_owner()
+    lock()
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: 1.0)
+    assert lock_state()[0] == "held"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the other way to tell a start is psutil's")
+def test_a_start_is_known_whatever_the_program_is_called(tmp_path):
+    program = tmp_path / "a) b (c"
+    shutil.copy(shutil.which("sleep"), program)
+    with subprocess.Popen([program, "60"]) as process:
+        ticks = float(_start_of(process.pid).split()[0]) / os.sysconf("SC_CLK_TCK")
+        process.kill()
+    assert abs(time.clock_gettime(time.CLOCK_BOOTTIME) - ticks) < 60
 
 
 def test_an_owner_on_another_host_cannot_be_judged():
@@ -122,7 +151,7 @@ def test_a_damaged_note_is_said():
 def make_stale(child):
     record_owner()
     lock()
-    change_note(pid=child.pid, started=psutil.Process(child.pid).create_time())
+    change_note(pid=child.pid, started=_start_of(child.pid))
     child.kill()
     child.wait()
 
@@ -225,3 +254,84 @@ def test_once_a_run_has_the_lock_the_dead_and_those_elsewhere_are_forgotten():
     write_json(STARTING, [mine | {"host": "elsewhere"}, mine | {"started": 1.0}, mine])
     record_owner()
     assert read_json(STARTING) == [mine]
+
+
+# --- one run at a time ---
+
+
+def note_of(process, executor=""):
+    record_owner(executor)
+    change_note(pid=process.pid, started=_start_of(process.pid))
+
+
+def test_a_second_run_with_other_targets_is_refused(child):
+    """Snakemake's own lock lets it in: its files are others, but the plan is the same."""
+    note_of(child)
+    with pytest.raises(UserError, match=rf"process {child.pid} of .* is running the workflow in this folder"):
+        record_owner()
+    assert read_json(OWNER)["pid"] == child.pid
+
+
+def test_a_driver_and_the_snakemake_that_it_starts_are_one_run():
+    record_owner()
+    done = subprocess.run([sys.executable, "-c", SECOND], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False)
+    assert done.returncode == 0
+    assert read_json(OWNER)["pid"] != os.getpid()
+
+
+SECOND = "from scripts.shared.ownership import record_owner; record_owner('local')"
+
+
+@pytest.fixture
+def queued(monkeypatch):
+    """What the queue has; the schedd's part is a fake here, and real in the pool tests."""
+    jobs = []
+
+    def look(self, constraint, attributes):
+        if not jobs:
+            raise queue.QueueError("no schedd")
+        return [job for job in jobs if job]
+
+    monkeypatch.setattr(queue.Queue, "look", look)
+    return jobs
+
+
+@pytest.mark.parametrize(
+    ("jobs", "words"),
+    [
+        (
+            [{"ClusterId": 7}, {"ClusterId": 8}],
+            r"still in HTCondor's queue \(7, 8\).*snakemake --profile htcondor removes them",
+        ),
+        ([], r"can't be told \(no schedd\).*delete \.snakemake/owner\.json"),
+    ],
+)
+def test_a_local_run_beside_jobs_of_a_killed_one_is_refused(child, queued, jobs, words):
+    queued += jobs
+    note_of(child, "htcondor-steady")
+    child.kill()
+    child.wait()
+    release_stale_lock()  # as each run does when it starts: the note has to outlive it
+    with pytest.raises(UserError, match=words):
+        record_owner("local")
+    record_owner("htcondor-steady")  # which removes them
+    assert read_json(OWNER)["pid"] == os.getpid()
+
+
+def test_a_local_run_goes_on_where_no_job_of_the_killed_one_is_left(child, queued):
+    queued.append(None)
+    note_of(child, "htcondor-steady")
+    child.kill()
+    child.wait()
+    record_owner("local")
+    assert read_json(OWNER)["executor"] == "local"
+
+
+def test_a_run_that_ends_by_itself_leaves_no_note_and_no_other_s(child, queued):
+    """Else each later run without a pool would ask for HTCondor's queue, and be refused where there is none."""
+    record_owner("htcondor-steady")
+    forget_owner()
+    record_owner("local")
+    note_of(child)
+    forget_owner()
+    assert read_json(OWNER)["pid"] == child.pid

@@ -23,7 +23,7 @@ from scripts.shared.code_hash import code_hash, code_hash_of
 from scripts.shared.errors import UserError
 from scripts.shared.files import remove_remains, sha256_file
 from scripts.shared.inputs import variables
-from scripts.shared.ownership import record_owner, release_stale_lock
+from scripts.shared.ownership import forget_owner, record_owner, release_stale_lock
 from scripts.shared.partitions import batches, partitions_of, to_ask_for
 from scripts.shared.plan import FROZEN_CONFIG, FROZEN_PLAN, frozen_plan, make_plan
 
@@ -156,6 +156,18 @@ def of_application(path):
 
 
 onstart:
-    record_owner()
+    if workflow.execution_settings.lock:
+        try:
+            record_owner(workflow.executor_plugin.name)
+        except UserError as error:
+            raise WorkflowError(str(error)) from None
     remove_remains(Path("results"))
     PLAN.freeze()
+
+
+onsuccess:
+    forget_owner()
+
+
+onerror:
+    forget_owner()

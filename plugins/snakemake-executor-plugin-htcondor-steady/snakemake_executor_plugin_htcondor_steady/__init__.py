@@ -38,7 +38,7 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
-from . import description, holds, local_universe
+from . import alive, description, holds, local_universe
 from .queue import FOLDER, HELD, REMOVED, RUN, STATUS, Queue, QueueError, RefusedError, host_configuration
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
@@ -127,7 +127,7 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         self._node_copy = _node_copy_words(settings.node_copy) if settings.node_copy else []
         self._driver = self._join_own_job()
         if self.workflow.execution_settings.lock:
-            # Snakemake's lock on the folder is ours, so whoever submitted these jobs is gone.
+            self._alive = alive.stay_alive(self._run)
             self._remove_orphans()
         self._listeners = [
             h for h in self.workflow.logger_manager.get_log_handlers() if hasattr(h, "before_submission")
@@ -173,12 +173,18 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         return number
 
     def _remove_orphans(self) -> None:
+        """Remove the jobs of runs that were killed; a run with other targets may be at work in this folder, too."""
         constraint = f"{FOLDER} == {description.string(self._folder)} && {RUN} != {description.string(self._run)}"
         try:
-            jobs = self._queue.look_patiently(constraint, ["ClusterId"], START_SECONDS)
-            if jobs:
-                numbers = ", ".join(str(job["ClusterId"]) for job in jobs)
-                self.logger.warning(f"An earlier run of this folder left jobs in the queue; removing them: {numbers}")
+            jobs = self._queue.look_patiently(constraint, ["ClusterId", RUN], START_SECONDS)
+            living = sorted(run for run in {str(job.get(RUN, "")) for job in jobs} if run and alive.lives(run))
+            if living:
+                self.logger.warning("Another run of this folder goes on; its jobs are left alone.")
+                constraint += "".join(f" && {RUN} != {description.string(run)}" for run in living)
+            if numbers := [str(job["ClusterId"]) for job in jobs if job.get(RUN) not in living]:
+                self.logger.warning(
+                    f"An earlier run of this folder left jobs in the queue; removing them: {', '.join(numbers)}"
+                )
             self._queue.remove(constraint, gone_within=GONE_SECONDS)
         except QueueError as error:
             raise WorkflowError(
@@ -197,9 +203,32 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
 
     def _submit_some(self) -> None:
         """Submit the jobs that were kept back, oldest first, as far as there may be more idle ones."""
+        if self._not_yet and self._is_ending():
+            self._leave_the_rest()
         most = self._settings.max_idle or math.inf
         while self._not_yet and self._count_idle() < most:
-            self._submit(self._not_yet.popleft())
+            try:
+                job = self._not_yet.popleft()
+            except IndexError:  # the other thread has just ended the run
+                return
+            self._submit(job)
+
+    def _is_ending(self) -> bool:
+        """Tell whether Snakemake only waits for the jobs that it believes to run: one has failed, or it got SIGTERM."""
+        scheduler = self.workflow.scheduler
+        if scheduler is None:  # it is made after its executor
+            return False
+        return bool(scheduler._user_kill or (scheduler._errors and not scheduler.keepgoing))
+
+    def _leave_the_rest(self) -> None:
+        """Hand back, without a word for each, the jobs that were kept back: Snakemake would wait for hours for them."""
+        left = []
+        while self._not_yet:
+            left.append(self._not_yet.popleft())
+        self.logger.info(f"The run is ending: {len(left)} jobs that were not submitted yet are left to the next one.")
+        for job in left:
+            job.attempt = job.restart_times + 1
+            self.workflow.scheduler.error_callback(job)
 
     def _count_idle(self) -> int:
         with self.lock:
@@ -343,6 +372,8 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
 
     def _end_run(self, error: WorkflowError) -> None:
         self._not_yet.clear()
+        if self._cancelled:  # by Ctrl-C, which sees to the jobs: what this thread was doing matters no more
+            return
         self._ended_by = error  # before the removal: what the main thread submits from now on would outlive it
         self.logger.error(f"{error} The run ends; run again to resume.")
         self._remove_jobs()
@@ -517,16 +548,20 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         ad = ads[0]
         hold = holds.judge(ad)
         name = f"Job {info.job.jobid} ({_title(info.job)}), HTCondor job {info.external_jobid}.0"
-        if hold.action == "wait" and time.time() - (state.held_since or time.time()) < (
-            self._settings.held_timeout or 0
-        ):
+        patience = self._settings.held_timeout or 0
+        if hold.action == "wait" and time.time() - (state.held_since or time.time()) < patience:
             if info.external_jobid not in self._said_to_wait:
                 self._said_to_wait.add(info.external_jobid)
                 self._say_hold(info, ad, self.logger.warning, f"{name}: {hold.sentence}", "Snakemake waits for that")
             return True
         if hold.action == "retry":
-            does = f"it is {hold.again}" if self._is_retried(info.job) else "no retry is left"
+            again = holds.same_again(hold.of) if hold.of and _stays(info.job, hold.of) else hold.again
+            does = f"it is {again}" if self._is_retried(info.job) else "no retry is left"
             hold = holds.Hold("retry", f"{hold.sentence}; {does.removeprefix('it is ')}")
+        elif hold.action == "wait":
+            does = f"nobody released it within {patience} s (htcondor-steady-held-timeout), so it is removed"
+            hold = holds.Hold("fail", f"{hold.sentence.partition(';')[0]}; {does}")
+            info.job.attempt = info.job.restart_times + 1
         else:
             does = "it is not retried, as it would be held again"
             info.job.attempt = info.job.restart_times + 1
@@ -589,6 +624,19 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _stays(job: JobExecutorInterface, resource: str) -> bool:
+    """Tell whether a job's next attempt asks for no more of a resource; False also where that can't be told."""
+    if job.is_group():
+        return False
+    attempts = (job.attempt, job.attempt + 1)
+    try:
+        expand = job.rule.expand_resources
+        now, then = (expand(job.wildcards_dict, job.input, attempt).get(resource) for attempt in attempts)
+    except Exception:  # it may hang on anything
+        return False
+    return isinstance(now, int) and isinstance(then, int) and then <= now
 
 
 def _title(job: JobExecutorInterface) -> str:

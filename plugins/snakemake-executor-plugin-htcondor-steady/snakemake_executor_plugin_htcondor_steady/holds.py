@@ -3,6 +3,7 @@
 Codes: HTCondor's manual, "Hold reason codes" (job ClassAd attribute HoldReasonCode).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,11 +34,14 @@ class Hold:
         What happened, in words.
     again
         What a retry is, in words.
+    of
+        The resource of a rule that a retry is to have more of, or "".
     """
 
     action: str
     sentence: str
     again: str = "retried with more"
+    of: str = ""
 
 
 def judge(ad: Mapping[str, Any]) -> Hold:
@@ -53,14 +57,22 @@ def judge(ad: Mapping[str, Any]) -> Hold:
     if code == USER_REQUEST:
         return Hold("wait", f"held by a person ({reason}); condor_release lets it go on, condor_rm ends it")
     if resource == DISK:
-        return Hold("retry", f"out of disk, the request was {ad.get('RequestDisk', '?')} KB ({reason})")
+        return Hold("retry", f"out of disk, the request was {ad.get('RequestDisk', '?')} KB ({reason})", of="disk_mb")
     if code == OUT_OF_RESOURCES or resource == MEMORY or (code in POLICIES and _above_request(ad)):
-        return Hold("retry", f"out of memory, the request was {ad.get('RequestMemory', '?')} MB ({reason})")
+        asked = ad.get("RequestMemory", "?")
+        return Hold("retry", f"out of memory, the request was {asked} MB ({reason})", of="mem_mb")
     if code in TOO_LONG:  # a server that was silent may be the cause; a rule may allow each attempt more time
         return Hold("retry", f"ran for longer than it may ({reason})", "tried again")
     return Hold("fail", f"held: {reason} (hold code {code}, subcode {ad.get('HoldReasonSubCode')})")
 
 
+def same_again(resource: str) -> str:
+    """Say what a retry is whose rule asks for the same at each attempt."""
+    return f"retried with the same request, as its {resource} doesn't grow with attempt"
+
+
 def _above_request(ad: Mapping[str, Any]) -> bool:
-    used, asked = ad.get("MemoryUsage"), ad.get("RequestMemory")
-    return isinstance(used, int | float) and isinstance(asked, int | float) and used > asked
+    """Tell whether a policy held a job for memory: on many pools a job may take more than it asks for."""
+    reason, used, asked = str(ad.get("HoldReason") or ""), ad.get("MemoryUsage"), ad.get("RequestMemory")
+    other = reason and not re.search("memory|rss|residentset|imagesize", reason, re.IGNORECASE)
+    return not other and isinstance(used, int | float) and isinstance(asked, int | float) and used > asked

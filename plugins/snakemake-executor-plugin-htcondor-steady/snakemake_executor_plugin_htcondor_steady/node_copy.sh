@@ -5,6 +5,7 @@
 set -eu
 environment=$1 folder=$2 name=$3
 shift 3
+given=$(umask) # the program's own, restored before it starts: what it writes may be for a whole team
 umask 077
 
 mine=$folder/environments-$(id -u)
@@ -32,7 +33,9 @@ make_copy() {
 if [ ! -f "$copy/complete" ] && ! make_copy 9>"$mine/lock"; then
     echo "node copy: $environment could not be copied to $mine on $(uname -n), so it runs from the shared folder" >&2
     rm -rf "$copy.$$"
+    umask "$given"
     exec "$environment/bin/python" "$@"
 fi
 touch "$copy"
+umask "$given"
 exec "$copy/bin/python" "$@"

@@ -228,6 +228,15 @@ class Queue:
         time.sleep(min(5, max(1, waited / 4)))
 
 
+def of_folder(folder: str) -> str:
+    """Return a constraint for all jobs of a working folder, also those that HTCondor's own executor has submitted.
+
+    >>> print(of_folder("/shared/loans"))
+    SnakemakeWorkdir == "/shared/loans" || Iwd == "/shared/loans"
+    """
+    return f"{FOLDER} == {string(folder)} || Iwd == {string(folder)}"
+
+
 def left_before(when: int) -> str:
     """Return the expression that is true of a job that left the queue before a time, in seconds since the epoch.
 
