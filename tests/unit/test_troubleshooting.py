@@ -6,6 +6,7 @@ from pathlib import Path
 
 import classad2 as classad
 import pytest
+from snakemake_executor_plugin_htcondor_steady import holds
 from snakemake_logger_plugin_htcondor import events, summary, watch
 from snakemake_logger_plugin_htcondor.diagnosis import Pool, diagnose
 from snakemake_logger_plugin_htcondor.jobs import Job, Run
@@ -29,7 +30,12 @@ def happens(kind, **attributes):
     return f"train_lr (job 21.0) {change.text}"
 
 
-def held(does="it is not retried, as it would be held again", **attributes):
+DOES = {"fail": "it is not retried, as it would be held again", "wait": "Snakemake waits for that"}
+
+
+def held(**attributes):
+    hold = holds.judge(attributes)
+    does = DOES.get(hold.action) or f"it is {hold.again}"
     return f"train_lr (job 21.0) {watch._held(Job(21, '1', 'train_lr', hosts=['ep1']), attributes, does)}"
 
 
@@ -114,9 +120,7 @@ def messages(tmp_path):
     yield waits(job(), *two, schedd={"TotalRunningJobs": 200, "MaxJobsRunning": 200})
     yield waits(job(NumJobMatches=5), *two)
     yield waits(job(ClusterId=21), *two)
-    yield held(
-        "it is retried with more", **POLICY, MemoryUsage=367, HoldReason="memory 366 MB is above the request of 250 MB"
-    )
+    yield held(**POLICY, MemoryUsage=367, HoldReason="memory 366 MB is above the request of 250 MB")
     yield held(HoldReasonCode=34, HoldReasonSubCode=104, DiskUsage=3 << 20, RequestDisk=2 << 20)
     yield held(
         HoldReasonCode=14,
