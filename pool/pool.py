@@ -63,13 +63,23 @@ trap 'rm -rf "$new"' EXIT
 tar -x --no-same-owner -f - -C "$new"
 cd "$new"
 """
+# What an earlier checkout brought and this one hasn't goes; what else lies there is a person's.
+BROUGHT = "/shared/.checkout"
 CHECKOUT_ARRIVES = f"""{_ARRIVE}
 mkdir -p {PROJECT}
-for name in *; do
-    rm -rf "{PROJECT}/$name"
-    mv "$name" "{PROJECT}/$name"
-done
+find . -type f | LC_ALL=C sort >{BROUGHT}.new
+if [ -f {BROUGHT} ]; then
+    LC_ALL=C comm -13 {BROUGHT}.new {BROUGHT} | (cd {PROJECT} && xargs -r -d "\\n" rm -f --)
+fi
+cp -al --remove-destination . {PROJECT}/
+mv -f {BROUGHT}.new {BROUGHT}
 chown -R submit:submit {PROJECT}
+"""
+# Each run of the executor htcondor-steady holds a lock there for as long as it lives.
+RUN_LIVES = f"""
+cd {PROJECT}/.snakemake/htcondor-steady 2>/dev/null || exit 1
+for run in *; do [ ! -f "$run" ] || flock -n "$run" true || exit 0; done
+exit 1
 """
 FILES_ARRIVE = f"""{_ARRIVE}
 find . -type f -exec sh -c '
@@ -101,6 +111,10 @@ class Engine:
     def run(self, *arguments: str, show: bool = False) -> Done:
         """Run an engine command, such as ``run("ps")``; keep what it prints, or show it."""
         return _call([self.command, *arguments], self.environment, show)
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start an engine command that Ctrl-C doesn't reach, and whose output is shown."""
+        return subprocess.Popen([self.command, *arguments], env=os.environ | self.environment, process_group=0)
 
     def run_compose(self, *arguments: str, environment: dict[str, str]) -> Done:
         """Run a compose command; keep what it prints."""
@@ -304,25 +318,50 @@ class Pool:
         files = sorted([folder / "Containerfile", folder / "start-host", *(folder / "condor").glob("*.conf")])
         return f"{IMAGE}:{sha256_text(''.join([*(sha256_file(path) for path in files), *self.build.arguments]))[:12]}"
 
+    @property
+    def project(self) -> str:
+        """What compose calls this pool: a pool of the same name in another checkout is another pool."""
+        return f"{self.name}-{sha256_text(str(ROOT))[:6]}"
+
     def compose(self, *arguments: str) -> Done:
         """Run compose for this pool."""
         files = ["-f", str(COMPOSE), *(["-f", str(self.override)] if self.override.exists() else [])]
-        return self.engine.run_compose("-p", self.name, *files, *arguments, environment=self.environment)
+        return self.engine.run_compose("-p", self.project, *files, *arguments, environment=self.environment)
 
     def execute(self, host: str, *command: str, user: str = "root") -> Done:
         """Run a command on a host and keep what it prints."""
         return self.engine.run("exec", "-u", user, self.container(host), *command)
 
     def on_access_point(self, script: str, *arguments: str) -> int:
-        """Run a shell line in the project as the submitting user, shown as it runs; return its exit code."""
-        terminal = ["-it"] if sys.stdin.isatty() and sys.stdout.isatty() else []
+        """Run a shell line in the project as the submitting user, shown as it runs; return its exit code.
+
+        A terminal hands Ctrl-C on. Without one, as where the output is a file, the engine would end alone, and what it
+        has started would go on: so it is handed on here.
+        """
         line = ["bash", "-c", f"cd {PROJECT} && {script}", "bash", *arguments]
-        return self.engine.run("exec", *terminal, "-u", "submit", self.container("ap"), *line, show=True).returncode
+        command, container = ["exec", "-u", "submit"], self.container("ap")
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            return self.engine.run(*command, "-it", container, *line, show=True).returncode
+        note = f"/dev/shm/{secrets.token_hex(8)}"  # noqa: S108 - the host's own, of a name that nobody guesses
+        line[2] = f"echo $$ >{note}; {line[2]}"
+        with self.engine.start(*command, container, *line) as process:
+            try:
+                return self._hand_on_ctrl_c(process, f"kill -INT $(cat {note})")
+            finally:
+                self.execute("ap", "rm", "-f", note)
+
+    def _hand_on_ctrl_c(self, process: subprocess.Popen[bytes], script: str) -> int:
+        """Wait for a process, and run a script on the access point at each Ctrl-C; return its exit code."""
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                self.execute("ap", "sh", "-c", script)
 
     def container(self, host: str) -> str:
         """Return the name of a host's container; compose and podman-compose join the parts differently."""
         joint = "-" if self.engine.command == "docker" else "_"
-        return f"{self.name}{joint}{host}{joint}1"
+        return f"{self.project}{joint}{host}{joint}1"
 
     # --- up and down ---
 
@@ -370,12 +409,12 @@ class Pool:
 
     def left(self) -> tuple[list[str], list[str]]:
         """Return the names of the containers and of the networks that this pool has."""
-        label = ["--filter", f"label=com.docker.compose.project={self.name}", "--format"]
+        label = ["--filter", f"label=com.docker.compose.project={self.project}", "--format"]
         found = []
         for command, field in ((["ps", "-a"], "{{.Names}}"), (["network", "ls"], "{{.Name}}")):
             told = self.engine.run(*command, *label, field)
             expect(told, f"{self.engine.command} doesn't say what {self.name} has")
-            found.append([line for line in told.stdout.splitlines() if line.startswith(self.name)])  # no warnings
+            found.append([line for line in told.stdout.splitlines() if line.startswith(self.project)])  # no warnings
         return found[0], found[1]
 
     def _node(self, number: int) -> dict[str, object]:
@@ -585,9 +624,10 @@ class Pool:
             print(self.execute("ap", *command, user="submit").stdout)
 
     def shell(self) -> int:
-        """Open a shell on the access point, as the submitting user, in the project."""
+        """Open a shell on the access point, as the submitting user, in the project, brought if it isn't there yet."""
         self._must_be_there()
-        self.sync()
+        if self.execute("ap", "test", "-d", PROJECT).returncode:
+            self.sync()
         return self.on_access_point(f"{SHELL} exec bash")
 
     def _must_be_there(self) -> None:
@@ -600,8 +640,11 @@ class Pool:
         Raises
         ------
         UserError
-            Where the config is wrong, or names files that can't be brought to the pool.
+            Where the config is wrong, or names files that can't be brought to the pool; or a run is going on there,
+            whose code would be replaced under it.
         """
+        if self.execute("ap", "sh", "-c", RUN_LIVES).returncode == 0:
+            raise UserError(f"a run is going on in the pool {self.name}; wait for it, or end it, then run again")
         brought = bring(config, ROOT) if config else None
         self.sync()
         environment = ""
@@ -614,7 +657,7 @@ class Pool:
         return self.on_access_point(f'{SHELL} {environment} exec snakemake --profile htcondor "$@"', *arguments)
 
     def sync(self) -> None:
-        """Copy the checkout to the shared folder, as a user would; results there stay."""
+        """Copy the checkout to the shared folder, as a user would; what else lies there stays."""
         files = [file for name in CHECKOUT for file in (ROOT / name, *(ROOT / name).rglob("*")) if file.is_file()]
         names = {str(file.relative_to(ROOT)): file for file in files if file.parent.name != "__pycache__"}
         self._send({name: (file, None) for name, file in names.items()}, CHECKOUT_ARRIVES)
@@ -683,6 +726,9 @@ def main() -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped; run it again to go on", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -67,7 +67,7 @@ class NfsPool(Pool):
     def compose(self, *arguments: str) -> Done:
         """Run compose for this pool."""
         file = ["-f", str(FOLDER / "compose.yaml")]
-        return self.engine.run_compose("-p", self.name, *file, *arguments, environment=self.environment)
+        return self.engine.run_compose("-p", self.project, *file, *arguments, environment=self.environment)
 
     def execute(self, host: str, *command: str, user: str = "root") -> Done:
         """Run a command on a host and keep what it prints; on a guest, by ssh from the file server."""

@@ -85,7 +85,7 @@ exec /usr/bin/tini -- /usr/local/sbin/start-host
 def node_with_cgroups(pool):
     """A third execute node, on which the kernel limits the memory of each job, as on most pools in the field."""
     name, container = "limits", f"{pool.name}-limits"
-    options = ["--name", container, "--hostname", name, "--network", f"{pool.name}_default", "--privileged"]
+    options = ["--name", container, "--hostname", name, "--network", f"{pool.project}_default", "--privileged"]
     options += ["-v", f"{pool.key}:/run/pool/signing-key:ro", "-v", f"{pool.shared}:/shared", "-e", "ROLE=Execute"]
     command = ["run", "-d", *options, "--entrypoint", "sh", pool.image, "-c", CGROUPS]
 

@@ -128,7 +128,7 @@ class Stranger:
     def __init__(self, pool, name, key):
         self.engine, self.name, self.container = pool.engine, name, f"{pool.name}-{name}"
         schedd = pool.execute("ap", "condor_status", "-schedd", "-af", "MyAddress", user="submit").stdout.strip()
-        options = ["--name", self.container, "--hostname", name, "--network", f"{pool.name}_default"]
+        options = ["--name", self.container, "--hostname", name, "--network", f"{pool.project}_default"]
         options += ["-e", f"SCHEDD={schedd}", *(["-v", f"{key}:/key:ro"] if key else [])]
         started = self.engine.run("run", "-d", *options, "--entrypoint", "bash", pool.image, "-c", STRANGER)
         assert started.returncode == 0, started.stdout
@@ -205,6 +205,6 @@ def test_the_secrets_are_for_their_owner_only(pool):
 
 
 def test_starting_it_again_only_looks(pool):
-    before = pool.engine.run("ps", "-q", "--filter", f"name={pool.name}").stdout
+    before = pool.engine.run("ps", "-q", "--filter", f"name={pool.project}").stdout
     pool.up()
-    assert pool.engine.run("ps", "-q", "--filter", f"name={pool.name}").stdout == before
+    assert pool.engine.run("ps", "-q", "--filter", f"name={pool.project}").stdout == before

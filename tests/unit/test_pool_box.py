@@ -118,22 +118,35 @@ def test_the_number_of_nodes_is_what_is_asked_else_what_is_there_else_two(pool):
     assert pool(nodes=1).hosts == ["cm", "ap", "ep1"]
 
 
+def test_pools_of_one_name_in_two_checkouts_are_two(monkeypatch, tmp_path):
+    here = Pool("mine")
+    vars(here)["engine"] = Recorded()
+    names = here.project, here.container("ap")
+    monkeypatch.setattr(box, "ROOT", tmp_path)
+    there = Pool("mine")
+    vars(there)["engine"] = Recorded()
+    assert {there.project, there.container("ap")}.isdisjoint(names)
+    assert there.project.startswith("mine-")
+
+
 def test_nodes_that_are_not_asked_for_any_more_are_stopped(pool):
-    containers = "\n".join(f"mine_{host}_1" for host in ("cm", "ap", "ep1", "ep2", "ep3", "ep4"))
+    name = pool().project
+    containers = "\n".join(f"{name}_{host}_1" for host in ("cm", "ap", "ep1", "ep2", "ep3", "ep4"))
     one = pool({"ps": (0, f"a warning\n{containers}\n")}, nodes=2)
     one.stop_surplus_nodes()
     stopped = [call for call in one.engine.calls if call[0] not in ("ps", "network")]
-    assert stopped == [(*action, "mine_ep3_1", "mine_ep4_1") for action in STOPPED]
+    assert stopped == [(*action, f"{name}_ep3_1", f"{name}_ep4_1") for action in STOPPED]
 
 
 # --- down ---
 
 
 def test_what_is_left_is_said_and_its_folder_and_key_stay(pool):
-    one = pool({"ps": (0, "mine_ap_1\n"), "network": (0, "mine_default\n"), "compose": (0, "no space")})
+    name = pool().project
+    one = pool({"ps": (0, f"{name}_ap_1\n"), "network": (0, f"{name}_default\n"), "compose": (0, "no space")})
     one.key.write_text("key")
     with pytest.raises(
-        UserError, match=r"mine is not gone: mine_ap_1, mine_default and .*/\.pool/mine are left.*no space"
+        UserError, match=rf"mine is not gone: {name}_ap_1, {name}_default and .*/\.pool/mine are left.*no space"
     ):
         one.down()
     assert one.key.exists()

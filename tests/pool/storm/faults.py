@@ -186,7 +186,7 @@ class Faults:
             return None
         engine = self.pool.engine
         name = f"{self.pool.name}-stranger-{len(self._strangers)}"
-        options = ["--rm", "--name", name, "--network", f"{self.pool.name}_default", "--entrypoint", "sh"]
+        options = ["--rm", "--name", name, "--network", f"{self.pool.project}_default", "--entrypoint", "sh"]
         options += ["-e", f"SCHEDD={told.stdout.strip()}"]
         command = [engine.command, "run", *options, self.pool.image, "-c", STRANGER]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
