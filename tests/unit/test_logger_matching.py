@@ -27,6 +27,22 @@ def test_a_start_that_looks_at_use_or_health_is_no_never(start, values):
 
 
 @pytest.mark.parametrize(
+    ("wants", "start"),
+    [
+        ("MY.SubmitterUserResourcesInUse < 10", "true"),
+        ("submitterGroupResourcesInUse < SubmitterGroupQuota", "true"),
+        ("TARGET.NegotiatorMatchExprShare > 0.5", "true"),
+        ("true", "TARGET.SubmitterUserPrio < 1000"),
+        ("true", "SubmittorPrio < 1000"),
+        ("true", 'TARGET.SubmitterGroup == "physics" || TARGET.SubmitterNegotiatingGroup == "physics"'),
+        ("true", "MY.NegotiatorMatchExprShare > 0.5"),
+    ],
+)
+def test_what_the_negotiator_alone_writes_into_ads_is_no_never(wants, start):
+    assert judge(job(f"({wants}) && {DEFAULT}"), [slot(start=start)]).word is Word.NOT_YET
+
+
+@pytest.mark.parametrize(
     ("wants", "values"),
     [
         ("TARGET.HasCVMFS", {"HasCVMFS": False}),  # a probe of the node's health (STARTD_CRON)
