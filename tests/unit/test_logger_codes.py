@@ -119,6 +119,28 @@ def test_the_access_points_policy_keeps_its_reason_and_gets_the_figure_that_is_a
     assert "periodic_hold" in own.happened
 
 
+@pytest.mark.parametrize("code", [3, 21, 26])
+@pytest.mark.parametrize("reason", ["no jobs of more than a day", "expression 'NumJobStarts > 5' evaluated to TRUE"])
+def test_a_policy_that_says_another_reason_is_not_told_as_memory(code, reason):
+    found = held(code, reason, MemoryUsage=600, RequestMemory=500)
+    assert found == codes._plain(codes.HOLD_CODES[code], {"HoldReason": reason})
+
+
+@pytest.mark.parametrize("reason", ["RSS above the request", "'ResidentSetSize > 1024 * RequestMemory'", "MEMORY!"])
+def test_a_policy_names_memory_in_several_ways(reason):
+    assert held(3, reason, MemoryUsage=600, RequestMemory=500).happened.startswith("Out of memory: it used 600 MB")
+
+
+@pytest.mark.parametrize("reason", ["", "too large", "Unspecified reason"])
+def test_a_policy_that_gives_no_reason_may_be_about_memory(reason):
+    found = held(26, reason, MemoryUsage=600, RequestMemory=500)
+    assert found.happened.startswith("The access point's policy (SYSTEM_PERIODIC_HOLD) put the job on hold.")
+    assert found.happened.endswith("It used 600 MB of memory and asked for 500 MB, which may be why.")
+    assert "mem_mb=800" in found.todo
+    assert "Out of" not in found.happened
+    assert "may be why" not in held(26, reason, MemoryUsage=400, RequestMemory=500).happened
+
+
 @pytest.mark.parametrize(
     ("code", "subcode", "reason", "words", "todo"),
     [

@@ -418,6 +418,9 @@ _PATH = re.compile(r"'(?P<quoted>[^']*/[^']*)'|(?<!\S)(?P<bare>/\S.*?): (?=\(?er
 _OTHER_SIDE = re.compile(r"\b(?P<who>SHADOW|STARTER) at \S+ failed\b")
 _AT_POINT = re.compile(r"failure at (?:the )?(?P<who>execution|access) point(?: (?P<name>\S+))? (?:while|using)")
 _FROM = re.compile(r"^Error from (?P<name>[^\s:]+):")
+# How a policy's reason, or its expression in HTCondor's default one, names memory; and reasons that name nothing.
+_MEMORY = re.compile(r"memory|residentset|\brss\b", re.IGNORECASE)
+_VAGUE = re.compile(r"\W*|.*(too (large|big|much)|resources?\b|unspecified).*", re.IGNORECASE | re.DOTALL)
 _PEAK = re.compile(r"Peak usage: (\d+) megabytes", re.IGNORECASE)
 
 
@@ -491,18 +494,29 @@ def _out_of_resources(code: HoldCode, ad: Mapping[str, Any]) -> Explanation | No
 
 
 def _policy(code: HoldCode, ad: Mapping[str, Any]) -> Explanation | None:
-    """Say which figure is above its request, where a policy's reason leaves that open."""
-    subcode = _int(ad, "HoldReasonSubCode") if code.number == 21 else None
+    """Say which figure is above its request, where a policy's reason names it, or may mean it."""
+    subcode, reason = _int(ad, "HoldReasonSubCode") if code.number == 21 else None, _reason(ad)
     memory, disk = _above(ad, "MemoryUsage", "RequestMemory"), _above(ad, "DiskUsage", "RequestDisk")
+    memory = memory and subcode in (None, 0)
     if subcode == DISK:
         found = _out_of_disk(ad)
-    elif subcode == MEMORY or (memory and subcode in (None, 0)):
+    elif subcode == MEMORY or (memory and _MEMORY.search(reason)):
         found = _out_of_memory(ad)
-    elif disk and "disk" in _reason(ad).lower():
+    elif disk and "disk" in reason.lower():
         found = _out_of_disk(ad)
+    elif memory and _VAGUE.fullmatch(reason):
+        return _perhaps_out_of_memory(code, ad)
     else:
         return None
     return Explanation(f"{found.happened} {code.happened}{_quoted(ad)}", found.todo)
+
+
+def _perhaps_out_of_memory(code: HoldCode, ad: Mapping[str, Any]) -> Explanation:
+    used, asked, more = _int(ad, "MemoryUsage"), _int(ad, "RequestMemory"), _out_of_memory(ad).todo
+    return Explanation(
+        f"{code.happened}{_quoted(ad)} It used {used:,} MB of memory and asked for {asked:,} MB, which may be why.",
+        f"Where it is: {more[0].lower()}{more[1:]}",
+    )
 
 
 def _above(ad: Mapping[str, Any], used: str, asked: str) -> bool:
