@@ -151,6 +151,22 @@ def test_a_group_whose_quota_is_reached():
     )
 
 
+@pytest.mark.parametrize("why", [{"Cpus": 0, "NumDynamicSlots": 2}, {"Draining": True}, {"Offline": True}])
+def test_a_silent_negotiator_and_a_full_quota_are_told_where_no_slot_is_free_either(why):
+    group = {"Name": "g", "IsAccountingGroup": True, "EffectiveQuota": 1.0, "WeightedResourcesUsed": 1.0}
+    problem = "the negotiator doesn't answer (no answer within 25 s)"
+    plain = diagnose(job(AcctGroup="g"), [slot(**why)], Pool())
+    silent = diagnose(job(AcctGroup="g"), [slot(**why)], Pool(negotiator=problem))
+    assert silent.reason == f"{plain.reason}; besides, {problem}, so no job is matched"
+    assert silent.remedy.startswith("Tell the pool's admin: condor_negotiator")
+    full = diagnose(job(AcctGroup="g"), [slot(**why)], Pool([classad.ClassAd(group)]))
+    assert full.reason.startswith(f"{plain.reason}; besides, the quota of accounting group g is reached: it uses 1")
+    assert full.remedy.startswith("It starts when jobs of the group end")
+    both = diagnose(job(AcctGroup="g"), [slot(**why)], Pool([classad.ClassAd(group)], negotiator=problem))
+    assert problem in both.reason and "the quota of" in both.reason
+    assert len({found.key for found in (plain, silent, full, both)}) == 4, "what is news has another key"
+
+
 def test_a_concurrency_limit_as_the_negotiator_says_it():
     rejected = job(LastRejMatchReason="concurrency limit license reached", LastRejMatchTime=10)
     assert "concurrency limit that the job names is used up" in said(rejected, slot())

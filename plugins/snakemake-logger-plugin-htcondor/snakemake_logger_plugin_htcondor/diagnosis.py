@@ -123,7 +123,7 @@ def diagnose(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pool: Pool)
         return replace(found, sure=found.word is Word.NEVER and match.sure and pool.age is not None)
     if match.word is Word.FITS:
         return _fits(job, match, pool)
-    return _not_yet(job, slots, match, pool)
+    return _besides(_not_yet(job, slots, match, pool), job, pool)
 
 
 # --- no slot could ever take it ---
@@ -387,6 +387,19 @@ def _not_yet(job: classad.ClassAd, slots: Sequence[classad.ClassAd], match: Matc
     return _not_now(job, slots, match)
 
 
+def _besides(found: Diagnosis, job: classad.ClassAd, pool: Pool) -> Diagnosis:
+    """Add what would keep the job from starting on a slot that is free, too; its remedy comes first."""
+    others = [other for other in (_no_negotiator(pool), _quota(job, pool)) if other]
+    if not others:
+        return found
+    return replace(
+        found,
+        key=", ".join([found.key, *(other.key for other in others)]),
+        reason="; besides, ".join([found.reason, *(other.reason for other in others)]),
+        remedy=". ".join(other.remedy for other in others),
+    )
+
+
 def _broken(slots: Sequence[classad.ClassAd], match: Match) -> Diagnosis:
     """No slot could take it but those that their nodes have found to be out of order."""
     pairs = [pair for pair in match.pairs if pair.ever]
@@ -486,13 +499,8 @@ def _fits(job: classad.ClassAd, match: Match, pool: Pool) -> Diagnosis:
     fitting = [pair for pair in match.pairs if pair.fits]
     verb = form(len(fitting), "is", "are")
     share = f"{len(fitting)} of {count(len(match.pairs), 'slot')} {verb} free and would take it"
-    if pool.negotiator:
-        return Diagnosis(
-            Word.UNKNOWN if "can't be told" in pool.negotiator else Word.NOT_YET,
-            "negotiator",
-            f"{share}, but {pool.negotiator}, so no job is matched",
-            "Tell the pool's admin: condor_negotiator on the central manager has to run and answer (its NegotiatorLog)",
-        )
+    if found := _no_negotiator(pool):
+        return replace(found, reason=f"{share}, but {found.reason}")
     if found := _quota(job, pool):
         return found
     if found := _rejection(job, share):
@@ -514,6 +522,17 @@ def _fits(job: classad.ClassAd, match: Match, pool: Pool) -> Diagnosis:
         f"{share}; the negotiator has not come to it yet",
         "It starts within a few negotiation cycles; where it doesn't, look at: condor_q -better-analyze "
         f"{job.get('ClusterId', '')}".rstrip(),
+    )
+
+
+def _no_negotiator(pool: Pool) -> Diagnosis | None:
+    if not pool.negotiator:
+        return None
+    return Diagnosis(
+        Word.NOT_YET,
+        "negotiator",
+        f"{pool.negotiator}, so no job is matched",
+        "Tell the pool's admin: condor_negotiator on the central manager has to run and answer (its NegotiatorLog)",
     )
 
 
