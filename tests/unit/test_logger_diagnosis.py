@@ -129,6 +129,22 @@ def test_busy_slots_tell_what_is_left_and_whose_turn_it_is():
     )
 
 
+@pytest.mark.parametrize(
+    ("ahead", "own", "words"),
+    [
+        (0, 1, "; up to 500 more idle jobs of yours may be ahead of it. It"),
+        (3, 5, "; 3 idle jobs are ahead of it, and up to 496 more of yours may be. It"),
+        (1, 501, "; 1 idle job is ahead of it. It"),
+        (0, 600, "; no idle job is ahead. It"),  # the collector tells of a moment ago
+    ],
+)
+def test_idle_jobs_of_another_run_of_the_user_may_be_ahead(ahead, own, words):
+    users = [classad.ClassAd({"Name": "ann@pool", "Priority": 500.0})]
+    on_two_access_points = [classad.ClassAd({"Name": "ann@pool", "IdleJobs": number}) for number in (500, 1)]
+    about = {"accounting": users, "submitters": on_two_access_points, "ahead": ahead, "idle": own}
+    assert words in said(job(), slot(Cpus=0, NumDynamicSlots=2), **about)
+
+
 def test_draining_and_offline_nodes():
     assert "draining, that is, take no new jobs: ep1" in said(job(), slot(Draining=True, start="false"))
     assert "switched off: ep1" in said(job(), slot(Offline=True))

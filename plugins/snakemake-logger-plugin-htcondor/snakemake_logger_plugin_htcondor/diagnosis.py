@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -42,6 +42,8 @@ class Pool:
         The collector's ads of type Submitter: how many idle jobs each user has.
     ahead
         Idle jobs of the same run that come before the job.
+    idle
+        All idle jobs of the same run.
     flocks
         Other pools to which the access point may send jobs; empty where there are none.
     age
@@ -56,6 +58,7 @@ class Pool:
     gone: Sequence[str] = ()
     submitters: Sequence[classad.ClassAd] = ()
     ahead: int = 0
+    idle: int = 0
     flocks: str = ""
     age: float | None = math.inf
     settled: float = 900.0
@@ -462,10 +465,23 @@ def _turn(job: classad.ClassAd, pool: Pool) -> str:
         _number(users[name], "WeightedResourcesUsed") > 0 or _number(users[name], "Requested") > 0 for name in better
     )
     others = f"{count(active, 'active user')} {form(active, 'has', 'have')} a better one"
-    theirs = sum(int(_number(ad, "IdleJobs")) for ad in pool.submitters if str(ad.get("Name")) in better)
-    ahead = pool.ahead + theirs
-    before = f"{count(ahead, 'idle job')} {form(ahead, 'is', 'are')} ahead of it" if ahead else "no idle job is ahead"
-    return f"your priority is {own:,.1f} (lower is better), {others}; {before}"
+    turn = _before(pool.ahead + _idle_jobs(pool, better), max(0, _idle_jobs(pool, {user}) - pool.idle))
+    return f"your priority is {own:,.1f} (lower is better), {others}; {turn}"
+
+
+def _idle_jobs(pool: Pool, users: Container[str]) -> int:
+    """Return how many idle jobs users have on all access points, as the collector has heard some time ago."""
+    return sum(int(_number(ad, "IdleJobs")) for ad in pool.submitters if str(ad.get("Name")) in users)
+
+
+def _before(ahead: int, more: int) -> str:
+    """Say how many idle jobs come before a job, and how many more of the same user, of other runs, may."""
+    jobs = f"{count(ahead, 'idle job')} {form(ahead, 'is', 'are')} ahead of it"
+    if not more:
+        return jobs if ahead else "no idle job is ahead"
+    if ahead:
+        return f"{jobs}, and up to {more:,} more of yours may be"
+    return f"up to {count(more, 'more idle job')} of yours may be ahead of it"
 
 
 def _not_now(job: classad.ClassAd, slots: Sequence[classad.ClassAd], match: Match) -> Diagnosis:
