@@ -84,6 +84,45 @@ def test_requirements_that_no_slot_meets_together():
     assert 'no slot matches all of them: `Machine == "ep1"` 1 of 2, `Paint == 2` 1 of 2' in sentence
 
 
+@pytest.mark.parametrize("more", ["", " && (TARGET.Cpus >= RequestCpus)"])  # else the slots alone look at that
+def test_amounts_that_no_slot_has_together_are_told_by_what_the_nearest_slots_have(more):
+    slots = [
+        slot("ep1", Cpus=0, TotalSlotCpus=8, Memory=100, TotalSlotMemory=16384),
+        slot("ep2", TotalSlotCpus=2, TotalSlotMemory=65536),
+        slot("ep3", TotalSlotCpus=8, TotalSlotMemory=8192),
+        slot("ep4", 'TARGET.Owner == "bob"', TotalSlotCpus=4, TotalSlotMemory=65536),
+    ]
+    found = diagnose(job(DEFAULT + more, RequestCpus=8, RequestMemory=60000), slots, Pool())
+    assert (found.word, found.sure) == (Word.NEVER, True)
+    assert found.reason == (
+        "asks for 8 cores and 58.6 GB of memory, and no slot has both: with 58.6 GB of memory at most 2 cores (ep2), "
+        "with 8 cores at most 16 GB of memory (ep1); 0 of 4 slots match"
+    )
+    assert found.remedy.startswith("Lower threads of the rule to at most 2, or mem_mb of the rule")
+    assert "to at most 16384" in found.remedy
+    assert found.key == "never together: Cpus=8, Memory=60000"
+
+
+def test_an_amount_that_the_slots_which_a_job_wants_do_not_have():
+    slots = [slot("ep1"), slot("ep2", TotalSlotCpus=8)]
+    found = diagnose(job(f'(TARGET.Machine == "ep1") && {DEFAULT}', RequestCpus=8), slots, Pool())
+    assert found.reason == (
+        'each of its requirements matches some slot, but no slot matches all of them: `TARGET.Machine == "ep1"` 1 of '
+        "2, 8 cores 1 of 2; where all else matches at most 2 cores (ep1); 0 of 2 slots match"
+    )
+    assert found.remedy == (
+        "Loosen one of these requirements in the rule or the profile, lower threads of the rule to at most 2, or ask "
+        "the pool's admin for such a node"
+    )
+
+
+def test_a_slot_that_is_too_small_is_not_told_to_refuse_the_user():
+    slots = [slot("ep1", 'TARGET.Owner == "bob"', TotalSlotCpus=8), slot("ep2")]
+    assert said(job(RequestCpus=8), *slots).startswith(
+        "NEVER: 1 of 2 slots would suit its requirements, but by START refuses the job (user ann): `START = "
+    )
+
+
 def test_a_start_expression_that_refuses_the_user():
     found = diagnose(job(), [slot(start='TARGET.Owner == "bob"'), slot("ep2", start='TARGET.Owner == "bob"')], Pool())
     assert found.word is Word.NEVER

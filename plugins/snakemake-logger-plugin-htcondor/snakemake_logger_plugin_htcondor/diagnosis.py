@@ -161,9 +161,9 @@ def _never(job: classad.ClassAd, slots: Sequence[classad.ClassAd], match: Match)
     culprits = _culprits(pairs)
     if culprits:
         return _culprits_words(job, slots, pairs, culprits)
-    agreeing = [pair for pair in pairs if pair.job_agrees]
+    agreeing = [pair for pair in pairs if pair.job_agrees and not _lacks(job, pair)]
     if not agreeing:
-        return _together(pairs)
+        return _together(job, slots, pairs)
     return _refused(job, agreeing, len(pairs))
 
 
@@ -234,11 +234,9 @@ def _remedy(
 ) -> str:
     todo = []
     for resource, _ in amounts:
-        name = SNAKEMAKE_NAMES.get(resource.lower(), f"request_{resource.lower()}")
         largest, _ = _largest(slots, resource)
-        most = f"{largest / 1024 if name == 'disk_mb' else largest:.0f}"
         todo.append(
-            f"lower {name} of the rule to at most {most}, or ask the pool's admin for a larger slot"
+            f"lower {_at_most(resource, largest)}, or ask the pool's admin for a larger slot"
             if largest
             else f"ask the pool's admin for a node with {resource}"
         )
@@ -252,6 +250,12 @@ def _remedy(
         todo.append("correct the requirements of the rule or the profile, or ask the pool's admin for such a node")
     words = "; ".join(todo)
     return words[0].upper() + words[1:]
+
+
+def _at_most(resource: str, most: float) -> str:
+    """Return which resource of a rule is to be lowered, and to what."""
+    name = SNAKEMAKE_NAMES.get(resource.lower(), f"request_{resource.lower()}")
+    return f"{name} of the rule to at most {most / 1024 if name == 'disk_mb' else most:.0f}"
 
 
 def _amount(
@@ -320,22 +324,57 @@ def _spelling(name: str, text: str) -> str:
     return found[0] if found else name
 
 
-def _together(pairs: Sequence[Pair]) -> Diagnosis:
+def _lacks(job: classad.ClassAd, pair: Pair) -> frozenset[str]:
+    """Return the resources of which a slot has less than the job asks for, as either side says."""
+    clauses = (*pair.job_clauses, *pair.slot_clauses)
+    asked = (_asked(job, clause.text) for clause in clauses if not clause.possible)
+    return frozenset(resource for resource in asked if resource)
+
+
+def _lacks_no_more(job: classad.ClassAd, pair: Pair) -> bool:
+    """Tell whether nothing but what a slot has too little of is in the job's way."""
+    clauses = (*pair.job_clauses, *(clause for clause in pair.slot_clauses if not clause.own))
+    return all(clause.possible or _asked(job, clause.text) for clause in clauses)
+
+
+def _together(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pairs: Sequence[Pair]) -> Diagnosis:
     """Each clause matches some slot, and no slot matches all."""
-    counts = {
-        text: sum(clause.possible for clause in clauses)
+    lacks = [_lacks(job, pair) for pair in pairs]
+    amounts = {one: _unit(_number(job, f"Request{one}"), one) for one in sorted(frozenset().union(*lacks))}
+    texts = {
+        text: number
         for text, clauses in _by_text(pair.job_clauses for pair in pairs).items()
+        if not _asked(job, text) and (number := sum(clause.possible for clause in clauses)) < len(pairs)
     }
-    some = {text: number for text, number in counts.items() if number < len(pairs)}
-    said = ", ".join(
-        f"{shown(text)} {number} of {len(pairs)}" for text, number in sorted(some.items(), key=lambda item: item[1])
-    )
+    counts = {shown(text): number for text, number in texts.items()}
+    counts |= {amount: sum(resource not in lacking for lacking in lacks) for resource, amount in amounts.items()}
+    near, lower = [], []
+    for resource in amounts:
+        both = zip(pairs, lacks, strict=True)
+        names = {pair.slot for pair, lacking in both if lacking == {resource} and _lacks_no_more(job, pair)}
+        most, slot = _largest([slot for slot in slots if str(slot.get("Name", "?")) in names], resource)
+        if slot is None:
+            continue
+        others = [amount for other, amount in amounts.items() if other != resource]
+        where = "where all else matches " if texts else f"with {listed(others)} " if others else ""
+        near.append(f"{where}at most {_unit(most, resource)} ({slot.get('Machine', '?')})")
+        lower.append(_at_most(resource, most))
+    if texts:
+        said = (f"{what} {number} of {len(pairs)}" for what, number in sorted(counts.items(), key=lambda item: item[1]))
+        reason = "each of its requirements matches some slot, but no slot matches all of them: " + ", ".join(said)
+        reason += "; " + ", ".join(near) if near else ""
+        todo = ["Loosen one of these requirements in the rule or the profile", *(f"lower {one}" for one in lower)]
+    else:
+        they = ("it", "both", "all of it")[min(len(amounts), 3) - 1]
+        reason = f"asks for {listed(list(amounts.values()), len(amounts))}, and no slot has {they}"
+        reason += ": " + ", ".join(near) if near else ""
+        todo = [f"Lower {', or '.join(lower)}" if lower else "Ask for less"]
+    requests = [f"{resource}={_number(job, f'Request{resource}'):g}" for resource in amounts]
     return Diagnosis(
         Word.NEVER,
-        "never together: " + ", ".join(sorted(some)),
-        f"each of its requirements matches some slot, but no slot matches all of them: {said}; "
-        f"0 of {count(len(pairs), 'slot')} match",
-        "Loosen one of these requirements in the rule or the profile, or ask the pool's admin for such a node",
+        "never together: " + ", ".join([*requests, *sorted(texts)]),
+        f"{reason}; 0 of {count(len(pairs), 'slot')} match",
+        f"{', '.join(todo)}, or ask the pool's admin for such a node",
     )
 
 
