@@ -79,6 +79,11 @@ def test_undefined_is_not_false():
     assert "(Paint is 1 on 1, undefined on 1)" in some
 
 
+def test_the_figures_of_a_requirement_that_no_slot_meets_are_those_of_slots_without_jobs():
+    taken = slot("ep1", TotalSlotMemory=16384, Memory=512)
+    assert "`TARGET.Memory >= 100000` (Memory is 16384)" in said(job("TARGET.Memory >= 100000"), taken)
+
+
 def test_requirements_that_no_slot_meets_together():
     sentence = said(job(f'Machine == "ep1" && Paint == 2 && {DEFAULT}'), slot("ep1", Paint=1), slot("ep2", Paint=2))
     assert 'no slot matches all of them: `Machine == "ep1"` 1 of 2, `Paint == 2` 1 of 2' in sentence

@@ -137,6 +137,8 @@ def test_a_young_collector_may_not_know_all_nodes():
         "the pool's collector has been up for 2.0 min only, so it may not know all nodes yet, and none that it knows "
         "can take it: it asks for 100 GB of memory"
     )
+    refused = diagnose(job(), [slot(start='TARGET.Owner == "bob"')], Pool(age=120.0))
+    assert "none that it knows can take it: 1 of 1 slot would suit its requirements" in refused.reason
     assert diagnose(job(RequestMemory=102400), [slot()], Pool(age=900.0)).word is Word.NEVER
     assert diagnose(job(RequestMemory=102400), [slot()], Pool(age=31.0, settled=30.0)).word is Word.NEVER
     assert diagnose(job(), [slot()], Pool(age=120.0)).word is Word.NOT_YET

@@ -144,7 +144,7 @@ def _never_or_unknown(found: Diagnosis, pool: Pool) -> Diagnosis:
     if pool.age is not None and pool.age < pool.settled:
         reason = (
             f"the pool's collector has been up for {duration(pool.age)} only, so it may not know all nodes yet, and "
-            f"none that it knows can take it: it {found.reason}"
+            f"none that it knows can take it: {why}"
         )
         return Diagnosis(Word.UNKNOWN, f"young, {found.key}", reason, found.remedy)
     if pool.flocks:
@@ -288,7 +288,7 @@ def _largest(slots: Sequence[classad.ClassAd], resource: str) -> tuple[float, cl
 
 
 def _why_not(clause: Clause, job: classad.ClassAd, slots: Sequence[classad.ClassAd]) -> str:
-    """Say what the slots have instead of what a clause wants; what is false and what is undefined are told apart."""
+    """Say what slots without jobs have instead of what a clause wants; false and undefined are told apart."""
     node = parse(clause.text)
     leaves = [node] if isinstance(node, Leaf) else []
     wanted = [
@@ -298,8 +298,9 @@ def _why_not(clause: Clause, job: classad.ClassAd, slots: Sequence[classad.Class
         if reference.scope == OTHER or (reference.scope != OWN and reference.name not in job)
     ]
     said = []
+    empty = [drained(slot) for slot in slots]  # as they were judged
     for name in wanted:
-        values = Counter(str(slot.lookup(name)) for slot in slots if name in slot)
+        values = Counter(str(slot.lookup(name)) for slot in empty if name in slot)
         missing = len(slots) - sum(values.values())
         spelled = _spelling(name, clause.text)
         if not values:
