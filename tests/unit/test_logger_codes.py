@@ -59,12 +59,12 @@ def test_any_code_explains_itself_with_nothing_else_known(code):
         (
             {"HoldReasonCode": 34, "HoldReasonSubCode": 102, "MemoryUsage": 612, "RequestMemory": 250},
             "Out of memory: it used 612 MB of the 250 MB it asked for.",
-            "mem_mb=800.",  # 612 and a quarter
+            "mem_mb=800 (request_memory with executor htcondor).",  # 612 and a quarter
         ),
         (  # an older HTCondor gives no subcode; the queue's figure is of a minute ago
             {"HoldReasonCode": 34, "HoldReasonSubCode": 0, "MemoryUsage": 3, "RequestMemory": 2000},
             "Out of memory: it went beyond the 2,000 MB it asked for.",
-            "mem_mb=3000.",
+            "mem_mb=3000 (request_memory with executor htcondor).",
         ),
         (
             {
@@ -75,18 +75,18 @@ def test_any_code_explains_itself_with_nothing_else_known(code):
                 "RequestMemory": 250,
             },
             "Out of memory: it used 249 MB of the 250 MB it asked for.",
-            "mem_mb=400.",
+            "mem_mb=400 (request_memory with executor htcondor).",
         ),
         ({"HoldReasonCode": 34, "HoldReasonSubCode": 102, "MemoryUsage": 5}, "Out of memory: it used 5 MB.", "mem_mb"),
         (
             {"HoldReasonCode": 34, "HoldReasonSubCode": 104, "DiskUsage": 3 * 2**20, "RequestDisk": 2**20},
             "Out of disk: it used 3,072 MB on the node, of the 1,024 MB it asked for.",
-            "disk_mb=3900.",
+            "disk_mb=3900 (htcondor_request_disk_mb with executor htcondor).",
         ),
         (
             {"HoldReasonCode": 34, "HoldReasonSubCode": 104, "RequestDisk": 2**20},
             "Out of disk: it went beyond the 1,024 MB it asked for on the node.",
-            "disk_mb=1600.",
+            "disk_mb=1600 (htcondor_request_disk_mb with executor htcondor).",
         ),
     ],
 )

@@ -53,7 +53,10 @@ def test_too_much_memory_names_request_and_largest_slot():
     found = diagnose(job(RequestMemory=102400), [slot("ep1"), slot("ep2", TotalSlotMemory=16384)], Pool())
     assert found.word is Word.NEVER
     assert found.reason == "asks for 100 GB of memory, the largest slot has 16 GB (ep2); 0 of 2 slots match"
-    assert found.remedy == "Lower mem_mb of the rule to at most 16384, or ask the pool's admin for a larger slot"
+    assert found.remedy == (
+        "Lower mem_mb of the rule (request_memory with executor htcondor) to at most 16384, or ask the pool's admin "
+        "for a larger slot"
+    )
 
 
 def test_a_drained_slot_counts_not_what_is_left_of_it():
@@ -103,8 +106,8 @@ def test_amounts_that_no_slot_has_together_are_told_by_what_the_nearest_slots_ha
         "asks for 8 cores and 58.6 GB of memory, and no slot has both: with 58.6 GB of memory at most 2 cores (ep2), "
         "with 8 cores at most 16 GB of memory (ep1); 0 of 4 slots match"
     )
-    assert found.remedy.startswith("Lower threads of the rule to at most 2, or mem_mb of the rule")
-    assert "to at most 16384" in found.remedy
+    assert found.remedy.startswith("Lower threads of the rule to at most 2, or mem_mb of the rule (request_memory ")
+    assert ") to at most 16384, or ask the pool's admin for" in found.remedy
     assert found.key == "never together: Cpus=8, Memory=60000"
 
 

@@ -12,7 +12,7 @@ import classad2 as classad
 from .alike import judge
 from .expressions import OTHER, OWN, Leaf, parse
 from .matching import FALSE, NEITHER, NEXT_CYCLE, Clause, Match, Pair, Word, drained
-from .words import count, duration, form, listed, megabytes
+from .words import count, duration, form, listed, megabytes, setting
 
 # What a job asks for, from either side: `TARGET.Memory >= RequestMemory`, `TARGET.RequestMemory <= MY.Memory`.
 ASKS = re.compile(r"(?:TARGET\.)?(?P<have>\w+)\s*>=\s*(?:MY\.)?Request(?P=have)$", re.IGNORECASE)
@@ -255,7 +255,7 @@ def _remedy(
 def _at_most(resource: str, most: float) -> str:
     """Return which resource of a rule is to be lowered, and to what."""
     name = SNAKEMAKE_NAMES.get(resource.lower(), f"request_{resource.lower()}")
-    return f"{name} of the rule to at most {most / 1024 if name == 'disk_mb' else most:.0f}"
+    return f"{setting(name, f'{name} of the rule')} to at most {most / 1024 if name == 'disk_mb' else most:.0f}"
 
 
 def _amount(
@@ -541,7 +541,8 @@ def _not_now(job: classad.ClassAd, slots: Sequence[classad.ClassAd], match: Matc
     if others and not lacking:
         parts[0] = f"{_share(pairs, match)} could take it, but not as things are now: {parts[0]}"
     todo = (
-        "It starts when there is more free disk on a node; lower disk_mb of the rule where it asks for too much"
+        f"It starts when there is more free disk on a node; lower {setting('disk_mb', 'disk_mb of the rule')} "
+        "where it asks for too much"
         if lacking and not others
         else "It starts when that changes; where it never does, ask the pool's admin what these nodes wait for"
     )
