@@ -153,6 +153,7 @@ def test_a_foreign_workflow_with_no_more_than_the_logger(project, executor, fold
     run = project.start(line, command=f"env -C '{folder}' /shared/environment/bin/snakemake")
     never = (
         r"htcondor: never \(job \d+\.0\) has been idle for .*NEVER: asks for 90 GB of memory, the largest slot has 8 GB"
+        r" .*Lower mem_mb of the rule \(request_memory with executor htcondor\) to at most \d+, or ask"
     )
     run.wait_for(never)
     wait_until(lambda: run.output.count("Finished jobid") == len(names), 60, "the others are done")

@@ -154,6 +154,7 @@ def pool(monkeypatch):
         monkeypatch.setattr(questions.htcondor, "Schedd", lambda: fake)
         monkeypatch.setattr(questions._Kept, "names", frozenset())
         monkeypatch.setattr(questions._Kept, "jobs", {})
+        monkeypatch.setattr(questions._Kept, "idle", 0)
         monkeypatch.setattr(questions._Kept, "whole_at", time.monotonic())
         return fake
 
@@ -230,6 +231,15 @@ def test_jobs_to_come_that_are_alike_are_judged_once(pool, monkeypatch):
     found = ask(described=[str(job(0, Args=f"{number}")) for number in range(100)] + ["no ad"])
     assert len(seen) == 1
     assert [one and one["word"] for one in found["described"]] == [Word.NOT_YET] * 100 + [None]
+
+
+def test_how_many_idle_jobs_the_run_has_is_known_from_its_queue(pool, monkeypatch):
+    pool([slot(1)], [job(1), job(2), job(3, JobStatus=2), job(9)])
+    seen = []
+    monkeypatch.setattr(questions, "diagnose", lambda *about: seen.append(about[2].idle) or diagnose(*about))
+    questions.queue("ClusterId < 9")
+    ask(1)
+    assert seen == [2]
 
 
 def test_who_is_asked_is_told_before(pool, monkeypatch):

@@ -59,12 +59,12 @@ def test_any_code_explains_itself_with_nothing_else_known(code):
         (
             {"HoldReasonCode": 34, "HoldReasonSubCode": 102, "MemoryUsage": 612, "RequestMemory": 250},
             "Out of memory: it used 612 MB of the 250 MB it asked for.",
-            "mem_mb=800.",  # 612 and a quarter
+            "mem_mb=800 (request_memory with executor htcondor).",  # 612 and a quarter
         ),
         (  # an older HTCondor gives no subcode; the queue's figure is of a minute ago
             {"HoldReasonCode": 34, "HoldReasonSubCode": 0, "MemoryUsage": 3, "RequestMemory": 2000},
             "Out of memory: it went beyond the 2,000 MB it asked for.",
-            "mem_mb=3000.",
+            "mem_mb=3000 (request_memory with executor htcondor).",
         ),
         (
             {
@@ -75,18 +75,18 @@ def test_any_code_explains_itself_with_nothing_else_known(code):
                 "RequestMemory": 250,
             },
             "Out of memory: it used 249 MB of the 250 MB it asked for.",
-            "mem_mb=400.",
+            "mem_mb=400 (request_memory with executor htcondor).",
         ),
         ({"HoldReasonCode": 34, "HoldReasonSubCode": 102, "MemoryUsage": 5}, "Out of memory: it used 5 MB.", "mem_mb"),
         (
             {"HoldReasonCode": 34, "HoldReasonSubCode": 104, "DiskUsage": 3 * 2**20, "RequestDisk": 2**20},
             "Out of disk: it used 3,072 MB on the node, of the 1,024 MB it asked for.",
-            "disk_mb=3900.",
+            "disk_mb=3900 (htcondor_request_disk_mb with executor htcondor).",
         ),
         (
             {"HoldReasonCode": 34, "HoldReasonSubCode": 104, "RequestDisk": 2**20},
             "Out of disk: it went beyond the 1,024 MB it asked for on the node.",
-            "disk_mb=1600.",
+            "disk_mb=1600 (htcondor_request_disk_mb with executor htcondor).",
         ),
     ],
 )
@@ -117,6 +117,28 @@ def test_the_access_points_policy_keeps_its_reason_and_gets_the_figure_that_is_a
     own = held(3, "The job attribute PeriodicHold expression 'NumJobStarts > 3' evaluated to TRUE")
     assert "NumJobStarts > 3" in own.happened
     assert "periodic_hold" in own.happened
+
+
+@pytest.mark.parametrize("code", [3, 21, 26])
+@pytest.mark.parametrize("reason", ["no jobs of more than a day", "expression 'NumJobStarts > 5' evaluated to TRUE"])
+def test_a_policy_that_says_another_reason_is_not_told_as_memory(code, reason):
+    found = held(code, reason, MemoryUsage=600, RequestMemory=500)
+    assert found == codes._plain(codes.HOLD_CODES[code], {"HoldReason": reason})
+
+
+@pytest.mark.parametrize("reason", ["RSS above the request", "'ResidentSetSize > 1024 * RequestMemory'", "MEMORY!"])
+def test_a_policy_names_memory_in_several_ways(reason):
+    assert held(3, reason, MemoryUsage=600, RequestMemory=500).happened.startswith("Out of memory: it used 600 MB")
+
+
+@pytest.mark.parametrize("reason", ["", "too large", "Unspecified reason"])
+def test_a_policy_that_gives_no_reason_may_be_about_memory(reason):
+    found = held(26, reason, MemoryUsage=600, RequestMemory=500)
+    assert found.happened.startswith("The access point's policy (SYSTEM_PERIODIC_HOLD) put the job on hold.")
+    assert found.happened.endswith("It used 600 MB of memory and asked for 500 MB, which may be why.")
+    assert "mem_mb=800" in found.todo
+    assert "Out of" not in found.happened
+    assert "may be why" not in held(26, reason, MemoryUsage=400, RequestMemory=500).happened
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,10 @@ def test_too_much_memory_names_request_and_largest_slot():
     found = diagnose(job(RequestMemory=102400), [slot("ep1"), slot("ep2", TotalSlotMemory=16384)], Pool())
     assert found.word is Word.NEVER
     assert found.reason == "asks for 100 GB of memory, the largest slot has 16 GB (ep2); 0 of 2 slots match"
-    assert found.remedy == "Lower mem_mb of the rule to at most 16384, or ask the pool's admin for a larger slot"
+    assert found.remedy == (
+        "Lower mem_mb of the rule (request_memory with executor htcondor) to at most 16384, or ask the pool's admin "
+        "for a larger slot"
+    )
 
 
 def test_a_drained_slot_counts_not_what_is_left_of_it():
@@ -79,9 +82,53 @@ def test_undefined_is_not_false():
     assert "(Paint is 1 on 1, undefined on 1)" in some
 
 
+def test_the_figures_of_a_requirement_that_no_slot_meets_are_those_of_slots_without_jobs():
+    taken = slot("ep1", TotalSlotMemory=16384, Memory=512)
+    assert "`TARGET.Memory >= 100000` (Memory is 16384)" in said(job("TARGET.Memory >= 100000"), taken)
+
+
 def test_requirements_that_no_slot_meets_together():
     sentence = said(job(f'Machine == "ep1" && Paint == 2 && {DEFAULT}'), slot("ep1", Paint=1), slot("ep2", Paint=2))
     assert 'no slot matches all of them: `Machine == "ep1"` 1 of 2, `Paint == 2` 1 of 2' in sentence
+
+
+@pytest.mark.parametrize("more", ["", " && (TARGET.Cpus >= RequestCpus)"])  # else the slots alone look at that
+def test_amounts_that_no_slot_has_together_are_told_by_what_the_nearest_slots_have(more):
+    slots = [
+        slot("ep1", Cpus=0, TotalSlotCpus=8, Memory=100, TotalSlotMemory=16384),
+        slot("ep2", TotalSlotCpus=2, TotalSlotMemory=65536),
+        slot("ep3", TotalSlotCpus=8, TotalSlotMemory=8192),
+        slot("ep4", 'TARGET.Owner == "bob"', TotalSlotCpus=4, TotalSlotMemory=65536),
+    ]
+    found = diagnose(job(DEFAULT + more, RequestCpus=8, RequestMemory=60000), slots, Pool())
+    assert (found.word, found.sure) == (Word.NEVER, True)
+    assert found.reason == (
+        "asks for 8 cores and 58.6 GB of memory, and no slot has both: with 58.6 GB of memory at most 2 cores (ep2), "
+        "with 8 cores at most 16 GB of memory (ep1); 0 of 4 slots match"
+    )
+    assert found.remedy.startswith("Lower threads of the rule to at most 2, or mem_mb of the rule (request_memory ")
+    assert ") to at most 16384, or ask the pool's admin for" in found.remedy
+    assert found.key == "never together: Cpus=8, Memory=60000"
+
+
+def test_an_amount_that_the_slots_which_a_job_wants_do_not_have():
+    slots = [slot("ep1"), slot("ep2", TotalSlotCpus=8)]
+    found = diagnose(job(f'(TARGET.Machine == "ep1") && {DEFAULT}', RequestCpus=8), slots, Pool())
+    assert found.reason == (
+        'each of its requirements matches some slot, but no slot matches all of them: `TARGET.Machine == "ep1"` 1 of '
+        "2, 8 cores 1 of 2; where all else matches at most 2 cores (ep1); 0 of 2 slots match"
+    )
+    assert found.remedy == (
+        "Loosen one of these requirements in the rule or the profile, lower threads of the rule to at most 2, or ask "
+        "the pool's admin for such a node"
+    )
+
+
+def test_a_slot_that_is_too_small_is_not_told_to_refuse_the_user():
+    slots = [slot("ep1", 'TARGET.Owner == "bob"', TotalSlotCpus=8), slot("ep2")]
+    assert said(job(RequestCpus=8), *slots).startswith(
+        "NEVER: 1 of 2 slots would suit its requirements, but by START refuses the job (user ann): `START = "
+    )
 
 
 def test_a_start_expression_that_refuses_the_user():
@@ -129,6 +176,22 @@ def test_busy_slots_tell_what_is_left_and_whose_turn_it_is():
     )
 
 
+@pytest.mark.parametrize(
+    ("ahead", "own", "words"),
+    [
+        (0, 1, "; up to 500 more idle jobs of yours may be ahead of it. It"),
+        (3, 5, "; 3 idle jobs are ahead of it, and up to 496 more of yours may be. It"),
+        (1, 501, "; 1 idle job is ahead of it. It"),
+        (0, 600, "; no idle job is ahead. It"),  # the collector tells of a moment ago
+    ],
+)
+def test_idle_jobs_of_another_run_of_the_user_may_be_ahead(ahead, own, words):
+    users = [classad.ClassAd({"Name": "ann@pool", "Priority": 500.0})]
+    on_two_access_points = [classad.ClassAd({"Name": "ann@pool", "IdleJobs": number}) for number in (500, 1)]
+    about = {"accounting": users, "submitters": on_two_access_points, "ahead": ahead, "idle": own}
+    assert words in said(job(), slot(Cpus=0, NumDynamicSlots=2), **about)
+
+
 def test_draining_and_offline_nodes():
     assert "draining, that is, take no new jobs: ep1" in said(job(), slot(Draining=True, start="false"))
     assert "switched off: ep1" in said(job(), slot(Offline=True))
@@ -149,6 +212,22 @@ def test_a_group_whose_quota_is_reached():
         "the quota of accounting group group_credit is reached: it uses 1 of 1 cores, and the job asks for 1"
         in sentence
     )
+
+
+@pytest.mark.parametrize("why", [{"Cpus": 0, "NumDynamicSlots": 2}, {"Draining": True}, {"Offline": True}])
+def test_a_silent_negotiator_and_a_full_quota_are_told_where_no_slot_is_free_either(why):
+    group = {"Name": "g", "IsAccountingGroup": True, "EffectiveQuota": 1.0, "WeightedResourcesUsed": 1.0}
+    problem = "the negotiator doesn't answer (no answer within 25 s)"
+    plain = diagnose(job(AcctGroup="g"), [slot(**why)], Pool())
+    silent = diagnose(job(AcctGroup="g"), [slot(**why)], Pool(negotiator=problem))
+    assert silent.reason == f"{plain.reason}; besides, {problem}, so no job is matched"
+    assert silent.remedy.startswith("Tell the pool's admin: condor_negotiator")
+    full = diagnose(job(AcctGroup="g"), [slot(**why)], Pool([classad.ClassAd(group)]))
+    assert full.reason.startswith(f"{plain.reason}; besides, the quota of accounting group g is reached: it uses 1")
+    assert full.remedy.startswith("It starts when jobs of the group end")
+    both = diagnose(job(AcctGroup="g"), [slot(**why)], Pool([classad.ClassAd(group)], negotiator=problem))
+    assert problem in both.reason and "the quota of" in both.reason
+    assert len({found.key for found in (plain, silent, full, both)}) == 4, "what is news has another key"
 
 
 def test_a_concurrency_limit_as_the_negotiator_says_it():

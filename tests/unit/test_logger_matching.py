@@ -27,6 +27,22 @@ def test_a_start_that_looks_at_use_or_health_is_no_never(start, values):
 
 
 @pytest.mark.parametrize(
+    ("wants", "start"),
+    [
+        ("MY.SubmitterUserResourcesInUse < 10", "true"),
+        ("submitterGroupResourcesInUse < SubmitterGroupQuota", "true"),
+        ("TARGET.NegotiatorMatchExprShare > 0.5", "true"),
+        ("true", "TARGET.SubmitterUserPrio < 1000"),
+        ("true", "SubmittorPrio < 1000"),
+        ("true", 'TARGET.SubmitterGroup == "physics" || TARGET.SubmitterNegotiatingGroup == "physics"'),
+        ("true", "MY.NegotiatorMatchExprShare > 0.5"),
+    ],
+)
+def test_what_the_negotiator_alone_writes_into_ads_is_no_never(wants, start):
+    assert judge(job(f"({wants}) && {DEFAULT}"), [slot(start=start)]).word is Word.NOT_YET
+
+
+@pytest.mark.parametrize(
     ("wants", "values"),
     [
         ("TARGET.HasCVMFS", {"HasCVMFS": False}),  # a probe of the node's health (STARTD_CRON)
@@ -121,6 +137,8 @@ def test_a_young_collector_may_not_know_all_nodes():
         "the pool's collector has been up for 2.0 min only, so it may not know all nodes yet, and none that it knows "
         "can take it: it asks for 100 GB of memory"
     )
+    refused = diagnose(job(), [slot(start='TARGET.Owner == "bob"')], Pool(age=120.0))
+    assert "none that it knows can take it: 1 of 1 slot would suit its requirements" in refused.reason
     assert diagnose(job(RequestMemory=102400), [slot()], Pool(age=900.0)).word is Word.NEVER
     assert diagnose(job(RequestMemory=102400), [slot()], Pool(age=31.0, settled=30.0)).word is Word.NEVER
     assert diagnose(job(), [slot()], Pool(age=120.0)).word is Word.NOT_YET

@@ -138,10 +138,12 @@ def test_the_table_is_plain_text_and_takes_nothing_for_markup():
 def test_much_less_used_than_asked_for():
     jobs = [job(rule="train_lr", jobid=str(n), memory=(300 + n, 2000)) for n in range(4)]
     assert summary.advice(run_of(*jobs)) == [
-        "train_lr: 4 jobs used at most 303 of 2,000 MB of memory; mem_mb=400 would do."
+        "train_lr: 4 jobs used at most 303 of 2,000 MB of memory; mem_mb=400 "
+        "(request_memory with executor htcondor) would do."
     ]
     assert summary.advice(run_of(job(memory=(100, 2000), disk=(50, 40_960)))) == [
-        "train: 1 job used at most 100 of 2,000 MB of memory; mem_mb=200 would do.",
+        "train: 1 job used at most 100 of 2,000 MB of memory; mem_mb=200 "
+        "(request_memory with executor htcondor) would do.",
     ], "a job's disk is its scratch folder, which jobs on a shared folder hardly use"
     mixed = run_of(job(jobid="1", memory=(300, 2000)), job(jobid="2", memory=(300, 4000)))
     assert "of 2,000 to 4,000 MB" in summary.advice(mixed)[0]
@@ -169,7 +171,8 @@ def test_no_advice_without_ground(jobs):
 def test_close_to_the_request():
     tight = job(wildcards={"fold": "2"}, memory=(1850, 2000))
     assert summary.advice(run_of(tight)) == [
-        "train, fold=2: used 1,850 of the 2,000 MB of memory it asked for; raise it, such as to mem_mb=2400."
+        "train, fold=2: used 1,850 of the 2,000 MB of memory it asked for; raise it, such as to "
+        "mem_mb=2400 (request_memory with executor htcondor)."
     ]
     assert summary.advice(run_of(job(memory=(1790, 2000)))) == []
 
@@ -181,7 +184,8 @@ def test_what_a_retry_needed_would_have_done_at_once():
         job(jobid="2", memory=(200, 1000)),
     ]
     assert summary.advice(run_of(*jobs)) == [
-        "train: 1 job had to be retried, since 1,000 MB of memory were too little; mem_mb=1800 would do at once."
+        "train: 1 job had to be retried, since 1,000 MB of memory were too little; "
+        "mem_mb=1800 (request_memory with executor htcondor) would do at once."
     ]
     jobs[1].used["memory_mb"] = 300  # it failed for another reason
     assert summary.advice(run_of(*jobs)) == []

@@ -82,7 +82,10 @@ USERS = [
 POLICY = {"HoldReasonCode": 26, "HoldReasonSubCode": 0, "RequestMemory": 250}
 
 
-ADVICE = "htcondor: train_lr: 4 jobs used at most 310 of 2,000 MB of memory; mem_mb=400 would do."
+ADVICE = (
+    "htcondor: train_lr: 4 jobs used at most 310 of 2,000 MB of memory; mem_mb=400 "
+    "(request_memory with executor htcondor) would do."
+)
 
 
 def messages(tmp_path):

@@ -66,6 +66,9 @@ CONFIGURED = frozenset(("start", "requirements", "withinresourcelimits"))
 JOBS_CHANGING = re.compile(
     r"(server|current|mycurrent)time|jobstatus|enteredcurrentstatus|numjobmatches|(lastrej|lastmatch|autocluster)\w*"
 )
+# The negotiator writes them into the ads that it matches, each time anew, a job's use and quotas among them. The ads of
+# schedd and collector never have them.
+NEGOTIATORS = re.compile(r"submitt[eo]r\w*|negotiatormatchexpr\w*")
 UPDATED = "lastupdate"
 BENCHMARKS_TAKE = 120.0  # seconds: they, too, leave a time behind
 
@@ -95,6 +98,8 @@ class Attributes:
 
     def changes(self, name: str, ad: classad.ClassAd | None) -> bool:
         """Tell whether an attribute can change by itself, in the ad that defines it; None where neither does."""
+        if NEGOTIATORS.fullmatch(name):
+            return True
         if ad is self.job:
             return JOBS_CHANGING.fullmatch(name) is not None
         if name in CONFIGURED:

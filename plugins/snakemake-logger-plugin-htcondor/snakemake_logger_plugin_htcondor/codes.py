@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .words import setting
+
 MANUAL = "https://htcondor.readthedocs.io/en/latest/codes-other-values/hold-reason-codes.html"
 # What the schedd is to be asked for about a held job. MemoryUsage refers to ResidentSetSize.
 ATTRIBUTES = (
@@ -260,7 +262,7 @@ HOLD_CODES: Mapping[int, HoldCode] = {
             34,
             "JobOutOfResources",
             "The job used more memory or disk than it asked for, and the node stopped it.",
-            "Ask for more: mem_mb or disk_mb in the rule's resources.",
+            f"Ask for more in the rule's resources: {setting('mem_mb')} or {setting('disk_mb')}.",
             "102 for memory, 104 for disk; older versions give 0 for memory",
         ),
         HoldCode(
@@ -418,6 +420,9 @@ _PATH = re.compile(r"'(?P<quoted>[^']*/[^']*)'|(?<!\S)(?P<bare>/\S.*?): (?=\(?er
 _OTHER_SIDE = re.compile(r"\b(?P<who>SHADOW|STARTER) at \S+ failed\b")
 _AT_POINT = re.compile(r"failure at (?:the )?(?P<who>execution|access) point(?: (?P<name>\S+))? (?:while|using)")
 _FROM = re.compile(r"^Error from (?P<name>[^\s:]+):")
+# How a policy's reason, or its expression in HTCondor's default one, names memory; and reasons that name nothing.
+_MEMORY = re.compile(r"memory|residentset|\brss\b", re.IGNORECASE)
+_VAGUE = re.compile(r"\W*|.*(too (large|big|much)|resources?\b|unspecified).*", re.IGNORECASE | re.DOTALL)
 _PEAK = re.compile(r"Peak usage: (\d+) megabytes", re.IGNORECASE)
 
 
@@ -491,18 +496,29 @@ def _out_of_resources(code: HoldCode, ad: Mapping[str, Any]) -> Explanation | No
 
 
 def _policy(code: HoldCode, ad: Mapping[str, Any]) -> Explanation | None:
-    """Say which figure is above its request, where a policy's reason leaves that open."""
-    subcode = _int(ad, "HoldReasonSubCode") if code.number == 21 else None
+    """Say which figure is above its request, where a policy's reason names it, or may mean it."""
+    subcode, reason = _int(ad, "HoldReasonSubCode") if code.number == 21 else None, _reason(ad)
     memory, disk = _above(ad, "MemoryUsage", "RequestMemory"), _above(ad, "DiskUsage", "RequestDisk")
+    memory = memory and subcode in (None, 0)
     if subcode == DISK:
         found = _out_of_disk(ad)
-    elif subcode == MEMORY or (memory and subcode in (None, 0)):
+    elif subcode == MEMORY or (memory and _MEMORY.search(reason)):
         found = _out_of_memory(ad)
-    elif disk and "disk" in _reason(ad).lower():
+    elif disk and "disk" in reason.lower():
         found = _out_of_disk(ad)
+    elif memory and _VAGUE.fullmatch(reason):
+        return _perhaps_out_of_memory(code, ad)
     else:
         return None
     return Explanation(f"{found.happened} {code.happened}{_quoted(ad)}", found.todo)
+
+
+def _perhaps_out_of_memory(code: HoldCode, ad: Mapping[str, Any]) -> Explanation:
+    used, asked, more = _int(ad, "MemoryUsage"), _int(ad, "RequestMemory"), _out_of_memory(ad).todo
+    return Explanation(
+        f"{code.happened}{_quoted(ad)} It used {used:,} MB of memory and asked for {asked:,} MB, which may be why.",
+        f"Where it is: {more[0].lower()}{more[1:]}",
+    )
 
 
 def _above(ad: Mapping[str, Any], used: str, asked: str) -> bool:
@@ -516,7 +532,7 @@ def _out_of_memory(ad: Mapping[str, Any]) -> Explanation:
     used = max((value for value in (int(peak[1]) if peak else None, _int(ad, "MemoryUsage")) if value), default=None)
     if asked is None:
         said = f"Out of memory: it used {used:,} MB." if used else "Out of memory."
-        return Explanation(said, "Ask for more: mem_mb in the rule's resources.")
+        return Explanation(said, f"Ask for more in the rule's resources: {setting('mem_mb')}.")
     if used is None or used < asked / 2:
         # The kernel stops a job in a moment, and the usage that the queue knows is minutes old.
         said = f"Out of memory: it went beyond the {asked:,} MB it asked for."
@@ -524,20 +540,20 @@ def _out_of_memory(ad: Mapping[str, Any]) -> Explanation:
         said = f"Out of memory: it used {used:,} MB of the {asked:,} MB it asked for."
     # What it would have used is not known: it was stopped.
     more = _rounded_up(max((used or 0) * HEADROOM, asked * 1.5))
-    return Explanation(said, f"Ask for more in the rule's resources, such as mem_mb={more}.")
+    return Explanation(said, f"Ask for more in the rule's resources, such as {setting('mem_mb', f'mem_mb={more}')}.")
 
 
 def _out_of_disk(ad: Mapping[str, Any]) -> Explanation:
     used, asked = _int(ad, "DiskUsage"), _int(ad, "RequestDisk")
     if asked is None:
-        return Explanation("Out of disk on the node.", "Ask for more: disk_mb in the rule's resources.")
+        return Explanation("Out of disk on the node.", f"Ask for more in the rule's resources: {setting('disk_mb')}.")
     used_mb, asked_mb = math.ceil((used or 0) / 1024), math.ceil(asked / 1024)
     if used_mb < asked_mb / 2:
         said = f"Out of disk: it went beyond the {asked_mb:,} MB it asked for on the node."
     else:
         said = f"Out of disk: it used {used_mb:,} MB on the node, of the {asked_mb:,} MB it asked for."
     more = _rounded_up(max(used_mb * HEADROOM, asked_mb * 1.5))
-    return Explanation(said, f"Ask for more in the rule's resources, such as disk_mb={more}.")
+    return Explanation(said, f"Ask for more in the rule's resources, such as {setting('disk_mb', f'disk_mb={more}')}.")
 
 
 def _rounded_up(megabytes: float) -> int:

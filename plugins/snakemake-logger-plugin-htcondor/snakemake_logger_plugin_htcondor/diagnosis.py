@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ import classad2 as classad
 from .alike import judge
 from .expressions import OTHER, OWN, Leaf, parse
 from .matching import FALSE, NEITHER, NEXT_CYCLE, Clause, Match, Pair, Word, drained
-from .words import count, duration, form, listed, megabytes
+from .words import count, duration, form, listed, megabytes, setting
 
 # What a job asks for, from either side: `TARGET.Memory >= RequestMemory`, `TARGET.RequestMemory <= MY.Memory`.
 ASKS = re.compile(r"(?:TARGET\.)?(?P<have>\w+)\s*>=\s*(?:MY\.)?Request(?P=have)$", re.IGNORECASE)
@@ -42,6 +42,8 @@ class Pool:
         The collector's ads of type Submitter: how many idle jobs each user has.
     ahead
         Idle jobs of the same run that come before the job.
+    idle
+        All idle jobs of the same run.
     flocks
         Other pools to which the access point may send jobs; empty where there are none.
     age
@@ -56,6 +58,7 @@ class Pool:
     gone: Sequence[str] = ()
     submitters: Sequence[classad.ClassAd] = ()
     ahead: int = 0
+    idle: int = 0
     flocks: str = ""
     age: float | None = math.inf
     settled: float = 900.0
@@ -123,7 +126,7 @@ def diagnose(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pool: Pool)
         return replace(found, sure=found.word is Word.NEVER and match.sure and pool.age is not None)
     if match.word is Word.FITS:
         return _fits(job, match, pool)
-    return _not_yet(job, slots, match, pool)
+    return _besides(_not_yet(job, slots, match, pool), job, pool)
 
 
 # --- no slot could ever take it ---
@@ -141,7 +144,7 @@ def _never_or_unknown(found: Diagnosis, pool: Pool) -> Diagnosis:
     if pool.age is not None and pool.age < pool.settled:
         reason = (
             f"the pool's collector has been up for {duration(pool.age)} only, so it may not know all nodes yet, and "
-            f"none that it knows can take it: it {found.reason}"
+            f"none that it knows can take it: {why}"
         )
         return Diagnosis(Word.UNKNOWN, f"young, {found.key}", reason, found.remedy)
     if pool.flocks:
@@ -158,9 +161,9 @@ def _never(job: classad.ClassAd, slots: Sequence[classad.ClassAd], match: Match)
     culprits = _culprits(pairs)
     if culprits:
         return _culprits_words(job, slots, pairs, culprits)
-    agreeing = [pair for pair in pairs if pair.job_agrees]
+    agreeing = [pair for pair in pairs if pair.job_agrees and not _lacks(job, pair)]
     if not agreeing:
-        return _together(pairs)
+        return _together(job, slots, pairs)
     return _refused(job, agreeing, len(pairs))
 
 
@@ -231,11 +234,9 @@ def _remedy(
 ) -> str:
     todo = []
     for resource, _ in amounts:
-        name = SNAKEMAKE_NAMES.get(resource.lower(), f"request_{resource.lower()}")
         largest, _ = _largest(slots, resource)
-        most = f"{largest / 1024 if name == 'disk_mb' else largest:.0f}"
         todo.append(
-            f"lower {name} of the rule to at most {most}, or ask the pool's admin for a larger slot"
+            f"lower {_at_most(resource, largest)}, or ask the pool's admin for a larger slot"
             if largest
             else f"ask the pool's admin for a node with {resource}"
         )
@@ -249,6 +250,12 @@ def _remedy(
         todo.append("correct the requirements of the rule or the profile, or ask the pool's admin for such a node")
     words = "; ".join(todo)
     return words[0].upper() + words[1:]
+
+
+def _at_most(resource: str, most: float) -> str:
+    """Return which resource of a rule is to be lowered, and to what."""
+    name = SNAKEMAKE_NAMES.get(resource.lower(), f"request_{resource.lower()}")
+    return f"{setting(name, f'{name} of the rule')} to at most {most / 1024 if name == 'disk_mb' else most:.0f}"
 
 
 def _amount(
@@ -281,7 +288,7 @@ def _largest(slots: Sequence[classad.ClassAd], resource: str) -> tuple[float, cl
 
 
 def _why_not(clause: Clause, job: classad.ClassAd, slots: Sequence[classad.ClassAd]) -> str:
-    """Say what the slots have instead of what a clause wants; what is false and what is undefined are told apart."""
+    """Say what slots without jobs have instead of what a clause wants; false and undefined are told apart."""
     node = parse(clause.text)
     leaves = [node] if isinstance(node, Leaf) else []
     wanted = [
@@ -291,8 +298,9 @@ def _why_not(clause: Clause, job: classad.ClassAd, slots: Sequence[classad.Class
         if reference.scope == OTHER or (reference.scope != OWN and reference.name not in job)
     ]
     said = []
+    empty = [drained(slot) for slot in slots]  # as they were judged
     for name in wanted:
-        values = Counter(str(slot.lookup(name)) for slot in slots if name in slot)
+        values = Counter(str(slot.lookup(name)) for slot in empty if name in slot)
         missing = len(slots) - sum(values.values())
         spelled = _spelling(name, clause.text)
         if not values:
@@ -317,22 +325,57 @@ def _spelling(name: str, text: str) -> str:
     return found[0] if found else name
 
 
-def _together(pairs: Sequence[Pair]) -> Diagnosis:
+def _lacks(job: classad.ClassAd, pair: Pair) -> frozenset[str]:
+    """Return the resources of which a slot has less than the job asks for, as either side says."""
+    clauses = (*pair.job_clauses, *pair.slot_clauses)
+    asked = (_asked(job, clause.text) for clause in clauses if not clause.possible)
+    return frozenset(resource for resource in asked if resource)
+
+
+def _lacks_no_more(job: classad.ClassAd, pair: Pair) -> bool:
+    """Tell whether nothing but what a slot has too little of is in the job's way."""
+    clauses = (*pair.job_clauses, *(clause for clause in pair.slot_clauses if not clause.own))
+    return all(clause.possible or _asked(job, clause.text) for clause in clauses)
+
+
+def _together(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pairs: Sequence[Pair]) -> Diagnosis:
     """Each clause matches some slot, and no slot matches all."""
-    counts = {
-        text: sum(clause.possible for clause in clauses)
+    lacks = [_lacks(job, pair) for pair in pairs]
+    amounts = {one: _unit(_number(job, f"Request{one}"), one) for one in sorted(frozenset().union(*lacks))}
+    texts = {
+        text: number
         for text, clauses in _by_text(pair.job_clauses for pair in pairs).items()
+        if not _asked(job, text) and (number := sum(clause.possible for clause in clauses)) < len(pairs)
     }
-    some = {text: number for text, number in counts.items() if number < len(pairs)}
-    said = ", ".join(
-        f"{shown(text)} {number} of {len(pairs)}" for text, number in sorted(some.items(), key=lambda item: item[1])
-    )
+    counts = {shown(text): number for text, number in texts.items()}
+    counts |= {amount: sum(resource not in lacking for lacking in lacks) for resource, amount in amounts.items()}
+    near, lower = [], []
+    for resource in amounts:
+        both = zip(pairs, lacks, strict=True)
+        names = {pair.slot for pair, lacking in both if lacking == {resource} and _lacks_no_more(job, pair)}
+        most, slot = _largest([slot for slot in slots if str(slot.get("Name", "?")) in names], resource)
+        if slot is None:
+            continue
+        others = [amount for other, amount in amounts.items() if other != resource]
+        where = "where all else matches " if texts else f"with {listed(others)} " if others else ""
+        near.append(f"{where}at most {_unit(most, resource)} ({slot.get('Machine', '?')})")
+        lower.append(_at_most(resource, most))
+    if texts:
+        said = (f"{what} {number} of {len(pairs)}" for what, number in sorted(counts.items(), key=lambda item: item[1]))
+        reason = "each of its requirements matches some slot, but no slot matches all of them: " + ", ".join(said)
+        reason += "; " + ", ".join(near) if near else ""
+        todo = ["Loosen one of these requirements in the rule or the profile", *(f"lower {one}" for one in lower)]
+    else:
+        they = ("it", "both", "all of it")[min(len(amounts), 3) - 1]
+        reason = f"asks for {listed(list(amounts.values()), len(amounts))}, and no slot has {they}"
+        reason += ": " + ", ".join(near) if near else ""
+        todo = [f"Lower {', or '.join(lower)}" if lower else "Ask for less"]
+    requests = [f"{resource}={_number(job, f'Request{resource}'):g}" for resource in amounts]
     return Diagnosis(
         Word.NEVER,
-        "never together: " + ", ".join(sorted(some)),
-        f"each of its requirements matches some slot, but no slot matches all of them: {said}; "
-        f"0 of {count(len(pairs), 'slot')} match",
-        "Loosen one of these requirements in the rule or the profile, or ask the pool's admin for such a node",
+        "never together: " + ", ".join([*requests, *sorted(texts)]),
+        f"{reason}; 0 of {count(len(pairs), 'slot')} match",
+        f"{', '.join(todo)}, or ask the pool's admin for such a node",
     )
 
 
@@ -385,6 +428,19 @@ def _not_yet(job: classad.ClassAd, slots: Sequence[classad.ClassAd], match: Matc
     if all(pair.state == "broken" for pair in match.pairs if pair.ever):
         return _broken(slots, match)
     return _not_now(job, slots, match)
+
+
+def _besides(found: Diagnosis, job: classad.ClassAd, pool: Pool) -> Diagnosis:
+    """Add what would keep the job from starting on a slot that is free, too; its remedy comes first."""
+    others = [other for other in (_no_negotiator(pool), _quota(job, pool)) if other]
+    if not others:
+        return found
+    return replace(
+        found,
+        key=", ".join([found.key, *(other.key for other in others)]),
+        reason="; besides, ".join([found.reason, *(other.reason for other in others)]),
+        remedy=". ".join(other.remedy for other in others),
+    )
 
 
 def _broken(slots: Sequence[classad.ClassAd], match: Match) -> Diagnosis:
@@ -449,10 +505,23 @@ def _turn(job: classad.ClassAd, pool: Pool) -> str:
         _number(users[name], "WeightedResourcesUsed") > 0 or _number(users[name], "Requested") > 0 for name in better
     )
     others = f"{count(active, 'active user')} {form(active, 'has', 'have')} a better one"
-    theirs = sum(int(_number(ad, "IdleJobs")) for ad in pool.submitters if str(ad.get("Name")) in better)
-    ahead = pool.ahead + theirs
-    before = f"{count(ahead, 'idle job')} {form(ahead, 'is', 'are')} ahead of it" if ahead else "no idle job is ahead"
-    return f"your priority is {own:,.1f} (lower is better), {others}; {before}"
+    turn = _before(pool.ahead + _idle_jobs(pool, better), max(0, _idle_jobs(pool, {user}) - pool.idle))
+    return f"your priority is {own:,.1f} (lower is better), {others}; {turn}"
+
+
+def _idle_jobs(pool: Pool, users: Container[str]) -> int:
+    """Return how many idle jobs users have on all access points, as the collector has heard some time ago."""
+    return sum(int(_number(ad, "IdleJobs")) for ad in pool.submitters if str(ad.get("Name")) in users)
+
+
+def _before(ahead: int, more: int) -> str:
+    """Say how many idle jobs come before a job, and how many more of the same user, of other runs, may."""
+    jobs = f"{count(ahead, 'idle job')} {form(ahead, 'is', 'are')} ahead of it"
+    if not more:
+        return jobs if ahead else "no idle job is ahead"
+    if ahead:
+        return f"{jobs}, and up to {more:,} more of yours may be"
+    return f"up to {count(more, 'more idle job')} of yours may be ahead of it"
 
 
 def _not_now(job: classad.ClassAd, slots: Sequence[classad.ClassAd], match: Match) -> Diagnosis:
@@ -472,7 +541,8 @@ def _not_now(job: classad.ClassAd, slots: Sequence[classad.ClassAd], match: Matc
     if others and not lacking:
         parts[0] = f"{_share(pairs, match)} could take it, but not as things are now: {parts[0]}"
     todo = (
-        "It starts when there is more free disk on a node; lower disk_mb of the rule where it asks for too much"
+        f"It starts when there is more free disk on a node; lower {setting('disk_mb', 'disk_mb of the rule')} "
+        "where it asks for too much"
         if lacking and not others
         else "It starts when that changes; where it never does, ask the pool's admin what these nodes wait for"
     )
@@ -486,13 +556,8 @@ def _fits(job: classad.ClassAd, match: Match, pool: Pool) -> Diagnosis:
     fitting = [pair for pair in match.pairs if pair.fits]
     verb = form(len(fitting), "is", "are")
     share = f"{len(fitting)} of {count(len(match.pairs), 'slot')} {verb} free and would take it"
-    if pool.negotiator:
-        return Diagnosis(
-            Word.UNKNOWN if "can't be told" in pool.negotiator else Word.NOT_YET,
-            "negotiator",
-            f"{share}, but {pool.negotiator}, so no job is matched",
-            "Tell the pool's admin: condor_negotiator on the central manager has to run and answer (its NegotiatorLog)",
-        )
+    if found := _no_negotiator(pool):
+        return replace(found, reason=f"{share}, but {found.reason}")
     if found := _quota(job, pool):
         return found
     if found := _rejection(job, share):
@@ -514,6 +579,17 @@ def _fits(job: classad.ClassAd, match: Match, pool: Pool) -> Diagnosis:
         f"{share}; the negotiator has not come to it yet",
         "It starts within a few negotiation cycles; where it doesn't, look at: condor_q -better-analyze "
         f"{job.get('ClusterId', '')}".rstrip(),
+    )
+
+
+def _no_negotiator(pool: Pool) -> Diagnosis | None:
+    if not pool.negotiator:
+        return None
+    return Diagnosis(
+        Word.NOT_YET,
+        "negotiator",
+        f"{pool.negotiator}, so no job is matched",
+        "Tell the pool's admin: condor_negotiator on the central manager has to run and answer (its NegotiatorLog)",
     )
 
 

@@ -54,7 +54,9 @@ def hello() -> str:
 def queue(constraint: str) -> list[dict[str, Any]]:
     """Return the status of jobs: the one question of each period."""
     _turn_to(SCHEDD)
-    return [_values(ad) for ad in htcondor.Schedd().query(constraint=constraint, projection=list(STATUS))]
+    found = [_values(ad) for ad in htcondor.Schedd().query(constraint=constraint, projection=list(STATUS))]
+    _Kept.idle = sum(ad.get("JobStatus") == 1 for ad in found)
+    return found
 
 
 def held(cluster: int) -> dict[str, Any]:
@@ -226,6 +228,7 @@ class _Kept:
     names: frozenset[str] | None = frozenset()  # that judging reads; None: only whole ads will do
     whole_at = -math.inf  # when all attributes of the slots were asked for
     jobs: ClassVar[dict[int, tuple[float, str, Any]]] = {}  # when each was asked for, its kind, and its ad
+    idle = 0  # idle jobs of the run, when its queue was asked for
     say: Callable[[str], object] = staticmethod(lambda _: None)  # to whoever waits for the answer
 
 
@@ -270,6 +273,7 @@ def _pool(slots: list[Any], seen: list[str], negotiator: str) -> Pool:
         negotiator,
         sorted(set(seen) - {str(ad.get("Name")) for ad in slots}),
         collector.query(htcondor.AdType.Submitter, projection=["Name", "IdleJobs"]),
+        idle=_Kept.idle,
         flocks=str(htcondor.param.get("FLOCK_TO") or htcondor.param.get("FLOCK_COLLECTOR_HOSTS") or ""),
         age=_age(collector.query(htcondor.AdType.Collector, projection=list(COLLECTORS)), slots),
         settled=_settled(htcondor.param.get("CLASSAD_LIFETIME")),

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from .figures import last_attempts, short_host, shortened, some
 from .jobs import Job, Run, State
-from .words import count, duration
+from .words import count, duration, setting
 
 NOTHING = "-"
 HEADROOM = 1.25
@@ -198,13 +198,14 @@ def _about_request(rule: str, jobs: Sequence[Job], resource: Resource) -> str:
         return ""
     used = max(job.used[resource.name] for job in done)
     enough = math.ceil(used * HEADROOM / 100) * 100
+    asking = setting(resource.setting, f"{resource.setting}={enough}")
     first = {job.jobid: job.requested.get(resource.name, 0) for job in jobs if job.attempt == 1}
     again = [job for job in done if job.attempt > 1 and job.used[resource.name] > first.get(job.jobid, math.inf)]
     if again:
         least = min(first[job.jobid] for job in again)
         return (
             f"{rule}: {count(len(again), 'job')} had to be retried, since {least:,.0f} MB of {resource.word} were too "
-            f"little; {resource.setting}={enough} would do at once."
+            f"little; {asking} would do at once."
         )
     tightest = max(done, key=lambda job: job.used[resource.name] / job.requested[resource.name])
     share = tightest.used[resource.name] / tightest.requested[resource.name]
@@ -212,7 +213,7 @@ def _about_request(rule: str, jobs: Sequence[Job], resource: Resource) -> str:
         return (
             f"{tightest.title}: used {tightest.used[resource.name]:,.0f} of the "
             f"{tightest.requested[resource.name]:,.0f} MB of {resource.word} it asked for; raise it, such as to "
-            f"{resource.setting}={enough}."
+            f"{asking}."
         )
     asked = [job.requested[resource.name] for job in done]
     if any(job.state != State.DONE or job.attempt > 1 for job in jobs):
@@ -221,7 +222,7 @@ def _about_request(rule: str, jobs: Sequence[Job], resource: Resource) -> str:
         of = f"{min(asked):,.0f}" + (f" to {max(asked):,.0f}" if max(asked) > min(asked) else "")
         return (
             f"{rule}: {count(len(done), 'job')} used at most {used:,.0f} of {of} MB of {resource.word}; "
-            f"{resource.setting}={enough} would do."
+            f"{asking} would do."
         )
     return ""
 

@@ -2,6 +2,19 @@
 
 from collections.abc import Sequence
 
+# What the executor htcondor reads in place of Snakemake's own resources, in MB, too.
+HTCONDORS = {"mem_mb": "request_memory", "disk_mb": "htcondor_request_disk_mb"}
+
+
+def setting(name: str, text: str = "") -> str:
+    """Return the name of a rule's resource, or a text that has it, as it is right for each of the executors.
+
+    >>> setting("mem_mb", "mem_mb=800"), setting("threads")
+    ('mem_mb=800 (request_memory with executor htcondor)', 'threads')
+    """
+    other = HTCONDORS.get(name)
+    return f"{text or name} ({other} with executor htcondor)" if other else text or name
+
 
 def megabytes(value: float) -> str:
     """Return an amount of memory or disk, given in MB, in a unit that suits it.
