@@ -349,7 +349,9 @@ def test_what_the_executor_tells_is_handed_on(handler_of, monkeypatch):
     handler.before_submission({"predict": "RequestMemory = 1"})
     handler.hold(7, {"HoldReasonCode": 26}, "it is retried with more")
     assert heard == [{"predict": "RequestMemory = 1"}]
-    assert handler._watch._holds[7][1:] == ({"HoldReasonCode": 26}, "it is retried with more")
+    assert [(cluster, *told) for cluster, _, *told in handler._watch._told_of] == [
+        (7, {"HoldReasonCode": 26}, "it is retried with more")
+    ]
 
 
 def test_an_error_inside_is_caught_counted_and_said_once_at_the_end(handler_of, said, monkeypatch):

@@ -3,6 +3,7 @@
 import getpass
 import json
 import os
+import threading
 import time
 from dataclasses import asdict, replace
 
@@ -947,6 +948,66 @@ def test_the_thread_draws_the_run(monkeypatch, tmp_path):
     assert watch.failures == {}
     watch.submitted("8", 8, str(tmp_path / "run.log"), "predict")
     assert not watch._thread.is_alive(), "what is closed stays closed"
+
+
+def in_time(ask):
+    """Tell whether a call, in a thread of its own as the executor's is, returns soon."""
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(timeout=5)
+    return not thread.is_alive()
+
+
+def test_a_terminal_that_takes_nothing_more_keeps_neither_executor_nor_snakemake_waiting(monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "Asker", FakeAsker)
+    monkeypatch.setattr(Watch, "_begin", lambda self: None)
+    draws, goes_on = threading.Event(), threading.Event()
+
+    def terminal():
+        draws.set()
+        goes_on.wait(30)
+
+    watch = Watch(Options(), lambda level, words: None, lambda run: terminal)
+    drawing = threading.Thread(target=watch._redraw)
+    drawing.start()
+    assert draws.wait(5)
+    try:
+        assert in_time(lambda: watch.hold(7, {}, "it is retried"))
+        assert in_time(lambda: watch.submitted("7", 7, str(tmp_path / "run.log")))
+        assert in_time(lambda: watch.finished("7"))
+    finally:
+        goes_on.set()
+        drawing.join(timeout=5)
+
+
+def test_a_file_of_records_that_takes_nothing_more_keeps_no_one_waiting(watched):
+    run = watched()
+    (job,) = run.submit(7)
+    writes, goes_on = threading.Event(), threading.Event()
+
+    class Stuck(Recorded):
+        def write(self, job, kind, at, **more):
+            writes.set()
+            goes_on.wait(30)
+
+    run.watch._recorder = Stuck()
+    writing = threading.Thread(target=run.watch._record, args=("running", job))
+    writing.start()
+    assert writes.wait(5)
+    try:
+        assert in_time(lambda: run.watch.finished("7"))
+    finally:
+        goes_on.set()
+        writing.join(timeout=5)
+
+
+def test_an_executor_that_tells_of_a_hold_waits_for_nobody(watched):
+    run = watched()
+    run.submit(7)
+    run.happens(text(12))
+    with run.watch.lock:  # however long a view of 100,000 jobs takes
+        assert in_time(lambda: run.watch.hold(7, HELD_AD, "it is retried with more"))
+    assert len(run.look()) == 1
 
 
 def test_of_a_huge_log_the_end_is_read_and_of_a_pipe_nothing(tmp_path):

@@ -20,7 +20,7 @@ from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
 
 if TYPE_CHECKING:
     from .doctor.early import EarlyLook
-    from .jobs import Run
+    from .watch import Draw
 
 __version__ = "0.1.0"
 __all__ = ["LogHandler", "LogHandlerSettings"]
@@ -120,10 +120,10 @@ class LogHandler(LogHandlerBase):
         """Return the console with a live view, where one can be drawn; else None, and Snakemake's own is kept."""
         return _console(self._settings, self.common_settings)
 
-    def _drawing(self) -> "Callable[[Run], str | None] | None":
+    def _drawing(self) -> "Draw | None":
         """Return what shows the run as it goes."""
         if self._console is not None:
-            return self._console.update  # type: ignore[no-any-return]
+            return self._console.drawing  # type: ignore[no-any-return]
         if not self._settings.progress:
             return None
         from .plain import PlainLines  # noqa: PLC0415 - each Snakemake imports all plugins, used or not

@@ -12,6 +12,7 @@ import os
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,7 @@ SCHEDD = "the access point's schedd"
 VERDICTS = "verdicts, "  # before a name: of what was asked to tell why jobs wait
 
 Say = Callable[[str, str], None]  # level and text
+Draw = Callable[[Run], Callable[[], object] | str | None]
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,11 @@ class Watch:
     say
         Prints a line; never called with the lock held.
     draw
-        Called once a second with the run, to draw it, or to return a line to be said; may be None.
+        Called once a second with the run and the lock held, so it writes nothing itself: it returns a line to be said,
+        or what draws it, to be called without the lock, as a terminal may stop to read; may be None.
     """
 
-    def __init__(self, options: Options, say: Say, draw: Callable[[Run], str | None] | None = None) -> None:
+    def __init__(self, options: Options, say: Say, draw: Draw | None = None) -> None:
         self.run = Run(time.time())
         self.lock = threading.RLock()
         self.failures: dict[str, int] = {}
@@ -101,6 +104,7 @@ class Watch:
         self._mute_until = 0.0
         self._evicted: list[events.Change] = []
         self._holds: dict[int, tuple[float, Mapping[str, Any], str]] = {}  # since when, ad, what the executor does
+        self._told_of: deque[tuple[int, float, Mapping[str, Any], str]] = deque()  # holds, by the executor
         self._seen: set[str] = set()  # names of the slots that the pool has had in this run
         self._disagree: dict[int, int] = {}
         self._complained: set[str] = set()
@@ -185,10 +189,8 @@ class Watch:
         self._heard = time.time()
 
     def hold(self, cluster: int, ad: Mapping[str, Any], does: str) -> None:
-        """Take what the executor knows of a held job, and what it does about it."""
-        with self.lock:
-            since = self._holds.get(cluster, (time.time(), {}, ""))[0]
-            self._holds[cluster] = (since, dict(ad), does)
+        """Take what the executor knows of a held job, and what it does about it; waits for no one."""
+        self._told_of.append((cluster, time.time(), dict(ad), does))
 
     def before_submission(self, described: Mapping[str, str], deadline: float = 5.0) -> None:
         """Look whether jobs that are about to be submitted could ever start, and say where they can't.
@@ -251,12 +253,15 @@ class Watch:
     def _redraw(self) -> None:
         if not self._draw or time.monotonic() < self._draw_at:
             return
-        began, said = time.monotonic(), None
+        began, found = time.monotonic(), None
         with self._counted("drawing"), self.lock:
-            said = self._draw(self.run)
+            found = self._draw(self.run)
         self._draw_at = time.monotonic() + 20 * (time.monotonic() - began)  # a run of 100,000 jobs takes a while
-        if said:
-            self._say("info", said)
+        if callable(found):
+            with self._counted("drawing"):
+                found()
+        elif found:
+            self._say("info", found)
 
     def close(self) -> None:
         """Stop watching, read what is left, and end the process that asks."""
@@ -315,8 +320,7 @@ class Watch:
             waited = duration((job.started or 0) - (job.submitted or job.started or 0))
             self._say("info", f"{_name(job)} runs on {job.host} now, after {waited}")
         elif change.kind == "held":
-            with self.lock:
-                self._holds.setdefault(job.cluster, (time.time(), {}, ""))
+            self._holds.setdefault(job.cluster, (time.time(), {}, ""))
         elif change.kind == "failed":
             self._say("error", self._failure(job))
         elif change.kind == "done" and job.error and job.started:
@@ -353,6 +357,9 @@ class Watch:
 
     def _tell_holds(self) -> None:
         patience = EXECUTOR_SECONDS if self._speaks else RETRY_WORDS_SECONDS
+        while self._told_of:
+            cluster, at, ad, does = self._told_of.popleft()
+            self._holds[cluster] = (self._holds.get(cluster, (at,))[0], ad, does)
         with self.lock:
             for cluster in [c for c, (_, _, does) in self._holds.items() if not does and self._is_over(c)]:
                 del self._holds[cluster]
@@ -589,7 +596,7 @@ class Watch:
 
     def _record(self, kind: str, job: Job, at: float | None = None, **more: Any) -> None:
         if self._recorder:
-            with self._counted("writing the records"), self.lock:
+            with self._counted("writing the records"):
                 self._recorder.write(job, kind, at or time.time(), **more)
 
 
