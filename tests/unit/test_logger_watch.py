@@ -22,6 +22,8 @@ NEVER = Found(Word.NEVER, "memory", "it asks for 900 GB, and the largest slot ha
 NOT_YET = Found(Word.NOT_YET, "busy", "all slots that fit are busy", "It starts when one is free")
 SILENT = NoAnswer("no answer within 25 s", "the pool's collector")
 
+REMOVED_BY_SNAKEMAKE = "Job was aborted.\n\tPython-initiated action. (by user submit)"
+
 
 class FakeAsker:
     """Answers as it is told; an answer that is an error is raised."""
@@ -252,6 +254,69 @@ def test_a_job_that_was_explained_and_starts_a_second_time_is_told_that(watched)
     assert len(run.look() + run.check() + run.check()) == 2
     ((_, words),) = run.happens(execute("ep1", 9))
     assert words == "predict, file=f7 (job 7.0) starts again, on ep1; this is start 2"
+
+
+def waits(watched, *clusters):
+    """Return a run of which it was said that these jobs wait."""
+    run = watched()
+    run.submit(*clusters)
+    run.queue(*clusters)
+    run.diagnosis(NOT_YET)
+    run.happens(*(text(0, cluster=cluster) for cluster in clusters))
+    assert len(run.check() + run.check()) == 1
+    return run
+
+
+def start(*clusters, at=150):
+    return [text(1, at, cluster=cluster) for cluster in clusters]
+
+
+def test_of_many_jobs_that_were_explained_the_first_start_is_told_and_that_none_waits_any_more(watched):
+    run = waits(watched, *range(1, 901))
+    first = "predict, file=f1 (job 1.0) runs on ep1 now, after 2.5 min: the first of 900 jobs of predict that waited"
+    assert run.happens(*start(1, 2)) == [("info", first)]
+    assert run.happens(*start(*range(3, 900))) == []
+    last = "all 900 jobs of predict that waited have started, after up to 3.3 min"
+    assert run.happens(*start(900, at=200)) == [("info", last)]
+    run.submit(901)
+    assert run.happens(text(0, cluster=901), *start(901)) == []
+
+
+def test_many_jobs_that_were_explained_and_start_at_once_are_one_line(watched):
+    run = waits(watched, *range(1, 41))
+    assert run.happens(*start(*range(1, 41))) == [
+        ("info", "all 40 jobs of predict that waited have started, after up to 2.5 min")
+    ]
+
+
+def test_few_jobs_that_were_explained_are_each_told_to_run(watched):
+    run = waits(watched, 7, 8, 9)
+    said = run.happens(*start(7, 8)) + run.happens(*start(9))
+    assert [words.partition(" runs on ep1 now, after ")[0] for _, words in said] == [
+        f"predict, file=f{number} (job {number}.0)" for number in (7, 8, 9)
+    ]
+
+
+def test_of_jobs_that_were_explained_those_that_never_start_are_not_said_to(watched):
+    run = waits(watched, *range(1, 11))
+    removed = [text(9, cluster=cluster, words=REMOVED_BY_SNAKEMAKE) for cluster in (9, 10)]
+    assert len(run.happens(*start(*range(1, 8)))) == 1
+    assert run.happens(*removed) == []
+    assert run.happens(*start(8)) == [
+        ("info", "none of the 10 jobs of predict that waited is idle any more: 8 have started, after up to 2.5 min")
+    ]
+
+
+def test_of_jobs_that_were_explained_and_all_removed_no_start_is_told(watched):
+    run = waits(watched, *range(1, 11))
+    assert run.happens(*(text(9, cluster=cluster, words=REMOVED_BY_SNAKEMAKE) for cluster in range(1, 11))) == []
+    assert run.look() == []
+
+
+def test_a_job_that_starts_and_comes_back_within_a_look_is_told_without_how_long_it_waited(watched):
+    run = waits(watched, 7)
+    said = run.happens(*start(7), text(7)) + run.look()
+    assert said[0] == ("info", "predict, file=f7 (job 7.0) runs on ep1 now")
 
 
 def test_a_job_that_was_held_in_the_meantime_is_explained_anew_after_a_pause(watched, monkeypatch):
@@ -590,12 +655,12 @@ def test_a_hold_without_an_executors_words_is_asked_for_and_said(watched, monkey
     run = watched()
     run.submit(7)
     run.happens(execute("ep1"), text(12))
-    run.asker.answers["held"] = HELD_AD
+    run.asker.answers["held"] = {"7": HELD_AD}
     monkeypatch.setattr(module, "RETRY_WORDS_SECONDS", -1.0)
     ((level, words),) = run.look()
     assert level == "error"
     assert words.endswith(" Snakemake waits for it as long as its held-timeout says.")
-    assert run.asker.asked == [("held", {"cluster": 7})]
+    assert run.asker.asked == [("held", {"clusters": [7]})]
     assert run.look() == []
 
 
@@ -641,6 +706,59 @@ def test_a_second_hold_of_a_job_is_said_like_the_first(watched):
             "warning",
             "predict, file=f7 (job 7.0) is released: via condor_release (by user submit)",
         )
+
+
+def test_many_jobs_held_for_one_reason_are_one_line_and_one_question(watched, monkeypatch):
+    run = watched()
+    run.submit(*range(1, 901))
+    run.happens(*start(*range(1, 901)))
+    ads = {str(number): HELD_AD | {"MemoryUsage": 300 + number} for number in range(1, 901)}
+    run.asker.answers["held"] = lambda clusters: {number: ads[number] for number in map(str, clusters)}
+    monkeypatch.setattr(module, "RETRY_WORDS_SECONDS", -1.0)
+    ((level, words),) = run.happens(*(text(12, cluster=cluster) for cluster in range(1, 901)))
+    assert level == "error"
+    assert words.startswith(
+        "900 jobs of predict on ep1 (1, 2, 3 and 897 more), alike: predict, file=f1 (job 1.0) is held on ep1. "
+    )
+    assert "301 MB" in words
+    assert run.asker.asked == [("held", {"clusters": list(range(1, 901))})]
+
+
+def test_jobs_held_one_by_one_are_asked_for_once_in_a_period_and_none_is_left_out(watched, monkeypatch):
+    run = watched()
+    run.submit(*range(1, 11))
+    monkeypatch.setattr(module, "RETRY_WORDS_SECONDS", -1.0)
+    said = [line for number in range(1, 11) for line in run.happens(text(12, cluster=number))]
+    assert [about for _, about in run.asker.asked] == [{"clusters": [1]}]
+    run.watch._explain_at = time.monotonic()
+    said += run.look()
+    assert [about for _, about in run.asker.asked] == [{"clusters": [1]}, {"clusters": list(range(2, 11))}]
+    assert [words.partition(" is held")[0].partition(",")[0] for _, words in said] == [
+        "predict",
+        "9 jobs of predict (2",
+    ]
+
+
+def test_a_schedd_that_is_silent_is_not_asked_of_each_held_job(watched, monkeypatch):
+    run = watched()
+    run.submit(7, 8)
+    run.asker.answers["held"] = SILENT
+    monkeypatch.setattr(module, "RETRY_WORDS_SECONDS", -1.0)
+    said = run.happens(text(12))
+    run.watch._explain_at = time.monotonic()
+    said += run.happens(text(12, cluster=8))
+    assert len(said) == 2
+    assert run.asker.questions() == ["held"]
+
+
+def test_holds_that_nobody_was_asked_of_yet_are_said_at_the_end(watched, monkeypatch):
+    run = watched()
+    run.submit(7, 8)
+    monkeypatch.setattr(module, "RETRY_WORDS_SECONDS", -1.0)
+    run.happens(text(12))
+    assert run.happens(text(12, cluster=8)) == []
+    run.watch._stop.set()
+    assert len(run.look()) == 1
 
 
 # --- evictions and what follows ---
@@ -703,6 +821,32 @@ def test_where_no_one_else_is_known_to_be_on_the_node_nothing_is_said_of_it(watc
     assert words.endswith("; it waits in the queue again")
 
 
+def test_a_node_that_dies_with_many_jobs_is_a_line_for_each_thing_that_happens(watched):
+    run = watched()
+    run.submit(*range(1, 65))
+    run.asker.answers["users"] = ["alice@pool"]
+    run.happens(*start(*range(1, 65)))
+    assert [words.partition(" (")[0] for _, words in run.happens(*(text(22, cluster=n) for n in range(1, 65)))] == [
+        "64 jobs of predict on ep1"
+    ]
+    run.happens(*(text(4, cluster=n) for n in range(1, 65)))
+    ((level, words),) = run.look()
+    assert level == "warning"
+    assert words == (
+        "64 jobs of predict on ep1 (1, 2, 3 and 61 more), alike: predict, file=f1 (job 1.0) was evicted from ep1: The "
+        "node's owner wants it back; it waits in the queue again. ep1 runs jobs of alice@pool now"
+    )
+    assert run.asker.questions() == ["users"]
+
+
+def test_a_few_evictions_from_one_node_are_a_line_each_and_one_question(watched):
+    run = watched()
+    run.submit(1, 2, 3)
+    run.happens(*start(1, 2, 3), *(text(4, cluster=n) for n in (1, 2, 3)))
+    assert len(run.look()) == 3
+    assert run.asker.questions() == ["users"]
+
+
 def test_a_user_without_a_name_on_this_host_is_no_failure(watched, monkeypatch):
     monkeypatch.setattr(getpass, "getuser", lambda: {}["uid not found"])
     run = watched()
@@ -726,8 +870,7 @@ def test_the_node_that_a_job_was_evicted_from_is_looked_at_not_the_one_it_is_on_
 def test_what_snakemake_itself_removes_is_no_news(watched):
     run = watched()
     run.submit(7, 8)
-    words = "Job was aborted.\n\tPython-initiated action. (by user submit)"
-    assert run.happens(text(9, words=words)) == []
+    assert run.happens(text(9, words=REMOVED_BY_SNAKEMAKE)) == []
     assert run.watch.run.jobs[7].state is State.FAILED
 
 
@@ -755,6 +898,22 @@ def test_a_failed_job_is_said_with_the_ends_of_its_files(watched, tmp_path):
     assert lines[2:12] == [*(f"    line {n}" for n in range(41, 50)), "    ValueError: no rows"]
     assert lines[12] == f"  {tmp_path / 'gone.log'}: No such file or directory"
     assert lines[13:] == [f"  the end of {error}:", "    RuleException: \N{REPLACEMENT CHARACTER}"]
+
+
+def test_of_many_jobs_that_fail_at_once_a_few_are_said_in_full_and_the_others_named(watched, tmp_path):
+    run = watched()
+    error = tmp_path / "job.err"
+    error.write_text("ValueError: no rows\n")
+    run.submit(*range(1, 215), error=str(error))
+    run.submit(300, rule="train")
+    failed = [text(5, 65, words=FAILED, cluster=n) for n in (*range(1, 215), 300)]
+    said = run.happens(*start(*range(1, 215), 300), *failed)
+    assert [level for level, _ in said] == ["error"] * 5
+    for number, (_, words) in enumerate(said[:3], start=1):
+        assert words.startswith(f"predict, file=f{number} (job {number}.0) failed with exit code 3 on ep1 after ")
+        assert words.endswith("    ValueError: no rows")
+    assert said[3][1] == "and 211 more jobs of predict failed with exit code 3 on ep1: 4, 5, 6 and 208 more"
+    assert said[4][1].startswith("train, file=f300 (job 300.0) failed with exit code 3")
 
 
 def test_the_end_of_an_empty_file(tmp_path):
@@ -845,7 +1004,11 @@ def test_all_jobs_that_can_never_start_are_removed_by_one_question(watched):
     said = run.check() + run.check() + run.check()
     (removal,) = [about for question, about in run.asker.asked if question == "remove"]
     assert len(removal["jobs"]) == 214
-    assert [level for level, _ in said] == ["warning", *["error"] * 214]
+    assert [level for level, _ in said] == ["warning", "error"]
+    assert said[1][1] == (
+        "214 jobs of predict (7, 8, 9 and 211 more), alike: predict, file=f7 (job 7.0) is removed, as it can never "
+        f"start. {sentence(NEVER)}"
+    )
 
 
 def test_those_for_whose_removal_there_was_no_time_are_removed_at_the_next_check(watched):

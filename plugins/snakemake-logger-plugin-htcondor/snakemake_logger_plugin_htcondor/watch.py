@@ -13,7 +13,7 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ from typing import Any
 from . import codes, events, summary
 from .asker import JUDGING, Asker, NoAnswer
 from .jobs import Job, Run, State, within
+from .lines import Line, in_words, name
 from .records import Recorder
-from .waiting import Idle, Waiting, found_of, line, sentence
+from .waiting import Idle, Waiting, found_of, line, runs, sentence
 from .words import count, duration, listed
 
 LOOK_SECONDS = 1.0  # between two looks at the event log
@@ -35,6 +36,7 @@ SNAKEMAKES_END = ("Error in rule ", "Shutting down, this might take some time.")
 SNAKEMAKES_TIME = re.compile(r"\[\w{3} \w{3} .\d \d\d:\d\d:\d\d \d{4}\]")
 NEGOTIATOR_SECONDS = 60.0  # between two questions whether it answers, while it does
 SILENT_LOG_CHECKS, SILENT_LOG_SECONDS = 3, 60.0
+MUTE_SECONDS = 60.0  # for which nothing more is asked of who doesn't answer, to make a line fuller
 MOST_READ = 1 << 16  # bytes of a log file's end or beginning: some are huge
 IDLE, RUNNING, HELD = 1, 2, 5
 MOST_RANGES = 20  # of job numbers in a question
@@ -101,7 +103,9 @@ class Watch:
         self._by_jobid: dict[str, list[int]] = {}
         self._early: dict[int, list[events.Event]] = {}  # of jobs that Snakemake hasn't told us of yet
         self._speaks = False  # the executor tells what it does about holds
-        self._mute_until = 0.0
+        self._mute_until: dict[str, float] = {}  # by question
+        self._users: dict[str, str] = {}  # by host, as it was in this look
+        self._explain_at = 0.0  # when the schedd is asked next why jobs are held
         self._evicted: list[events.Change] = []
         self._holds: dict[int, tuple[float, Mapping[str, Any], str]] = {}  # since when, ad, what the executor does
         self._told_of: deque[tuple[int, float, Mapping[str, Any], str]] = deque()  # holds, by the executor
@@ -245,8 +249,10 @@ class Watch:
 
     def _look(self) -> None:
         with self._counted("reading the event log"):
-            for change in self._read():
-                self._tell(change)
+            self._users.clear()
+            self._say_all(self._lines(self._read()))
+            for words in self._waiting.starts():
+                self._say("info", words)
         with self._counted("telling of held jobs"):
             self._tell_holds()
 
@@ -314,15 +320,27 @@ class Watch:
             known = [cluster for cluster in self._early if cluster in self.run.jobs]
             return [event for cluster in known for event in self._early.pop(cluster)]
 
-    def _tell(self, change: events.Change) -> None:
+    def _say_all(self, lines: Iterable[Line]) -> None:
+        for level, words in in_words(lines):
+            self._say(level, words)
+
+    def _lines(self, changes: Iterable[events.Change]) -> Iterator[Line]:
+        for change in changes:
+            with self._counted("telling what happened"):  # what else happened is told all the same
+                if found := self._line(change):
+                    yield found
+
+    def _line(self, change: events.Change) -> Line | None:
+        """Note what a change means to what is said, and return what is said of it at once."""
         job = change.job
-        if change.kind == "running" and self._waiting.forget(job.cluster) and not change.text:
-            waited = duration((job.started or 0) - (job.submitted or job.started or 0))
-            self._say("info", f"{_name(job)} runs on {job.host} now, after {waited}")
-        elif change.kind == "held":
+        if change.kind == "running" and self._waiting.started(job) and not change.text:
+            return Line("info", job, runs(job), job.host)
+        if change.kind == "held":
             self._holds.setdefault(job.cluster, (time.time(), {}, ""))
         elif change.kind == "failed":
-            self._say("error", self._failure(job))
+            return Line(
+                "error", job, events.failure(job), job.host, failure=events.ending(job), more=lambda: _tails(job)
+            )
         elif change.kind == "done" and job.error and job.started:
             with contextlib.suppress(OSError):
                 job.worked = summary.startup(_text(job.error, end=False), job.started, job.ended)
@@ -330,33 +348,36 @@ class Watch:
             self._waiting.forget(job.cluster)
             # Snakemake's own removals are no news: what was behind each is said elsewhere.
             if job.reason and not job.reason.startswith(("Python-initiated", "Snakemake")):
-                self._say("error", f"{_name(job)} {change.text}")
+                return Line("error", job, change.text)
         elif change.kind == "evicted":
-            self._say("warning", f"{_name(job)} {change.text}{self._who_is_on(change.host)}")
+            return Line("warning", job, change.text, change.host, more=lambda: self._who_is_on(change.host))
         elif change.text:
-            self._say("warning" if change.kind != "reconnected" else "info", f"{_name(job)} {change.text}")
+            host = job.host if job.host in change.text else ""
+            return Line("warning" if change.kind != "reconnected" else "info", job, change.text, host)
+        return None
 
     def _who_is_on(self, host: str) -> str:
         """Say whose jobs are on a node now: who took a job's place, where HTCondor gives no reason."""
-        if time.monotonic() < self._mute_until:
-            return ""
-        try:
-            users = self._asker.ask("users", 10.0, machine=host)
-        except NoAnswer:
-            self._mute_until = time.monotonic() + 60  # many jobs may be evicted at once
-            return ""
-        others = [user for user in users if user.partition("@")[0] != (self._owner or _user())]
-        return f". {host} runs jobs of {listed(others)} now" if others else ""
+        if host not in self._users:
+            users = self._ask_aside("users", machine=host) or []
+            others = [user for user in users if user.partition("@")[0] != (self._owner or _user())]
+            self._users[host] = f". {host} runs jobs of {listed(others)} now" if others else ""
+        return self._users[host]
 
-    def _failure(self, job: Job) -> str:
-        parts = [f"{_name(job)} {events.failure(job)}"]
-        for path, most in [*((log, LOG_LINES) for log in job.logs), (job.error, ERROR_LINES)]:
-            if path:
-                parts += tail(path, most)
-        return "\n".join(parts)
+    def _ask_aside(self, question: str, **about: Any) -> Any:
+        """Ask what makes a line fuller; None where no one answers, who then isn't asked again for a while."""
+        if time.monotonic() < self._mute_until.get(question, 0.0):
+            return None
+        try:
+            return self._asker.ask(question, 10.0, **about)
+        except NoAnswer:
+            self._mute_until[question] = time.monotonic() + MUTE_SECONDS
+            return None
 
     def _tell_holds(self) -> None:
         patience = EXECUTOR_SECONDS if self._speaks else RETRY_WORDS_SECONDS
+        # Jobs that are held one by one are asked of together, once in a period.
+        asks = time.monotonic() >= self._explain_at or self._stop.is_set()
         while self._told_of:
             cluster, at, ad, does = self._told_of.popleft()
             self._holds[cluster] = (self._holds.get(cluster, (at,))[0], ad, does)
@@ -368,15 +389,16 @@ class Watch:
                 for cluster, (since, ad, does) in self._holds.items()
                 if cluster in self.run.jobs
                 and ((does and self._has_read_of(cluster)) or time.time() - since > patience)
+                and (ad or asks)
             ]
             for job, _, _ in due:
                 del self._holds[job.cluster]
-        for job, ad, does in due:
-            told: Mapping[str, Any] = ad
-            if not ad:
-                with contextlib.suppress(NoAnswer):
-                    told = self._asker.ask("held", 10.0, cluster=job.cluster)
-            self._say("error", f"{_name(job)} {_held(job, told, does)}")
+        unknown = [job.cluster for job, ad, _ in due if not ad]
+        found: Mapping[str, Any] = {}
+        if unknown:
+            found = self._ask_aside("held", clusters=unknown) or {}
+            self._explain_at = time.monotonic() + self._options.period
+        self._say_all(_hold_line(job, ad or found.get(str(job.cluster), {}), does) for job, ad, does in due)
 
     def _is_over(self, cluster: int) -> bool:
         """Return whether a held job was released before anything was said of it."""
@@ -469,7 +491,7 @@ class Watch:
             self._say(
                 "error",
                 f"Snakemake has not noticed for {duration(self._options.unnoticed_after)} that "
-                f"{listed([_name(job) for job in late])} ended. The executor's thread that watches the jobs may be "
+                f"{listed([name(job) for job in late])} ended. The executor's thread that watches the jobs may be "
                 "dead. If the run doesn't go on, end it with Ctrl-C and run again: what is done is not done again",
             )
 
@@ -553,9 +575,10 @@ class Watch:
             self._complain(error.who or SCHEDD, error, topic="removal")
             return
         self._silent.pop("removal", None)
-        for cluster in answer["removed"]:
-            found = hopeless[cluster]
-            self._say("error", f"{_name(jobs[cluster])} is removed, as it can never start. {sentence(found)}")
+        self._say_all(
+            Line("error", jobs[cluster], f"is removed, as it can never start. {sentence(hopeless[cluster])}")
+            for cluster in answer["removed"]
+        )
         for cluster in hopeless.keys() - set(answer["left"]):
             self._waiting.forget(cluster)
 
@@ -600,6 +623,12 @@ class Watch:
                 self._recorder.write(job, kind, at or time.time(), **more)
 
 
+def _hold_line(job: Job, ad: Mapping[str, Any], does: str) -> Line:
+    codes_of = job.hold | dict(ad)
+    kind = tuple(codes_of.get(name) for name in ("HoldReasonCode", "HoldReasonSubCode"))
+    return Line("error", job, _held(job, ad, does), job.host, kind)
+
+
 def _held(job: Job, ad: Mapping[str, Any], does: str) -> str:
     """Say why a job is held, what to do, and what the executor does."""
     asked = job.requested.get("memory_mb")
@@ -608,6 +637,12 @@ def _held(job: Job, ad: Mapping[str, Any], does: str) -> str:
     then = does or "Snakemake waits for it as long as its held-timeout says"
     where = f" on {job.host}" if job.host else ""
     return f"is held{where}. {why.happened} {why.todo} {then[0].upper()}{then[1:]}."
+
+
+def _tails(job: Job) -> str:
+    """Return the ends of the files that a job has written, each line on a line of its own."""
+    files = [*((log, LOG_LINES) for log in job.logs), (job.error, ERROR_LINES)]
+    return "".join(f"\n{found}" for path, most in files if path for found in tail(path, most))
 
 
 def _ahead(cluster: int, told: Mapping[int, Mapping[str, Any]]) -> int:
@@ -637,10 +672,6 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's uid may have no name; Python 3.13 has another error for it
         return ""
-
-
-def _name(job: Job) -> str:
-    return f"{job.title} (job {job.cluster}.0)"
 
 
 def _text(path: str, end: bool = True) -> str:
