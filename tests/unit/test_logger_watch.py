@@ -221,6 +221,64 @@ def test_of_alike_jobs_one_is_asked_about_and_all_are_told(watched):
     assert [words for _, words in said] == [f"300 jobs of predict have been idle for up to 1.7 min. {sentence(NEVER)}"]
 
 
+def nameless(run, *clusters, since=100.0):
+    """Have the schedd tell of jobs of which it doesn't know yet what makes them alike, as no negotiator has told it."""
+    run.queue(*clusters, since=since)
+    for one in run.asker.answers["queue"]:
+        del one["AutoClusterId"]
+
+
+def asked_about(run):
+    return [list(about["clusters"]) for question, about in run.asker.asked if question == "diagnoses"]
+
+
+def test_without_a_negotiator_jobs_of_a_rule_that_ask_for_the_same_are_alike(watched):
+    run = watched()
+    run.submit(*range(1, 215))
+    nameless(run, *range(1, 215))
+    run.diagnosis(NOT_YET)
+    assert run.check() == []
+    ((_, words),) = run.check()
+    assert words.startswith("214 jobs of predict have been idle for up to 1.7 min. NOT YET")
+    assert asked_about(run) == [["1"], ["1"]]
+
+
+def test_without_a_negotiator_jobs_that_differ_in_rule_request_or_attempt_are_judged_each(watched):
+    run = watched()
+    run.submit(1)
+    run.submit(2, rule="train")
+    for jobid, cluster, asks in (("3", 3, "gpus=1"), ("4", 4, "gpus=2"), ("4", 5, "gpus=2"), ("6", 6, "gpus=2")):
+        run.watch.know(jobid, "predict", {}, [], {"memory_mb": 200.0}, asks)
+        run.watch.submitted(jobid, cluster, str(run.log), "predict")
+    nameless(run, *range(1, 7))
+    run.diagnosis(NOT_YET)
+    run.check()
+    assert asked_about(run) == [["1", "2", "3", "4", "5"]], "6 is like 4; 5 is another attempt of it"
+
+
+def test_without_a_negotiator_a_job_of_which_snakemake_told_nothing_is_like_no_other(watched):
+    run = watched()
+    for cluster in (7, 8):
+        run.watch.submitted(f"uuid-{cluster}", cluster, str(run.log), "chunk")
+    nameless(run, 7, 8)
+    run.diagnosis(NOT_YET)
+    run.check()
+    assert asked_about(run) == [["7", "8"]]
+
+
+def test_a_job_that_can_start_is_not_removed_with_those_it_was_taken_to_be_like(watched):
+    """What is removed is judged once more, each by its own ad: see `questions.remove`."""
+    run = watched(never_after=0.0)
+    run.submit(1, 2)
+    nameless(run, 1, 2)
+    run.diagnosis(NEVER)
+    run.asker.answers["remove"] = {"removed": [1], "left": []}
+    said = run.check() + run.check() + run.check()
+    (removal,) = [about for question, about in run.asker.asked if question == "remove"]
+    assert list(removal["jobs"]) == ["1", "2"]
+    assert [words.partition(" (")[0] for level, words in said if level == "error"] == ["predict, file=f1"]
+
+
 def test_a_job_that_was_explained_is_told_to_run(watched):
     run = watched()
     run.submit(7)

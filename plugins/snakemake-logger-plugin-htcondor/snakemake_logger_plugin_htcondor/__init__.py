@@ -217,7 +217,8 @@ class LogHandler(LogHandlerBase):
             asked["cpus"] = float(threads)
         wildcards = {str(name): str(value) for name, value in dict(told.get("wildcards") or {}).items()}
         logs = [str(path).removesuffix(" (retrieve from storage)") for path in told.get("log") or []]
-        self._watch.know(str(told.get("jobid")), str(told.get("rule_name")), wildcards, logs, asked)
+        asks = f"{sorted(f'{name}={value}' for name, value in resources.items())}, {threads}"
+        self._watch.know(str(told.get("jobid")), str(told.get("rule_name")), wildcards, logs, asked, asks)
 
     def _hear_submission(self, record: logging.LogRecord) -> None:
         if job := getattr(record, "htcondor_job", None):

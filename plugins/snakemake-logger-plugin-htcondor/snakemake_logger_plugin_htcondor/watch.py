@@ -96,6 +96,7 @@ class Watch:
         self._logs: dict[str, events.EventLog] = {}
         self._recorder: Recorder | None = None
         self._known: dict[str, Job] = {}  # by jobid: rule, wildcards and logs, before there is a cluster
+        self._asks: dict[str, str] = {}  # by jobid: the same for jobs of a rule that ask for the same
         self._groups: dict[str, tuple[str, ...]] = {}  # by jobid of a member: what their group may be called
         self._reported: set[int] = set()  # clusters of which Snakemake has told the end
         self._unnoticed: set[int] = set()
@@ -129,10 +130,17 @@ class Watch:
             self.run.planned = {rule: int(number) for rule, number in counts.items() if rule != "total"}
 
     def know(
-        self, jobid: str, rule: str, wildcards: Mapping[str, str], logs: Iterable[str], asked: Mapping[str, float]
+        self,
+        jobid: str,
+        rule: str,
+        wildcards: Mapping[str, str],
+        logs: Iterable[str],
+        asked: Mapping[str, float],
+        asks: str = "",
     ) -> None:
-        """Note what a job is, before it is submitted; `asked` as `Job.requested`."""
+        """Note what a job is, before it is submitted; `asked` as `Job.requested`, `asks` all that it asks for."""
         with self.lock:
+            self._asks[jobid] = asks
             self._known[jobid] = Job(0, jobid, rule, dict(wildcards), logs=tuple(logs), requested=dict(asked))
 
     def group(self, members: Iterable[str], names: Iterable[str]) -> None:
@@ -498,7 +506,7 @@ class Watch:
     def _explain(self, active: Mapping[int, Job], told: Mapping[int, Mapping[str, Any]]) -> None:
         now = time.time()
         self._idle = [
-            Idle(job, float(ad["EnteredCurrentStatus"]), f"{ad.get('AutoClusterId', f'job {cluster}')}, {job.rule}")
+            Idle(job, float(ad["EnteredCurrentStatus"]), self._kind_of(job, ad))
             for cluster, job in active.items()
             if (ad := told.get(cluster)) and ad["JobStatus"] == IDLE
         ]
@@ -535,6 +543,17 @@ class Watch:
                 self._record("diagnosis", one.job, now, word=news.found.word, reason=sentence(news.found))
         if self._options.never_after is not None:
             self._remove(now, self._options.never_after)
+
+    def _kind_of(self, job: Job, ad: Mapping[str, Any]) -> str:
+        """Return what kind of job one is to HTCondor.
+
+        The schedd doesn't know before a negotiator has told it what matters; until then, jobs are alike for which
+        Snakemake asks for the same. What that makes of a job is told only: a removal looks at each job's own ad.
+        """
+        if "AutoClusterId" in ad:
+            return f"{ad['AutoClusterId']}, {job.rule}"
+        asks = self._asks.get(job.jobid)
+        return f"job {job.cluster}" if asks is None else f"{job.rule}, {job.attempt}, {job.requested}, {asks}"
 
     def _look_at_slots(self) -> None:
         """Note each minute which slots there are, so that one that goes away is missed later."""
