@@ -508,7 +508,8 @@ def live_before(pointer: Path, version: str, run: str) -> str | None:
     live, entry = _pointed(pointer)
     if entry is None or live != version or (entry["action"], entry.get("run")) != (PUBLISH, run):
         return live
-    return entry["previous"]
+    before: str | None = entry["previous"]
+    return before
 
 
 def live_version(pointer: Path) -> Path:

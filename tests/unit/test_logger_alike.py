@@ -250,6 +250,14 @@ def test_who_is_asked_is_told_before(pool, monkeypatch):
     assert list(dict.fromkeys(told)) == [questions.COLLECTOR, questions.SCHEDD, JUDGING]
 
 
+def test_why_jobs_are_held_is_asked_of_all_at_once_and_told_of_those_that_still_are(pool):
+    held = {"JobStatus": 5, "HoldReasonCode": 26}
+    fake = pool([], [job(1, **held), job(2), job(3, **held), job(4, **held)])
+    found = questions.held([1, 2, 3])
+    assert {cluster: one["HoldReasonCode"] for cluster, one in found.items()} == {"1": 26, "3": 26}
+    assert len(fake.asked) == 1
+
+
 def test_all_that_can_never_start_are_removed_at_once_and_no_other(pool, monkeypatch):
     never = diagnose(job(RequestMemory=1 << 24), [slot(1)], Pool())
     jobs = [job(number, RequestMemory=1 << 24, LastRejMatchTime=number) for number in range(1, 201)] + [

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import pytest
 from event_log import FAILED, execute, text
+from snakemake.iocontainers import ResourceList
 from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.tests import MockOutputSettings, TestLogHandlerBase
 from snakemake_logger_plugin_htcondor import OURS, LogHandler, LogHandlerSettings
@@ -192,6 +193,17 @@ def test_what_a_job_is_comes_from_snakemakes_own_record(handler_of):
     assert job.requested == {"memory_mb": 200.0, "cpus": 2.0}
 
 
+def test_what_jobs_ask_for_is_the_same_where_snakemake_asks_for_the_same(handler_of):
+    handler = handler_of()
+    asks = [({"mem_mb": 5, "gpus": 1}, 1), ({"gpus": 1, "mem_mb": 5}, 1), ({"mem_mb": 5, "gpus": 2}, 1), ({}, 2)]
+    for number, (resources, threads) in enumerate(asks):
+        told = {"rule_name": "predict", "resources": ResourceList(fromdict=resources), "threads": threads}
+        handler.emit(record("", event=LogEvent.JOB_INFO, jobid=number, **told))
+    first, second, *others = handler._watch._asks.values()
+    assert first == second
+    assert len({first, *others}) == 3
+
+
 def test_a_rule_without_wildcards_or_log_and_a_second_attempt(handler_of):
     handler = handler_of()
     handler.emit(record("", event=LogEvent.JOB_INFO, jobid=3, rule_name="select", wildcards=None, log=None))
@@ -349,7 +361,9 @@ def test_what_the_executor_tells_is_handed_on(handler_of, monkeypatch):
     handler.before_submission({"predict": "RequestMemory = 1"})
     handler.hold(7, {"HoldReasonCode": 26}, "it is retried with more")
     assert heard == [{"predict": "RequestMemory = 1"}]
-    assert handler._watch._holds[7][1:] == ({"HoldReasonCode": 26}, "it is retried with more")
+    assert [(cluster, *told) for cluster, _, *told in handler._watch._told_of] == [
+        (7, {"HoldReasonCode": 26}, "it is retried with more")
+    ]
 
 
 def test_an_error_inside_is_caught_counted_and_said_once_at_the_end(handler_of, said, monkeypatch):

@@ -287,6 +287,21 @@ def test_lines_are_printed_above_the_view_which_stays_at_the_end(terminal):
     assert (sys.stderr, sys.stdout) == before
 
 
+def test_what_is_drawn_is_made_at_once_and_written_when_it_is_asked_for(terminal):
+    """The run changes as soon as its lock is free, and a terminal may take its time."""
+    live = view.LiveView(terminal)
+    run = run_of({"train": 2}, ("train", "1", State.DONE, {}))
+    draw = live.drawing(run)
+    assert terminal.getvalue() == ""
+    run.jobs.clear()
+    live.start()
+    draw()
+    live.stop()
+    assert "1 of 2 done" in terminal.getvalue()
+    live.drawing(run)()
+    assert terminal.getvalue().endswith("\x1b[?25h"), "after its end, nothing is drawn"
+
+
 def test_the_view_never_fills_more_than_the_terminal(terminal):
     live = view.LiveView(terminal)
     live.start()

@@ -3,6 +3,7 @@
 import getpass
 import json
 import os
+import threading
 import time
 from dataclasses import asdict, replace
 
@@ -20,6 +21,8 @@ from snakemake_logger_plugin_htcondor.watch import Options, Watch, tail
 NEVER = Found(Word.NEVER, "memory", "it asks for 900 GB, and the largest slot has 8 GB", "Ask for less", sure=True)
 NOT_YET = Found(Word.NOT_YET, "busy", "all slots that fit are busy", "It starts when one is free")
 SILENT = NoAnswer("no answer within 25 s", "the pool's collector")
+
+REMOVED_BY_SNAKEMAKE = "Job was aborted.\n\tPython-initiated action. (by user submit)"
 
 
 class FakeAsker:
@@ -218,6 +221,64 @@ def test_of_alike_jobs_one_is_asked_about_and_all_are_told(watched):
     assert [words for _, words in said] == [f"300 jobs of predict have been idle for up to 1.7 min. {sentence(NEVER)}"]
 
 
+def nameless(run, *clusters, since=100.0):
+    """Have the schedd tell of jobs of which it doesn't know yet what makes them alike, as no negotiator has told it."""
+    run.queue(*clusters, since=since)
+    for one in run.asker.answers["queue"]:
+        del one["AutoClusterId"]
+
+
+def asked_about(run):
+    return [list(about["clusters"]) for question, about in run.asker.asked if question == "diagnoses"]
+
+
+def test_without_a_negotiator_jobs_of_a_rule_that_ask_for_the_same_are_alike(watched):
+    run = watched()
+    run.submit(*range(1, 215))
+    nameless(run, *range(1, 215))
+    run.diagnosis(NOT_YET)
+    assert run.check() == []
+    ((_, words),) = run.check()
+    assert words.startswith("214 jobs of predict have been idle for up to 1.7 min. NOT YET")
+    assert asked_about(run) == [["1"], ["1"]]
+
+
+def test_without_a_negotiator_jobs_that_differ_in_rule_request_or_attempt_are_judged_each(watched):
+    run = watched()
+    run.submit(1)
+    run.submit(2, rule="train")
+    for jobid, cluster, asks in (("3", 3, "gpus=1"), ("4", 4, "gpus=2"), ("4", 5, "gpus=2"), ("6", 6, "gpus=2")):
+        run.watch.know(jobid, "predict", {}, [], {"memory_mb": 200.0}, asks)
+        run.watch.submitted(jobid, cluster, str(run.log), "predict")
+    nameless(run, *range(1, 7))
+    run.diagnosis(NOT_YET)
+    run.check()
+    assert asked_about(run) == [["1", "2", "3", "4", "5"]], "6 is like 4; 5 is another attempt of it"
+
+
+def test_without_a_negotiator_a_job_of_which_snakemake_told_nothing_is_like_no_other(watched):
+    run = watched()
+    for cluster in (7, 8):
+        run.watch.submitted(f"uuid-{cluster}", cluster, str(run.log), "chunk")
+    nameless(run, 7, 8)
+    run.diagnosis(NOT_YET)
+    run.check()
+    assert asked_about(run) == [["7", "8"]]
+
+
+def test_a_job_that_can_start_is_not_removed_with_those_it_was_taken_to_be_like(watched):
+    """What is removed is judged once more, each by its own ad: see `questions.remove`."""
+    run = watched(never_after=0.0)
+    run.submit(1, 2)
+    nameless(run, 1, 2)
+    run.diagnosis(NEVER)
+    run.asker.answers["remove"] = {"removed": [1], "left": []}
+    said = run.check() + run.check() + run.check()
+    (removal,) = [about for question, about in run.asker.asked if question == "remove"]
+    assert list(removal["jobs"]) == ["1", "2"]
+    assert [words.partition(" (")[0] for level, words in said if level == "error"] == ["predict, file=f1"]
+
+
 def test_a_job_that_was_explained_is_told_to_run(watched):
     run = watched()
     run.submit(7)
@@ -251,6 +312,69 @@ def test_a_job_that_was_explained_and_starts_a_second_time_is_told_that(watched)
     assert len(run.look() + run.check() + run.check()) == 2
     ((_, words),) = run.happens(execute("ep1", 9))
     assert words == "predict, file=f7 (job 7.0) starts again, on ep1; this is start 2"
+
+
+def waits(watched, *clusters):
+    """Return a run of which it was said that these jobs wait."""
+    run = watched()
+    run.submit(*clusters)
+    run.queue(*clusters)
+    run.diagnosis(NOT_YET)
+    run.happens(*(text(0, cluster=cluster) for cluster in clusters))
+    assert len(run.check() + run.check()) == 1
+    return run
+
+
+def start(*clusters, at=150):
+    return [text(1, at, cluster=cluster) for cluster in clusters]
+
+
+def test_of_many_jobs_that_were_explained_the_first_start_is_told_and_that_none_waits_any_more(watched):
+    run = waits(watched, *range(1, 901))
+    first = "predict, file=f1 (job 1.0) runs on ep1 now, after 2.5 min: the first of 900 jobs of predict that waited"
+    assert run.happens(*start(1, 2)) == [("info", first)]
+    assert run.happens(*start(*range(3, 900))) == []
+    last = "all 900 jobs of predict that waited have started, after up to 3.3 min"
+    assert run.happens(*start(900, at=200)) == [("info", last)]
+    run.submit(901)
+    assert run.happens(text(0, cluster=901), *start(901)) == []
+
+
+def test_many_jobs_that_were_explained_and_start_at_once_are_one_line(watched):
+    run = waits(watched, *range(1, 41))
+    assert run.happens(*start(*range(1, 41))) == [
+        ("info", "all 40 jobs of predict that waited have started, after up to 2.5 min")
+    ]
+
+
+def test_few_jobs_that_were_explained_are_each_told_to_run(watched):
+    run = waits(watched, 7, 8, 9)
+    said = run.happens(*start(7, 8)) + run.happens(*start(9))
+    assert [words.partition(" runs on ep1 now, after ")[0] for _, words in said] == [
+        f"predict, file=f{number} (job {number}.0)" for number in (7, 8, 9)
+    ]
+
+
+def test_of_jobs_that_were_explained_those_that_never_start_are_not_said_to(watched):
+    run = waits(watched, *range(1, 11))
+    removed = [text(9, cluster=cluster, words=REMOVED_BY_SNAKEMAKE) for cluster in (9, 10)]
+    assert len(run.happens(*start(*range(1, 8)))) == 1
+    assert run.happens(*removed) == []
+    assert run.happens(*start(8)) == [
+        ("info", "none of the 10 jobs of predict that waited is idle any more: 8 have started, after up to 2.5 min")
+    ]
+
+
+def test_of_jobs_that_were_explained_and_all_removed_no_start_is_told(watched):
+    run = waits(watched, *range(1, 11))
+    assert run.happens(*(text(9, cluster=cluster, words=REMOVED_BY_SNAKEMAKE) for cluster in range(1, 11))) == []
+    assert run.look() == []
+
+
+def test_a_job_that_starts_and_comes_back_within_a_look_is_told_without_how_long_it_waited(watched):
+    run = waits(watched, 7)
+    said = run.happens(*start(7), text(7)) + run.look()
+    assert said[0] == ("info", "predict, file=f7 (job 7.0) runs on ep1 now")
 
 
 def test_a_job_that_was_held_in_the_meantime_is_explained_anew_after_a_pause(watched, monkeypatch):
@@ -589,12 +713,12 @@ def test_a_hold_without_an_executors_words_is_asked_for_and_said(watched, monkey
     run = watched()
     run.submit(7)
     run.happens(execute("ep1"), text(12))
-    run.asker.answers["held"] = HELD_AD
+    run.asker.answers["held"] = {"7": HELD_AD}
     monkeypatch.setattr(module, "RETRY_WORDS_SECONDS", -1.0)
     ((level, words),) = run.look()
     assert level == "error"
     assert words.endswith(" Snakemake waits for it as long as its held-timeout says.")
-    assert run.asker.asked == [("held", {"cluster": 7})]
+    assert run.asker.asked == [("held", {"clusters": [7]})]
     assert run.look() == []
 
 
@@ -640,6 +764,59 @@ def test_a_second_hold_of_a_job_is_said_like_the_first(watched):
             "warning",
             "predict, file=f7 (job 7.0) is released: via condor_release (by user submit)",
         )
+
+
+def test_many_jobs_held_for_one_reason_are_one_line_and_one_question(watched, monkeypatch):
+    run = watched()
+    run.submit(*range(1, 901))
+    run.happens(*start(*range(1, 901)))
+    ads = {str(number): HELD_AD | {"MemoryUsage": 300 + number} for number in range(1, 901)}
+    run.asker.answers["held"] = lambda clusters: {number: ads[number] for number in map(str, clusters)}
+    monkeypatch.setattr(module, "RETRY_WORDS_SECONDS", -1.0)
+    ((level, words),) = run.happens(*(text(12, cluster=cluster) for cluster in range(1, 901)))
+    assert level == "error"
+    assert words.startswith(
+        "900 jobs of predict on ep1 (1, 2, 3 and 897 more), alike: predict, file=f1 (job 1.0) is held on ep1. "
+    )
+    assert "301 MB" in words
+    assert run.asker.asked == [("held", {"clusters": list(range(1, 901))})]
+
+
+def test_jobs_held_one_by_one_are_asked_for_once_in_a_period_and_none_is_left_out(watched, monkeypatch):
+    run = watched()
+    run.submit(*range(1, 11))
+    monkeypatch.setattr(module, "RETRY_WORDS_SECONDS", -1.0)
+    said = [line for number in range(1, 11) for line in run.happens(text(12, cluster=number))]
+    assert [about for _, about in run.asker.asked] == [{"clusters": [1]}]
+    run.watch._explain_at = time.monotonic()
+    said += run.look()
+    assert [about for _, about in run.asker.asked] == [{"clusters": [1]}, {"clusters": list(range(2, 11))}]
+    assert [words.partition(" is held")[0].partition(",")[0] for _, words in said] == [
+        "predict",
+        "9 jobs of predict (2",
+    ]
+
+
+def test_a_schedd_that_is_silent_is_not_asked_of_each_held_job(watched, monkeypatch):
+    run = watched()
+    run.submit(7, 8)
+    run.asker.answers["held"] = SILENT
+    monkeypatch.setattr(module, "RETRY_WORDS_SECONDS", -1.0)
+    said = run.happens(text(12))
+    run.watch._explain_at = time.monotonic()
+    said += run.happens(text(12, cluster=8))
+    assert len(said) == 2
+    assert run.asker.questions() == ["held"]
+
+
+def test_holds_that_nobody_was_asked_of_yet_are_said_at_the_end(watched, monkeypatch):
+    run = watched()
+    run.submit(7, 8)
+    monkeypatch.setattr(module, "RETRY_WORDS_SECONDS", -1.0)
+    run.happens(text(12))
+    assert run.happens(text(12, cluster=8)) == []
+    run.watch._stop.set()
+    assert len(run.look()) == 1
 
 
 # --- evictions and what follows ---
@@ -702,6 +879,32 @@ def test_where_no_one_else_is_known_to_be_on_the_node_nothing_is_said_of_it(watc
     assert words.endswith("; it waits in the queue again")
 
 
+def test_a_node_that_dies_with_many_jobs_is_a_line_for_each_thing_that_happens(watched):
+    run = watched()
+    run.submit(*range(1, 65))
+    run.asker.answers["users"] = ["alice@pool"]
+    run.happens(*start(*range(1, 65)))
+    assert [words.partition(" (")[0] for _, words in run.happens(*(text(22, cluster=n) for n in range(1, 65)))] == [
+        "64 jobs of predict on ep1"
+    ]
+    run.happens(*(text(4, cluster=n) for n in range(1, 65)))
+    ((level, words),) = run.look()
+    assert level == "warning"
+    assert words == (
+        "64 jobs of predict on ep1 (1, 2, 3 and 61 more), alike: predict, file=f1 (job 1.0) was evicted from ep1: The "
+        "node's owner wants it back; it waits in the queue again. ep1 runs jobs of alice@pool now"
+    )
+    assert run.asker.questions() == ["users"]
+
+
+def test_a_few_evictions_from_one_node_are_a_line_each_and_one_question(watched):
+    run = watched()
+    run.submit(1, 2, 3)
+    run.happens(*start(1, 2, 3), *(text(4, cluster=n) for n in (1, 2, 3)))
+    assert len(run.look()) == 3
+    assert run.asker.questions() == ["users"]
+
+
 def test_a_user_without_a_name_on_this_host_is_no_failure(watched, monkeypatch):
     monkeypatch.setattr(getpass, "getuser", lambda: {}["uid not found"])
     run = watched()
@@ -725,8 +928,7 @@ def test_the_node_that_a_job_was_evicted_from_is_looked_at_not_the_one_it_is_on_
 def test_what_snakemake_itself_removes_is_no_news(watched):
     run = watched()
     run.submit(7, 8)
-    words = "Job was aborted.\n\tPython-initiated action. (by user submit)"
-    assert run.happens(text(9, words=words)) == []
+    assert run.happens(text(9, words=REMOVED_BY_SNAKEMAKE)) == []
     assert run.watch.run.jobs[7].state is State.FAILED
 
 
@@ -754,6 +956,22 @@ def test_a_failed_job_is_said_with_the_ends_of_its_files(watched, tmp_path):
     assert lines[2:12] == [*(f"    line {n}" for n in range(41, 50)), "    ValueError: no rows"]
     assert lines[12] == f"  {tmp_path / 'gone.log'}: No such file or directory"
     assert lines[13:] == [f"  the end of {error}:", "    RuleException: \N{REPLACEMENT CHARACTER}"]
+
+
+def test_of_many_jobs_that_fail_at_once_a_few_are_said_in_full_and_the_others_named(watched, tmp_path):
+    run = watched()
+    error = tmp_path / "job.err"
+    error.write_text("ValueError: no rows\n")
+    run.submit(*range(1, 215), error=str(error))
+    run.submit(300, rule="train")
+    failed = [text(5, 65, words=FAILED, cluster=n) for n in (*range(1, 215), 300)]
+    said = run.happens(*start(*range(1, 215), 300), *failed)
+    assert [level for level, _ in said] == ["error"] * 5
+    for number, (_, words) in enumerate(said[:3], start=1):
+        assert words.startswith(f"predict, file=f{number} (job {number}.0) failed with exit code 3 on ep1 after ")
+        assert words.endswith("    ValueError: no rows")
+    assert said[3][1] == "and 211 more jobs of predict failed with exit code 3 on ep1: 4, 5, 6 and 208 more"
+    assert said[4][1].startswith("train, file=f300 (job 300.0) failed with exit code 3")
 
 
 def test_the_end_of_an_empty_file(tmp_path):
@@ -844,7 +1062,11 @@ def test_all_jobs_that_can_never_start_are_removed_by_one_question(watched):
     said = run.check() + run.check() + run.check()
     (removal,) = [about for question, about in run.asker.asked if question == "remove"]
     assert len(removal["jobs"]) == 214
-    assert [level for level, _ in said] == ["warning", *["error"] * 214]
+    assert [level for level, _ in said] == ["warning", "error"]
+    assert said[1][1] == (
+        "214 jobs of predict (7, 8, 9 and 211 more), alike: predict, file=f7 (job 7.0) is removed, as it can never "
+        f"start. {sentence(NEVER)}"
+    )
 
 
 def test_those_for_whose_removal_there_was_no_time_are_removed_at_the_next_check(watched):
@@ -947,6 +1169,66 @@ def test_the_thread_draws_the_run(monkeypatch, tmp_path):
     assert watch.failures == {}
     watch.submitted("8", 8, str(tmp_path / "run.log"), "predict")
     assert not watch._thread.is_alive(), "what is closed stays closed"
+
+
+def in_time(ask):
+    """Tell whether a call, in a thread of its own as the executor's is, returns soon."""
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(timeout=5)
+    return not thread.is_alive()
+
+
+def test_a_terminal_that_takes_nothing_more_keeps_neither_executor_nor_snakemake_waiting(monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "Asker", FakeAsker)
+    monkeypatch.setattr(Watch, "_begin", lambda self: None)
+    draws, goes_on = threading.Event(), threading.Event()
+
+    def terminal():
+        draws.set()
+        goes_on.wait(30)
+
+    watch = Watch(Options(), lambda level, words: None, lambda run: terminal)
+    drawing = threading.Thread(target=watch._redraw)
+    drawing.start()
+    assert draws.wait(5)
+    try:
+        assert in_time(lambda: watch.hold(7, {}, "it is retried"))
+        assert in_time(lambda: watch.submitted("7", 7, str(tmp_path / "run.log")))
+        assert in_time(lambda: watch.finished("7"))
+    finally:
+        goes_on.set()
+        drawing.join(timeout=5)
+
+
+def test_a_file_of_records_that_takes_nothing_more_keeps_no_one_waiting(watched):
+    run = watched()
+    (job,) = run.submit(7)
+    writes, goes_on = threading.Event(), threading.Event()
+
+    class Stuck(Recorded):
+        def write(self, job, kind, at, **more):
+            writes.set()
+            goes_on.wait(30)
+
+    run.watch._recorder = Stuck()
+    writing = threading.Thread(target=run.watch._record, args=("running", job))
+    writing.start()
+    assert writes.wait(5)
+    try:
+        assert in_time(lambda: run.watch.finished("7"))
+    finally:
+        goes_on.set()
+        writing.join(timeout=5)
+
+
+def test_an_executor_that_tells_of_a_hold_waits_for_nobody(watched):
+    run = watched()
+    run.submit(7)
+    run.happens(text(12))
+    with run.watch.lock:  # however long a view of 100,000 jobs takes
+        assert in_time(lambda: run.watch.hold(7, HELD_AD, "it is retried with more"))
+    assert len(run.look()) == 1
 
 
 def test_of_a_huge_log_the_end_is_read_and_of_a_pipe_nothing(tmp_path):

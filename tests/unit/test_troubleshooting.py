@@ -7,10 +7,10 @@ from pathlib import Path
 import classad2 as classad
 import pytest
 from snakemake_executor_plugin_htcondor_steady import holds
-from snakemake_logger_plugin_htcondor import events, summary, watch
+from snakemake_logger_plugin_htcondor import events, lines, summary, watch
 from snakemake_logger_plugin_htcondor.diagnosis import Pool, diagnose
 from snakemake_logger_plugin_htcondor.jobs import Job, Run
-from snakemake_logger_plugin_htcondor.waiting import Found, Idle, line
+from snakemake_logger_plugin_htcondor.waiting import Found, Idle, Waiting, line
 
 from tests.unit.test_logger_diagnosis import DEFAULT, job, slot
 
@@ -63,6 +63,27 @@ def complaints(tmp_path):
     observed._logs["results/logs/htcondor/RUN.log"] = events.EventLog(str(tmp_path / "none"))
     for _ in range(6):
         observed._compare({22: silent}, {})
+    return said
+
+
+def many(number, text, **more):
+    """What is said of so many jobs of a rule to which the same happens on one node."""
+    jobs = [Job(21 + n, str(n), "preprocess", {"file": f"f{n}"}, hosts=["ep1"]) for n in range(number)]
+    return [words for _, words in lines.in_words(lines.Line("error", one, text, "ep1", **more) for one in jobs)]
+
+
+def starts():
+    """What is said of the first and of the last start of many jobs of which it was said that they wait."""
+    jobs = [Job(21 + n, str(n), "preprocess", {"file": f"f{n}"}, submitted=NOW) for n in range(214)]
+    idle, waiting, said = [Idle(one, NOW, "1") for one in jobs], Waiting(60.0, 10.0), []
+    for one in jobs:
+        for _ in range(2):
+            waiting.note(one.cluster, Found("NOT YET", "busy", "", ""), NOW)
+    assert len(list(waiting.news(idle, NOW + 60))) == 1
+    for one in jobs:
+        one.state, one.started, one.hosts = watch.State.RUNNING, NOW + 150 + one.cluster, ["ep1"]
+        waiting.started(one)
+        said += waiting.starts()
     return said
 
 
@@ -142,6 +163,9 @@ def messages(tmp_path):
         HoldReason="Failed to execute '/shared/environment/bin/python': No such file or directory",
     )
     yield held(HoldReasonCode=26, HoldReasonSubCode=0, HoldReason="no jobs of more than a day")
+    yield from starts()
+    yield from many(64, "lost the connection to ep1 (no reason is given); HTCondor tries to reconnect")
+    yield many(214, "", failure="failed with exit code 1")[-1]
     yield happens("JOB_EVICTED") + ". ep1 runs jobs of boss@pool now"
     yield happens("SHADOW_EXCEPTION", Message="Failed to receive remote ad")
     yield happens("JOB_DISCONNECTED", DisconnectReason="Socket between submit and execute hosts closed unexpectedly")

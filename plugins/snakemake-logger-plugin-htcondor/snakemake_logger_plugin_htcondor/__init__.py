@@ -20,7 +20,7 @@ from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
 
 if TYPE_CHECKING:
     from .doctor.early import EarlyLook
-    from .jobs import Run
+    from .watch import Draw
 
 __version__ = "0.1.0"
 __all__ = ["LogHandler", "LogHandlerSettings"]
@@ -120,10 +120,10 @@ class LogHandler(LogHandlerBase):
         """Return the console with a live view, where one can be drawn; else None, and Snakemake's own is kept."""
         return _console(self._settings, self.common_settings)
 
-    def _drawing(self) -> "Callable[[Run], str | None] | None":
+    def _drawing(self) -> "Draw | None":
         """Return what shows the run as it goes."""
         if self._console is not None:
-            return self._console.update  # type: ignore[no-any-return]
+            return self._console.drawing  # type: ignore[no-any-return]
         if not self._settings.progress:
             return None
         from .plain import PlainLines  # noqa: PLC0415 - each Snakemake imports all plugins, used or not
@@ -217,7 +217,8 @@ class LogHandler(LogHandlerBase):
             asked["cpus"] = float(threads)
         wildcards = {str(name): str(value) for name, value in dict(told.get("wildcards") or {}).items()}
         logs = [str(path).removesuffix(" (retrieve from storage)") for path in told.get("log") or []]
-        self._watch.know(str(told.get("jobid")), str(told.get("rule_name")), wildcards, logs, asked)
+        asks = f"{sorted(f'{name}={value}' for name, value in resources.items())}, {threads}"
+        self._watch.know(str(told.get("jobid")), str(told.get("rule_name")), wildcards, logs, asked, asks)
 
     def _hear_submission(self, record: logging.LogRecord) -> None:
         if job := getattr(record, "htcondor_job", None):

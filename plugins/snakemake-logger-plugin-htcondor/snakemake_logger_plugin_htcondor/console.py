@@ -1,6 +1,7 @@
 """The console on a terminal: what Snakemake says, as it says it, above a live view of the run."""
 
 import logging
+from collections.abc import Callable
 from io import StringIO
 from typing import Any, TextIO
 
@@ -36,10 +37,15 @@ class Console:
         """Show a record where Snakemake would."""
         self._handler.handle(record)
 
-    def update(self, run: Run) -> None:
-        """Draw the run; the first time begins the live view."""
-        self._view.start()
-        self._view.update(run)
+    def drawing(self, run: Run) -> Callable[[], None]:
+        """Return what draws the run as it stands now; the first time begins the live view."""
+        update = self._view.drawing(run)
+
+        def draw() -> None:
+            self._view.start()
+            update()
+
+        return draw
 
     def stop(self) -> None:
         """End the live view; what it showed last stays."""

@@ -245,9 +245,13 @@ _HANDLERS = {
 }
 
 
+def ending(job: Job) -> str:
+    """Say how a job failed, in short."""
+    return f"failed by signal {job.signal}" if job.signal else f"failed with exit code {job.exit_code}"
+
+
 def failure(job: Job) -> str:
     """Say how a job ended that failed: exit code or signal, host, time, and memory against its request."""
-    how = f"by signal {job.signal}" if job.signal else f"with exit code {job.exit_code}"
     after = f" after {duration(job.ended - job.started)}" if job.ended and job.started else ""
     used, asked = job.used.get("memory_mb"), job.requested.get("memory_mb")
     if used is None:
@@ -256,4 +260,4 @@ def failure(job: Job) -> str:
         memory = f"; it used {megabytes(used)}" + (
             f" of the {megabytes(asked)} of memory it asked for" if asked else " of memory"
         )
-    return f"failed {how} on {job.host or 'no host'}{after}{memory}"
+    return f"{ending(job)} on {job.host or 'no host'}{after}{memory}"

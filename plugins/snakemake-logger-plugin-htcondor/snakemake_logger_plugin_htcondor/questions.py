@@ -59,13 +59,13 @@ def queue(constraint: str) -> list[dict[str, Any]]:
     return found
 
 
-def held(cluster: int) -> dict[str, Any]:
-    """Return what tells why a job is held; empty where it isn't held any more."""
+def held(clusters: list[int]) -> dict[str, dict[str, Any]]:
+    """Return what tells why jobs are held, by cluster; without those that aren't held any more."""
     _turn_to(SCHEDD)
     ads = htcondor.Schedd().query(
-        constraint=f"ClusterId == {cluster} && JobStatus == 5", projection=list(codes.ATTRIBUTES)
+        constraint=f"({within(clusters)}) && JobStatus == 5", projection=list(codes.ATTRIBUTES)
     )
-    return _values(ads[0]) if ads else {}
+    return {str(ad["ClusterId"]): _values(ad) for ad in ads}
 
 
 def slots() -> dict[str, int]:

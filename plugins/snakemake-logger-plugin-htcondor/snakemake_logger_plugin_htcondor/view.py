@@ -321,14 +321,20 @@ class LiveView:
 
     def update(self, run: Run) -> None:
         """Draw a run as it stands now; it must not change meanwhile."""
-        live = self._live
-        if live is None:
-            return
+        self.drawing(run)()
+
+    def drawing(self, run: Run) -> Callable[[], None]:
+        """Return what draws a run as it stands now, whatever has become of it by then: the terminal may be slow."""
         size = self._console.size
         # The bar, the head of the table, and a line for the cursor stay free.
         rows = max(1, size.height - 3)
         view = render(run, self._clock(), size.width, rows, self._console.options.ascii_only)
-        self._safely(lambda: live.update(view, refresh=True))
+
+        def draw() -> None:
+            if (live := self._live) is not None:
+                self._safely(lambda: live.update(view, refresh=True))
+
+        return draw
 
     def print(self, text: str) -> None:
         """Print lines above the view, or just print them."""

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .jobs import Job
+from .jobs import Job, State
+from .lines import SINGLY, name
 from .matching import NEXT_CYCLE, Word
-from .words import count, duration
+from .words import count, duration, form
 
 CHECKS = {Word.NEVER: 3, Word.NOT_YET: 2, Word.UNKNOWN: 2}  # the same verdict, one after the other
 # Seconds before another reason of a job that can start is said, as it may change with every job that ends; and before
@@ -37,6 +38,16 @@ class _Memory:
     at: float = 0.0  # of the last check
     said: str = ""  # the key
     said_at: float = 0.0
+
+
+@dataclass
+class _Told:
+    """Jobs of one rule that were said to wait, until none of them is idle any more."""
+
+    jobs: dict[int, Job] = field(default_factory=dict)
+    started: dict[int, Job] = field(default_factory=dict)
+    longest: float = 0.0  # that one of them waited before it started
+    begun: bool = False  # a start was told
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,7 @@ class Waiting:
     _jobs: dict[int, _Memory] = field(default_factory=dict)
     _asked: dict[str, float] = field(default_factory=dict)
     _told: dict[Group, float] = field(default_factory=dict)  # when that was said last
+    _waits: dict[str, _Told] = field(default_factory=dict)  # by rule
 
     def to_ask(self, idle: Iterable[Idle], now: float) -> dict[int, list[int]]:
         """Return the jobs to ask about, each with those that are alike, however long these have waited.
@@ -119,6 +131,37 @@ class Waiting:
         memory = self._jobs.pop(cluster, None)
         return bool(memory and memory.said)
 
+    def started(self, job: Job) -> bool:
+        """Note that a job has started; return whether that is to be said of it by itself: of many, `starts` tells."""
+        if not self.forget(job.cluster):
+            return False
+        told = self._waits.get(job.rule)
+        if told is None or job.cluster not in told.jobs:
+            return True
+        told.started[job.cluster] = job
+        told.longest = max(told.longest, _waited(job) or 0.0)
+        return len(told.jobs) <= SINGLY
+
+    def starts(self) -> Iterator[str]:
+        """Yield, of each rule with many jobs that were said to wait, the first start and that none is idle any more."""
+        for rule, told in list(self._waits.items()):
+            over = all(job.state is not State.IDLE for job in told.jobs.values())
+            if over:
+                del self._waits[rule]
+            if not told.started or len(told.jobs) <= SINGLY:
+                told.begun = bool(told.started)
+                continue
+            who = f"{count(len(told.jobs), 'job')} of {rule} that waited"
+            if over and len(told.started) == len(told.jobs):
+                yield f"all {who} have started, after up to {duration(told.longest)}"
+            elif over:
+                have = f"{len(told.started):,} {form(len(told.started), 'has', 'have')} started"
+                yield f"none of the {who} is idle any more: {have}, after up to {duration(told.longest)}"
+            elif not told.begun:
+                told.begun = True
+                first = next(iter(told.started.values()))
+                yield f"{name(first)} {runs(first)}: the first of {who}"
+
     def unsure(self) -> None:
         """Begin all counts anew, as a check failed: what stands on both sides of it may not be the same."""
         for memory in self._jobs.values():
@@ -140,6 +183,8 @@ class Waiting:
             for one in joined:
                 memory = self._jobs[one.job.cluster]
                 memory.said, memory.said_at = memory.found.key, now
+                if one.job.state is State.IDLE:  # by the event log, which tells of its start: it hasn't done so yet
+                    self._waits.setdefault(one.job.rule, _Told()).jobs[one.job.cluster] = one.job
             yield News(self._jobs[joined[0].job.cluster].found, jobs, joined)
 
     @staticmethod
@@ -166,6 +211,17 @@ class Waiting:
 
 def _group(one: Idle, memory: _Memory) -> Group:
     return one.job.rule, memory.found.word, memory.found.key
+
+
+def runs(job: Job) -> str:
+    """Return what is said of a job that waited and runs."""
+    waited = _waited(job)
+    return f"runs on {job.host} now" + (f", after {duration(waited)}" if waited is not None else "")
+
+
+def _waited(job: Job) -> float | None:
+    """Return how long a job waited; None where that isn't known, as it has come back already."""
+    return None if job.started is None else job.started - (job.submitted or job.started)
 
 
 def line(found: Found, jobs: list[Idle], now: float) -> str:

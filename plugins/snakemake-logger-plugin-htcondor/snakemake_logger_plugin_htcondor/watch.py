@@ -12,7 +12,8 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from typing import Any
 from . import codes, events, summary
 from .asker import JUDGING, Asker, NoAnswer
 from .jobs import Job, Run, State, within
+from .lines import Line, in_words, name
 from .records import Recorder
-from .waiting import Idle, Waiting, found_of, line, sentence
+from .waiting import Idle, Waiting, found_of, line, runs, sentence
 from .words import count, duration, listed
 
 LOOK_SECONDS = 1.0  # between two looks at the event log
@@ -34,6 +36,7 @@ SNAKEMAKES_END = ("Error in rule ", "Shutting down, this might take some time.")
 SNAKEMAKES_TIME = re.compile(r"\[\w{3} \w{3} .\d \d\d:\d\d:\d\d \d{4}\]")
 NEGOTIATOR_SECONDS = 60.0  # between two questions whether it answers, while it does
 SILENT_LOG_CHECKS, SILENT_LOG_SECONDS = 3, 60.0
+MUTE_SECONDS = 60.0  # for which nothing more is asked of who doesn't answer, to make a line fuller
 MOST_READ = 1 << 16  # bytes of a log file's end or beginning: some are huge
 IDLE, RUNNING, HELD = 1, 2, 5
 MOST_RANGES = 20  # of job numbers in a question
@@ -41,6 +44,7 @@ SCHEDD = "the access point's schedd"
 VERDICTS = "verdicts, "  # before a name: of what was asked to tell why jobs wait
 
 Say = Callable[[str, str], None]  # level and text
+Draw = Callable[[Run], Callable[[], object] | str | None]
 
 
 @dataclass(frozen=True)
@@ -78,10 +82,11 @@ class Watch:
     say
         Prints a line; never called with the lock held.
     draw
-        Called once a second with the run, to draw it, or to return a line to be said; may be None.
+        Called once a second with the run and the lock held, so it writes nothing itself: it returns a line to be said,
+        or what draws it, to be called without the lock, as a terminal may stop to read; may be None.
     """
 
-    def __init__(self, options: Options, say: Say, draw: Callable[[Run], str | None] | None = None) -> None:
+    def __init__(self, options: Options, say: Say, draw: Draw | None = None) -> None:
         self.run = Run(time.time())
         self.lock = threading.RLock()
         self.failures: dict[str, int] = {}
@@ -91,6 +96,7 @@ class Watch:
         self._logs: dict[str, events.EventLog] = {}
         self._recorder: Recorder | None = None
         self._known: dict[str, Job] = {}  # by jobid: rule, wildcards and logs, before there is a cluster
+        self._asks: dict[str, str] = {}  # by jobid: the same for jobs of a rule that ask for the same
         self._groups: dict[str, tuple[str, ...]] = {}  # by jobid of a member: what their group may be called
         self._reported: set[int] = set()  # clusters of which Snakemake has told the end
         self._unnoticed: set[int] = set()
@@ -98,9 +104,12 @@ class Watch:
         self._by_jobid: dict[str, list[int]] = {}
         self._early: dict[int, list[events.Event]] = {}  # of jobs that Snakemake hasn't told us of yet
         self._speaks = False  # the executor tells what it does about holds
-        self._mute_until = 0.0
+        self._mute_until: dict[str, float] = {}  # by question
+        self._users: dict[str, str] = {}  # by host, as it was in this look
+        self._explain_at = 0.0  # when the schedd is asked next why jobs are held
         self._evicted: list[events.Change] = []
         self._holds: dict[int, tuple[float, Mapping[str, Any], str]] = {}  # since when, ad, what the executor does
+        self._told_of: deque[tuple[int, float, Mapping[str, Any], str]] = deque()  # holds, by the executor
         self._seen: set[str] = set()  # names of the slots that the pool has had in this run
         self._disagree: dict[int, int] = {}
         self._complained: set[str] = set()
@@ -121,10 +130,17 @@ class Watch:
             self.run.planned = {rule: int(number) for rule, number in counts.items() if rule != "total"}
 
     def know(
-        self, jobid: str, rule: str, wildcards: Mapping[str, str], logs: Iterable[str], asked: Mapping[str, float]
+        self,
+        jobid: str,
+        rule: str,
+        wildcards: Mapping[str, str],
+        logs: Iterable[str],
+        asked: Mapping[str, float],
+        asks: str = "",
     ) -> None:
-        """Note what a job is, before it is submitted; `asked` as `Job.requested`."""
+        """Note what a job is, before it is submitted; `asked` as `Job.requested`, `asks` all that it asks for."""
         with self.lock:
+            self._asks[jobid] = asks
             self._known[jobid] = Job(0, jobid, rule, dict(wildcards), logs=tuple(logs), requested=dict(asked))
 
     def group(self, members: Iterable[str], names: Iterable[str]) -> None:
@@ -185,10 +201,8 @@ class Watch:
         self._heard = time.time()
 
     def hold(self, cluster: int, ad: Mapping[str, Any], does: str) -> None:
-        """Take what the executor knows of a held job, and what it does about it."""
-        with self.lock:
-            since = self._holds.get(cluster, (time.time(), {}, ""))[0]
-            self._holds[cluster] = (since, dict(ad), does)
+        """Take what the executor knows of a held job, and what it does about it; waits for no one."""
+        self._told_of.append((cluster, time.time(), dict(ad), does))
 
     def before_submission(self, described: Mapping[str, str], deadline: float = 5.0) -> None:
         """Look whether jobs that are about to be submitted could ever start, and say where they can't.
@@ -243,20 +257,25 @@ class Watch:
 
     def _look(self) -> None:
         with self._counted("reading the event log"):
-            for change in self._read():
-                self._tell(change)
+            self._users.clear()
+            self._say_all(self._lines(self._read()))
+            for words in self._waiting.starts():
+                self._say("info", words)
         with self._counted("telling of held jobs"):
             self._tell_holds()
 
     def _redraw(self) -> None:
         if not self._draw or time.monotonic() < self._draw_at:
             return
-        began, said = time.monotonic(), None
+        began, found = time.monotonic(), None
         with self._counted("drawing"), self.lock:
-            said = self._draw(self.run)
+            found = self._draw(self.run)
         self._draw_at = time.monotonic() + 20 * (time.monotonic() - began)  # a run of 100,000 jobs takes a while
-        if said:
-            self._say("info", said)
+        if callable(found):
+            with self._counted("drawing"):
+                found()
+        elif found:
+            self._say("info", found)
 
     def close(self) -> None:
         """Stop watching, read what is left, and end the process that asks."""
@@ -309,16 +328,27 @@ class Watch:
             known = [cluster for cluster in self._early if cluster in self.run.jobs]
             return [event for cluster in known for event in self._early.pop(cluster)]
 
-    def _tell(self, change: events.Change) -> None:
+    def _say_all(self, lines: Iterable[Line]) -> None:
+        for level, words in in_words(lines):
+            self._say(level, words)
+
+    def _lines(self, changes: Iterable[events.Change]) -> Iterator[Line]:
+        for change in changes:
+            with self._counted("telling what happened"):  # what else happened is told all the same
+                if found := self._line(change):
+                    yield found
+
+    def _line(self, change: events.Change) -> Line | None:
+        """Note what a change means to what is said, and return what is said of it at once."""
         job = change.job
-        if change.kind == "running" and self._waiting.forget(job.cluster) and not change.text:
-            waited = duration((job.started or 0) - (job.submitted or job.started or 0))
-            self._say("info", f"{_name(job)} runs on {job.host} now, after {waited}")
-        elif change.kind == "held":
-            with self.lock:
-                self._holds.setdefault(job.cluster, (time.time(), {}, ""))
+        if change.kind == "running" and self._waiting.started(job) and not change.text:
+            return Line("info", job, runs(job), job.host)
+        if change.kind == "held":
+            self._holds.setdefault(job.cluster, (time.time(), {}, ""))
         elif change.kind == "failed":
-            self._say("error", self._failure(job))
+            return Line(
+                "error", job, events.failure(job), job.host, failure=events.ending(job), more=lambda: _tails(job)
+            )
         elif change.kind == "done" and job.error and job.started:
             with contextlib.suppress(OSError):
                 job.worked = summary.startup(_text(job.error, end=False), job.started, job.ended)
@@ -326,33 +356,39 @@ class Watch:
             self._waiting.forget(job.cluster)
             # Snakemake's own removals are no news: what was behind each is said elsewhere.
             if job.reason and not job.reason.startswith(("Python-initiated", "Snakemake")):
-                self._say("error", f"{_name(job)} {change.text}")
+                return Line("error", job, change.text)
         elif change.kind == "evicted":
-            self._say("warning", f"{_name(job)} {change.text}{self._who_is_on(change.host)}")
+            return Line("warning", job, change.text, change.host, more=lambda: self._who_is_on(change.host))
         elif change.text:
-            self._say("warning" if change.kind != "reconnected" else "info", f"{_name(job)} {change.text}")
+            host = job.host if job.host in change.text else ""
+            return Line("warning" if change.kind != "reconnected" else "info", job, change.text, host)
+        return None
 
     def _who_is_on(self, host: str) -> str:
         """Say whose jobs are on a node now: who took a job's place, where HTCondor gives no reason."""
-        if time.monotonic() < self._mute_until:
-            return ""
-        try:
-            users = self._asker.ask("users", 10.0, machine=host)
-        except NoAnswer:
-            self._mute_until = time.monotonic() + 60  # many jobs may be evicted at once
-            return ""
-        others = [user for user in users if user.partition("@")[0] != (self._owner or _user())]
-        return f". {host} runs jobs of {listed(others)} now" if others else ""
+        if host not in self._users:
+            users = self._ask_aside("users", machine=host) or []
+            others = [user for user in users if user.partition("@")[0] != (self._owner or _user())]
+            self._users[host] = f". {host} runs jobs of {listed(others)} now" if others else ""
+        return self._users[host]
 
-    def _failure(self, job: Job) -> str:
-        parts = [f"{_name(job)} {events.failure(job)}"]
-        for path, most in [*((log, LOG_LINES) for log in job.logs), (job.error, ERROR_LINES)]:
-            if path:
-                parts += tail(path, most)
-        return "\n".join(parts)
+    def _ask_aside(self, question: str, **about: Any) -> Any:
+        """Ask what makes a line fuller; None where no one answers, who then isn't asked again for a while."""
+        if time.monotonic() < self._mute_until.get(question, 0.0):
+            return None
+        try:
+            return self._asker.ask(question, 10.0, **about)
+        except NoAnswer:
+            self._mute_until[question] = time.monotonic() + MUTE_SECONDS
+            return None
 
     def _tell_holds(self) -> None:
         patience = EXECUTOR_SECONDS if self._speaks else RETRY_WORDS_SECONDS
+        # Jobs that are held one by one are asked of together, once in a period.
+        asks = time.monotonic() >= self._explain_at or self._stop.is_set()
+        while self._told_of:
+            cluster, at, ad, does = self._told_of.popleft()
+            self._holds[cluster] = (self._holds.get(cluster, (at,))[0], ad, does)
         with self.lock:
             for cluster in [c for c, (_, _, does) in self._holds.items() if not does and self._is_over(c)]:
                 del self._holds[cluster]
@@ -361,15 +397,16 @@ class Watch:
                 for cluster, (since, ad, does) in self._holds.items()
                 if cluster in self.run.jobs
                 and ((does and self._has_read_of(cluster)) or time.time() - since > patience)
+                and (ad or asks)
             ]
             for job, _, _ in due:
                 del self._holds[job.cluster]
-        for job, ad, does in due:
-            told: Mapping[str, Any] = ad
-            if not ad:
-                with contextlib.suppress(NoAnswer):
-                    told = self._asker.ask("held", 10.0, cluster=job.cluster)
-            self._say("error", f"{_name(job)} {_held(job, told, does)}")
+        unknown = [job.cluster for job, ad, _ in due if not ad]
+        found: Mapping[str, Any] = {}
+        if unknown:
+            found = self._ask_aside("held", clusters=unknown) or {}
+            self._explain_at = time.monotonic() + self._options.period
+        self._say_all(_hold_line(job, ad or found.get(str(job.cluster), {}), does) for job, ad, does in due)
 
     def _is_over(self, cluster: int) -> bool:
         """Return whether a held job was released before anything was said of it."""
@@ -462,14 +499,14 @@ class Watch:
             self._say(
                 "error",
                 f"Snakemake has not noticed for {duration(self._options.unnoticed_after)} that "
-                f"{listed([_name(job) for job in late])} ended. The executor's thread that watches the jobs may be "
+                f"{listed([name(job) for job in late])} ended. The executor's thread that watches the jobs may be "
                 "dead. If the run doesn't go on, end it with Ctrl-C and run again: what is done is not done again",
             )
 
     def _explain(self, active: Mapping[int, Job], told: Mapping[int, Mapping[str, Any]]) -> None:
         now = time.time()
         self._idle = [
-            Idle(job, float(ad["EnteredCurrentStatus"]), f"{ad.get('AutoClusterId', f'job {cluster}')}, {job.rule}")
+            Idle(job, float(ad["EnteredCurrentStatus"]), self._kind_of(job, ad))
             for cluster, job in active.items()
             if (ad := told.get(cluster)) and ad["JobStatus"] == IDLE
         ]
@@ -506,6 +543,17 @@ class Watch:
                 self._record("diagnosis", one.job, now, word=news.found.word, reason=sentence(news.found))
         if self._options.never_after is not None:
             self._remove(now, self._options.never_after)
+
+    def _kind_of(self, job: Job, ad: Mapping[str, Any]) -> str:
+        """Return what kind of job one is to HTCondor.
+
+        The schedd doesn't know before a negotiator has told it what matters; until then, jobs are alike for which
+        Snakemake asks for the same. What that makes of a job is told only: a removal looks at each job's own ad.
+        """
+        if "AutoClusterId" in ad:
+            return f"{ad['AutoClusterId']}, {job.rule}"
+        asks = self._asks.get(job.jobid)
+        return f"job {job.cluster}" if asks is None else f"{job.rule}, {job.attempt}, {job.requested}, {asks}"
 
     def _look_at_slots(self) -> None:
         """Note each minute which slots there are, so that one that goes away is missed later."""
@@ -546,9 +594,10 @@ class Watch:
             self._complain(error.who or SCHEDD, error, topic="removal")
             return
         self._silent.pop("removal", None)
-        for cluster in answer["removed"]:
-            found = hopeless[cluster]
-            self._say("error", f"{_name(jobs[cluster])} is removed, as it can never start. {sentence(found)}")
+        self._say_all(
+            Line("error", jobs[cluster], f"is removed, as it can never start. {sentence(hopeless[cluster])}")
+            for cluster in answer["removed"]
+        )
         for cluster in hopeless.keys() - set(answer["left"]):
             self._waiting.forget(cluster)
 
@@ -589,8 +638,14 @@ class Watch:
 
     def _record(self, kind: str, job: Job, at: float | None = None, **more: Any) -> None:
         if self._recorder:
-            with self._counted("writing the records"), self.lock:
+            with self._counted("writing the records"):
                 self._recorder.write(job, kind, at or time.time(), **more)
+
+
+def _hold_line(job: Job, ad: Mapping[str, Any], does: str) -> Line:
+    codes_of = job.hold | dict(ad)
+    kind = tuple(codes_of.get(name) for name in ("HoldReasonCode", "HoldReasonSubCode"))
+    return Line("error", job, _held(job, ad, does), job.host, kind)
 
 
 def _held(job: Job, ad: Mapping[str, Any], does: str) -> str:
@@ -601,6 +656,12 @@ def _held(job: Job, ad: Mapping[str, Any], does: str) -> str:
     then = does or "Snakemake waits for it as long as its held-timeout says"
     where = f" on {job.host}" if job.host else ""
     return f"is held{where}. {why.happened} {why.todo} {then[0].upper()}{then[1:]}."
+
+
+def _tails(job: Job) -> str:
+    """Return the ends of the files that a job has written, each line on a line of its own."""
+    files = [*((log, LOG_LINES) for log in job.logs), (job.error, ERROR_LINES)]
+    return "".join(f"\n{found}" for path, most in files if path for found in tail(path, most))
 
 
 def _ahead(cluster: int, told: Mapping[int, Mapping[str, Any]]) -> int:
@@ -630,10 +691,6 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's uid may have no name; Python 3.13 has another error for it
         return ""
-
-
-def _name(job: Job) -> str:
-    return f"{job.title} (job {job.cluster}.0)"
 
 
 def _text(path: str, end: bool = True) -> str:
