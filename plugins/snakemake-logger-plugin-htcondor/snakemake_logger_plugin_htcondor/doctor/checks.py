@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..asker import SPARE
 from ..words import count, listed, megabytes
 from .asking import NoAnswer, ask, ask_all
 from .compatible import apart, locked_names, shown
@@ -23,6 +24,7 @@ QUICK_SECONDS = 15.0  # a run doesn't wait for it, and a machine that is busy is
 PLAN_SECONDS = 300.0
 MATCH_SECONDS = 60.0
 IMPORT_SECONDS = 30.0
+LATER = "Try again when this host, the schedd and the collector have less to do; the run itself tells of jobs that wait"
 PASS, WARN, FAIL, NOT_RUN = Result.PASS, Result.WARN, Result.FAIL, Result.NOT_RUN
 
 Answers = Mapping[str, Any]
@@ -251,12 +253,15 @@ def _matches(known: Sequence[Request], plan: Plan, answers: Answers) -> Iterator
                 descriptions=[dict(request.description) for request in known],
                 nonce=nonce,
                 shared=plan.shared,
+                seconds=MATCH_SECONDS * SPARE,
             )
         except NoAnswer as problem:
-            yield Check("run.match", NOT_RUN, f"jobs can't be submitted to be looked at: {problem}")
+            yield Check("run.match", WARN, f"whether slots can take the jobs could not be found out: {problem}", LATER)
             return
-    for request, verdict in zip(known, told, strict=True):
-        yield verdict_check(request, verdict)
+    yield from (verdict_check(request, verdict) for request, verdict in zip(known, told, strict=True) if verdict)
+    for rule in sorted({request.rule for request, verdict in zip(known, told, strict=True) if not verdict}):
+        sentence = f"there was no time, within {MATCH_SECONDS:.0f} s, to judge all that it asks for"
+        yield Check("run.match", WARN, sentence, LATER, f"rule {rule}")
 
 
 def verdict_check(request: Request, verdict: Mapping[str, str]) -> Check:

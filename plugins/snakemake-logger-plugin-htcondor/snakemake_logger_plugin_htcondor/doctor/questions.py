@@ -21,10 +21,11 @@ from typing import Any
 import classad2 as classad
 import htcondor2 as htcondor
 
-from ..diagnosis import Pool, diagnose
-from ..matching import NEXT_CYCLE, Word, judge, state_of
-from ..questions import ACCOUNTING
-from ..words import count
+from .. import alike
+from ..diagnosis import Diagnosis
+from ..matching import NEXT_CYCLE, Word, state_of
+from ..questions import _Judged, _pool, _pool_and_jobs
+from ..waiting import CHECKS
 from .nodes import MOST_STARTS
 
 ATTRIBUTE = "SnakemakeDoctor"
@@ -33,6 +34,7 @@ LIFE = 900
 NOT_DYNAMIC = "DynamicSlot =!= true"
 USUAL_PLACES = ("/etc/condor/condor_config", "/usr/local/etc/condor_config", "~condor/condor_config")
 LOOK_SECONDS = 0.1
+AGAIN_SECONDS = 1.0  # before slots are asked for again, to be sure of a NEVER
 PROBE_MEMORY = 512  # MB; what the imports of a scientific environment take
 IMPORT_MEMORY, IMPORT_SHARE = 448, 0.5  # what imports may take: MB, and of the deadline
 SHOWN = ("Name", "Machine", "MyAddress", "CondorVersion")
@@ -119,48 +121,69 @@ def space(folder: str, scratch: str) -> dict[str, Any]:
 # --- could the jobs of a run match ---
 
 
-def match(descriptions: Sequence[Mapping[str, str]], nonce: str, shared: bool) -> list[dict[str, str]]:
+def match(
+    descriptions: Sequence[Mapping[str, str]], nonce: str, shared: bool, seconds: float
+) -> list[dict[str, str] | None]:
     """Judge jobs as they would really be: submitted, held from the start, read back whole, and removed.
 
     So what the access point's configuration makes of a job counts, too: SUBMIT_ATTRS, job transforms, requirements that
-    condor_submit adds. A description that HTCondor refuses has the word REFUSED.
+    condor_submit adds. A description that HTCondor refuses has the word REFUSED; one that there was no time for within
+    so many seconds is None, and half of them may be used to submit.
     """
-    collector = htcondor.Collector()
-    slots, pool = collector.query(htcondor.AdType.Startd, constraint=NOT_DYNAMIC), _pool(collector)
+    began = time.monotonic()
+    answers: list[dict[str, str] | None] = [None] * len(descriptions)
+    jobs: dict[int, classad.ClassAd] = {}
     schedd = htcondor.Schedd()
-    answers = []
     try:
-        for description in descriptions:
-            own = {**_own(nonce), "executable": "/bin/true", "hold": "true", "batch_name": "doctor"}
-            transfer = {} if shared else {"should_transfer_files": "YES", "when_to_transfer_output": "ON_EXIT"}
+        for number, description in enumerate(descriptions):
+            if jobs and time.monotonic() > began + seconds / 2:
+                break
             try:
-                cluster = schedd.submit(htcondor.Submit({**transfer, **description, **own})).cluster()
+                cluster = schedd.submit(htcondor.Submit(_to_look_at(description, nonce, shared))).cluster()
             except Exception as error:
-                answers.append({"word": "REFUSED", "key": "", "reason": _words(error), "remedy": ""})
+                answers[number] = {"word": "REFUSED", "key": "", "reason": _words(error), "remedy": ""}
                 continue
-            (job,) = schedd.query(constraint=f"ClusterId == {cluster}")
-            answers.append(_judged(job, slots, pool))
+            (jobs[number],) = schedd.query(constraint=f"ClusterId == {cluster}")
     finally:
         remove(nonce)
+    for number, found in _verdicts(jobs, began + seconds).items():
+        answers[number] = _told(found)
     return answers
 
 
-def _pool(collector: Any) -> Pool:
-    """Return what the pool tells of itself, as far as it decides on a job that isn't in the queue for long."""
-    return Pool(
-        collector.query(htcondor.AdType.Accounting, projection=list(ACCOUNTING)),
-        submitters=collector.query(htcondor.AdType.Submitter, projection=["Name", "IdleJobs"]),
-        flocks=str(htcondor.param.get("FLOCK_TO") or htcondor.param.get("FLOCK_COLLECTOR_HOSTS") or ""),
-    )
+def _to_look_at(description: Mapping[str, str], nonce: str, shared: bool) -> dict[str, str]:
+    own = {**_own(nonce), "executable": "/bin/true", "hold": "true", "batch_name": "doctor"}
+    transfer = {} if shared else {"should_transfer_files": "YES", "when_to_transfer_output": "ON_EXIT"}
+    return {**transfer, **description, **own}
 
 
-def _judged(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pool: Pool) -> dict[str, str]:
-    found, told = judge(job, slots), diagnose(job, slots, pool)
-    if found.word is Word.FITS and told.key == NEXT_CYCLE:  # nothing else, such as a quota, is in its way
-        fitting = sum(pair.fits for pair in found.pairs)
-        share = f"{fitting} of {count(len(found.pairs), 'slot')}"
-        return {"word": found.word.value, "key": "", "reason": f"{share} would take it right now", "remedy": ""}
-    return {"word": told.word.value, "key": told.key, "reason": told.reason, "remedy": told.remedy}
+def _verdicts(jobs: Mapping[int, classad.ClassAd], until: float) -> dict[int, Diagnosis]:
+    """Judge jobs as a run does, NEVER by as many looks at the pool; what there is no time for is left out."""
+    found: dict[int, Diagnosis] = {}
+    doubtful, seen = dict(jobs), set[str]()
+    for look in range(CHECKS[Word.NEVER]):
+        if not doubtful:
+            break
+        if look:
+            time.sleep(AGAIN_SECONDS)
+        slots, _, read = _pool_and_jobs({}, list(doubtful.values()))
+        pool = _pool(slots, sorted(seen), "")
+        seen |= {str(slot.get("Name")) for slot in slots}
+        prepared, judged = alike.prepared(slots, read), _Judged(read, until)
+        looked = {number: judged.of(job, prepared, pool) for number, job in doubtful.items()}
+        found = {number: one for number, one in (found | looked).items() if one is not None}
+        doubtful = {number: job for number, job in doubtful.items() if _is_never(found.get(number))}
+    return found
+
+
+def _is_never(found: Diagnosis | None) -> bool:
+    return found is not None and found.word is Word.NEVER
+
+
+def _told(found: Diagnosis) -> dict[str, str]:
+    if found.key == NEXT_CYCLE:  # nothing, such as a quota, is in its way; that it is held is our own doing
+        return {"word": Word.FITS.value, "key": "", "reason": found.reason.partition(";")[0], "remedy": ""}
+    return {"word": found.word.value, "key": found.key, "reason": found.reason, "remedy": found.remedy}
 
 
 def _own(nonce: str) -> dict[str, str]:
