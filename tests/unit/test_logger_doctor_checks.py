@@ -421,10 +421,27 @@ def test_what_the_executor_has_had_told_is_not_said_again():
     told = early.lines(found, looked=False)
     assert len(told) == 2 and "negotiator does not answer" in told[0] and "no execute node" in told[1]
     assert early.lines(found, looked=True) == []
-    draining = [asdict(check) for check in checks.pool_checks(with_slots(slot("ep1"), slot("ep2", "draining")))]
-    assert early.lines(draining, looked=True) == [
-        "1 execute node is draining: ep2. They take no new jobs until the admin has ended that: condor_drain -cancel."
-    ]
+
+
+@pytest.mark.parametrize(
+    ("states", "said"),
+    [
+        (["free", "draining", "offline"], []),
+        (["busy", "draining"], []),
+        (["draining", "draining"], ["2 execute nodes are draining: ep1 and ep2"]),
+        (["offline", "draining"], ["1 execute node is draining: ep2", "1 execute node is offline: ep1"]),
+    ],
+)
+def test_as_a_run_begins_nodes_that_take_no_job_are_said_where_no_other_is_left(monkeypatch, states, said):
+    nodes = with_slots(*[slot(f"ep{number}", state) for number, state in enumerate(states, 1)])
+    root = {
+        "folder": [1 << 40, 1 << 41],
+        "scratch": [1 << 40, 1 << 41],
+        "mountinfo": ["21 1 8:1 / / rw - ext4 /dev/a rw"],
+    }
+    monkeypatch.setattr(checks, "ask_all", lambda questions: nodes | {"space": root})
+    found = [asdict(check) for check in checks.quick(Path("/folder"))]
+    assert [line.partition(". ")[0] for line in early.lines(found, looked=True)] == said
 
 
 def test_the_look_is_taken_in_a_process_of_its_own_where_there_is_no_pool(monkeypatch):

@@ -116,15 +116,26 @@ def test_only_what_is_certain_is_told_of_a_clock(told, began, seen, ahead):
         (1024, 2000, Result.PASS),
         (10_000, 201_000, Result.WARN),
         (10_000, 199_000, Result.PASS),
+        (50 << 10, 100 << 20, Result.PASS),
+        ((50 << 10) - 1, 100 << 20, Result.WARN),
+        (4 << 20, 100 << 20, Result.PASS),
     ],
 )
-def test_space_is_short_below_a_gigabyte_or_five_percent(left, total, result):
+def test_space_is_short_below_a_gigabyte_or_below_fifty_and_five_percent(left, total, result):
     assert nodes.space_finding("folder.space", [("/x", left, total)]).result is result
 
 
 def test_of_two_folders_the_full_one_is_named():
     found = nodes.space_finding("folder.space", [("/a", 50_000, 90_000), ("/b", 10, 90_000)])
-    assert found.sentence.startswith("/b has 10 MB of 87.9 GB left")
+    assert found.sentence == "/b has 10 MB of 87.9 GB left, less than 1 GB, or than 50 GB and 5%"
+
+
+def test_nodes_that_have_more_or_less_space_are_told_in_few_lines():
+    def found(left):
+        return nodes.space_finding("node.space", [("the scratch folder", left, 2 << 20)])
+
+    told = nodes.together({f"ep{number}": [found((200 << 10) + number * 100)] for number in range(200)})
+    assert [check.line for check in told] == ["ep0, ep1, ep2 and 197 more: at least 128 GB are free"]
 
 
 # --- the probe, run for real ---

@@ -31,9 +31,20 @@ Answers = Mapping[str, Any]
 
 
 def quick(folder: Path, seconds: float = QUICK_SECONDS) -> list[Check]:
-    """Check the pool, and the folder on this host: no job is submitted; about a second where all is well."""
+    """Check the pool, and the folder on this host: no job is submitted; about a second where all is well.
+
+    Nodes that drain or are switched off are told where no other is left: on a large pool, some always are.
+    """
     answers = ask_all(_daemons(seconds) | {"space": (seconds, _places(folder))})
-    return [*pool_checks(answers), *place_checks(folder, answers["space"])]
+    found = [*pool_checks(answers), *place_checks(folder, answers["space"])]
+    return [
+        check for check in found if not (check.id == "pool.nodes" and check.result is WARN and _takes_jobs(answers))
+    ]
+
+
+def _takes_jobs(answers: Answers) -> bool:
+    """Whether a node takes jobs, now or when those on it end."""
+    return any(state in ("free", "busy") for state in states_of(answers["collector"]["slots"]).values())
 
 
 def ask_pool(seconds: float) -> dict[str, Any]:

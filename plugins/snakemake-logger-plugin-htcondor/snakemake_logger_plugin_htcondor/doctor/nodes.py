@@ -13,7 +13,8 @@ SKEW_SECONDS = 2.0
 MOST_STARTS = 3  # of a probe that a node gives back each time
 SLACK = 1.0  # a job may have begun this long before HTCondor's event log says so
 TIMED_OUT = "124"  # the exit code of timeout(1)
-LEAST_MB, LEAST_SHARE = 1024, 0.05
+# Too little is less than LEAST_MB, or less than both ENOUGH_MB and LEAST_SHARE of all.
+LEAST_MB, ENOUGH_MB, LEAST_SHARE = 1024, 50 * 1024, 0.05
 ASK_ADMIN = "Ask the pool's admin"
 
 
@@ -249,14 +250,15 @@ def space_finding(check: str, spaces: Iterable[tuple[str, float, float]]) -> Fin
     short, free = [], []
     for path, left, total in spaces:
         free.append(left)
-        if left < LEAST_MB or left < LEAST_SHARE * total:
+        if left < LEAST_MB or (left < ENOUGH_MB and left < LEAST_SHARE * total):
             short.append(f"{path} has {megabytes(left)} of {megabytes(total)} left")
     if short:
-        least = f"less than {megabytes(LEAST_MB)} or {LEAST_SHARE:.0%}"
+        least = f"less than {megabytes(LEAST_MB)}, or than {megabytes(ENOUGH_MB)} and {LEAST_SHARE:.0%}"
         return Finding(check, Result.WARN, f"{listed(short)}, {least}", "Free some space, or use another folder")
     if not free:
         return Finding(check, Result.NOT_RUN, "it can't be told")
-    return Finding(check, Result.PASS, f"at least {megabytes(min(free))} are free")
+    least_free = 1 << (int(min(free)).bit_length() - 1)  # a power of two: 200 nodes are told in a few lines
+    return Finding(check, Result.PASS, f"at least {megabytes(least_free)} are free")
 
 
 def _space(said: Mapping[str, Any]) -> Iterator[Finding]:
