@@ -14,7 +14,18 @@ from ..asker import SPARE
 from ..words import count, listed, megabytes
 from .asking import NoAnswer, ask, ask_all
 from .compatible import apart, locked_names, shown
-from .nodes import Finding, Here, broken_modules, findings, mount_finding, parse, space_finding, together
+from .nodes import (
+    NO_JOBS,
+    Finding,
+    Here,
+    broken_modules,
+    findings,
+    mount_finding,
+    not_probed,
+    parse,
+    space_finding,
+    together,
+)
 from .plan import EXECUTORS, Plan, PlanError, Request, dry_run, requests
 from .report import Check, Result
 from .versions import versions
@@ -342,6 +353,9 @@ def node_checks(folder: Path, answers: Answers, seconds: float, names: Sequence[
     states = states_of(answers["collector"]["slots"])
     if not states:
         return [Check("node.probe", NOT_RUN, "there is no execute node")]
+    found: dict[str, list[Finding]] = {node: [not_probed(its)] for node, its in states.items() if its in NO_JOBS}
+    if len(found) == len(states):
+        return together(found)
     parent = folder / ".snakemake" / "htcondor-doctor"
     with own_jobs() as nonce, _shared_folder(parent, nonce) as problem:
         if problem:
@@ -354,7 +368,7 @@ def node_checks(folder: Path, answers: Answers, seconds: float, names: Sequence[
             rows = ask(
                 "probe",
                 seconds + 30,
-                nodes=list(states),
+                nodes=[node for node in states if node not in found],
                 folder=str(folder),
                 nonce=nonce,
                 python=sys.executable,
@@ -367,10 +381,7 @@ def node_checks(folder: Path, answers: Answers, seconds: float, names: Sequence[
     if any(not row["output"] for row in rows):
         states |= _states_now()  # a node that was free has its jobs by now, perhaps
     here = replace(here, broken=_broken_here(rows))
-    found: dict[str, list[Finding]] = {
-        row["node"]: list(findings(row, here, states[row["node"]], seconds)) for row in rows
-    }
-    return together(found)
+    return together(found | {row["node"]: list(findings(row, here, states[row["node"]], seconds)) for row in rows})
 
 
 def _broken_here(rows: Sequence[Mapping[str, Any]]) -> frozenset[str]:

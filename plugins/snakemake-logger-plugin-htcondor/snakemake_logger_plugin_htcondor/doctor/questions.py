@@ -23,10 +23,10 @@ import htcondor2 as htcondor
 
 from .. import alike
 from ..diagnosis import Diagnosis
-from ..matching import NEXT_CYCLE, Word, state_of
+from ..matching import NEXT_CYCLE, Word, judge, state_of
 from ..questions import _Judged, _pool, _pool_and_jobs
 from ..waiting import CHECKS
-from .nodes import MOST_STARTS
+from .nodes import ENOUGH_SHARE, MOST_STARTS
 
 ATTRIBUTE = "SnakemakeDoctor"
 NONCE = "SnakemakeDoctorNonce"
@@ -221,7 +221,8 @@ def probe(nodes: Sequence[str], folder: str, nonce: str, python: str, names: Seq
     -------
     list
         For each node: "node"; "output", what it said, empty where it didn't end; "began" and "seen", between which its
-        clock was read; "held", why HTCondor holds the job; "started"; "given_back", why it came back, each time.
+        clock was read; "held", why HTCondor holds the job; "started"; "late", it runs still, and hasn't done so for
+        long; "refused", the node takes other jobs only; "given_back", why it came back, each time.
     """
     own = Path(folder) / ".snakemake" / "htcondor-doctor" / nonce
     with tempfile.TemporaryDirectory(prefix="htcondor-doctor-") as place:
@@ -233,10 +234,21 @@ def probe(nodes: Sequence[str], folder: str, nonce: str, python: str, names: Seq
             description = _probe_job(place, folder, nonce, python, seconds)
             items = iter([{"Number": str(n), "Node": node} for n, node in enumerate(nodes)])
             htcondor.Schedd().submit(htcondor.Submit(description), itemdata=items)
+            with contextlib.suppress(htcondor.HTCondorException):  # then they are waited for
+                watch.refused = _refusing(nodes, nonce)
             watch.until_done(seconds)
-            return watch.found()
+            return watch.found(seconds)
         finally:
             remove(nonce)
+
+
+def _refusing(nodes: Sequence[str], nonce: str) -> set[int]:
+    """Return the numbers of the nodes of which no slot could ever take the probe, such as those for GPU jobs alone."""
+    slots: dict[str, list[classad.ClassAd]] = {}
+    for slot in htcondor.Collector().query(htcondor.AdType.Startd, constraint=NOT_DYNAMIC):
+        slots.setdefault(str(slot.get("Machine")), []).append(slot)
+    probes = {int(job["ProcId"]): job for job in htcondor.Schedd().query(constraint=f'{NONCE} == "{nonce}"')}
+    return {n for n, job in probes.items() if judge(job, slots.get(nodes[n], [])).word is Word.NEVER}
 
 
 def verbatim(text: str) -> str:
@@ -274,9 +286,10 @@ def _probe_job(place: str, folder: str, nonce: str, python: str, seconds: float)
 
 
 class _Watch:
-    """What has become of the probes so far."""
+    """What has become of the probes so far; those that are `refused` by their nodes aren't waited for."""
 
     def __init__(self, place: str, own: Path, nodes: Sequence[str]) -> None:
+        self.refused: set[int] = set()
         self._place, self._own, self._nodes = Path(place), own, nodes
         self._events: Iterator[Any] | None = None
         self._looked = time.time()
@@ -295,7 +308,7 @@ class _Watch:
 
     def _settled(self) -> set[int]:
         hopeless = {number for number, reasons in self._given_back.items() if len(reasons) >= MOST_STARTS}
-        return self._done | set(self._held) | hopeless
+        return self._done | set(self._held) | hopeless | self.refused
 
     def _look(self) -> None:
         before, self._looked = self._looked, time.time()
@@ -320,8 +333,12 @@ class _Watch:
             self._events = htcondor.JobEventLog(str(log)).events(0)
         return self._events or iter(())
 
-    def found(self) -> list[dict[str, Any]]:
-        """Return what each node has said."""
+    def _late(self, seconds: float) -> set[int]:
+        now = time.time()
+        return {number for number, began in self._began.items() if now - began < seconds} - self._done
+
+    def found(self, seconds: float) -> list[dict[str, Any]]:
+        """Return what each node has said within so many seconds."""
         rows = []
         for number, node in enumerate(self._nodes):
             file = self._own / f"node-{number}.seen"
@@ -333,6 +350,8 @@ class _Watch:
                 "seen": self._seen.get(number),
                 "held": self._held.get(number, ""),
                 "started": number in self._began,
+                "late": number in self._late(ENOUGH_SHARE * seconds),
+                "refused": number in self.refused,
                 "given_back": self._given_back.get(number, []),
                 "content": "",
                 "owner": None,
