@@ -595,6 +595,21 @@ def test_a_collector_that_nobody_hears_is_told_in_time(tmp_path):
     assert time.monotonic() - began < 40
 
 
+@pytest.mark.parametrize("arguments", [["--json"], []])
+def test_what_the_terminal_has_no_letters_for_is_written_all_the_same(monkeypatch, tmp_path, arguments):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(cli, "run", lambda *_: [Check("pool.nodes", Result.PASS, "caf\u00e9 \udcff\u2026")])
+    said = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(said, encoding="ascii", write_through=True))
+    assert cli.main(arguments) == 0
+    text = said.getvalue().decode("ascii")
+    if arguments:
+        assert json.loads(text)["checks"][0]["sentence"] == "caf\u00e9 \udcff\u2026"
+    else:
+        assert text.startswith(r"PASS    pool.nodes: caf\xe9 \udcff\u2026.")
+
+
 # --- lock files ---
 
 
