@@ -339,6 +339,20 @@ def test_never_takes_three_looks_and_all_else_one(site, monkeypatch):
     assert words(matched(102400, 500)) == ["NEVER", "FITS"] and len(waits) == 2
 
 
+def test_a_never_that_there_is_no_time_to_look_at_again_is_told(site, monkeypatch):
+    site(machine())
+    judged, real = [], of_a_run.diagnose
+
+    def slow(*about):
+        judged.append(about)
+        time.sleep(0.1)
+        return real(*about)
+
+    monkeypatch.setattr(of_a_run, "diagnose", slow)
+    assert words(matched(102400, 204800, 409600, seconds=0.5)) == ["NEVER"] * 3
+    assert 3 < len(judged) < 9
+
+
 def test_a_slot_that_goes_or_comes_between_two_looks_makes_it_no_never(site, monkeypatch):
     pool = site(machine(), machine("ep2"))
     monkeypatch.setattr(questions.time, "sleep", lambda _: pool.slots.pop() if len(pool.slots) > 1 else None)
@@ -372,6 +386,7 @@ def test_each_kind_of_slot_is_judged_once_as_in_a_run(site, monkeypatch):
 def test_what_was_judged_in_time_is_told_and_the_rest_is_not_judged(site):
     site(machine())
     assert words(matched("refused", 500, 600, 700, seconds=0.0)) == ["REFUSED", "FITS", None, None]
+    assert words(matched(102400, 500, seconds=0.0)) == ["NEVER", None], "one look is better than none"
     pool = site(machine(), slow=0.2)
     assert words(matched(500, 600, 700, seconds=0.3)) == ["FITS", None, None]
     assert len(pool.jobs) == 1

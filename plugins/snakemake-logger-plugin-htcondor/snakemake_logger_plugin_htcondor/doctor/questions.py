@@ -158,11 +158,14 @@ def _to_look_at(description: Mapping[str, str], nonce: str, shared: bool) -> dic
 
 
 def _verdicts(jobs: Mapping[int, classad.ClassAd], until: float) -> dict[int, Diagnosis]:
-    """Judge jobs as a run does, NEVER by as many looks at the pool; what there is no time for is left out."""
+    """Judge jobs as a run does, NEVER by as many looks at the pool; what there is no time to judge is left out.
+
+    A NEVER that there is no time to look at again stays one: a pool that large, and so many rules that it can't take.
+    """
     found: dict[int, Diagnosis] = {}
     doubtful, seen = dict(jobs), set[str]()
     for look in range(CHECKS[Word.NEVER]):
-        if not doubtful:
+        if not doubtful or (look and time.monotonic() > until):
             break
         if look:
             time.sleep(AGAIN_SECONDS)
@@ -171,7 +174,7 @@ def _verdicts(jobs: Mapping[int, classad.ClassAd], until: float) -> dict[int, Di
         seen |= {str(slot.get("Name")) for slot in slots}
         prepared, judged = alike.prepared(slots, read), _Judged(read, until)
         looked = {number: judged.of(job, prepared, pool) for number, job in doubtful.items()}
-        found = {number: one for number, one in (found | looked).items() if one is not None}
+        found |= {number: one for number, one in looked.items() if one is not None}
         doubtful = {number: job for number, job in doubtful.items() if _is_never(found.get(number))}
     return found
 
