@@ -105,7 +105,7 @@ def test_a_healthy_pool_passes(project):
     assert report.one("pool.authentication", "pass").startswith(": the schedd knows you as submit@pool (by IDTOKENS)")
     assert report.one("node.folder", "pass") == f"ep1 and ep2: {project.inside} is read and written"
     assert "locked packages as here" in report.one("node.packages", "pass")
-    assert report.found("run.match", "pass") == ["rule preprocess: 2 of 2 slots would take it right now"]
+    assert report.found("run.match", "pass") == ["rule preprocess: 2 of 2 slots are free and would take it"]
     later = report.found("run.match", "not run")
     assert "rule split: what it asks for is not known before its inputs exist (disk_mb, mem_mb)" in later
     assert left_behind(project) == []
@@ -143,6 +143,7 @@ def test_on_no_terminal_it_writes_plain_text(project):
     assert "\x1b" not in done.stdout
 
 
+@pytest.mark.usefixtures("settled")
 def test_a_rule_that_no_slot_can_take_is_found_before_the_run(project):
     (project.path / "Snakefile").write_text(LARGE)
     report = doctor(project, "--no-probe", f"{PROFILE} --snakefile Snakefile")
@@ -152,7 +153,7 @@ def test_a_rule_that_no_slot_can_take_is_found_before_the_run(project):
         '`TARGET.OpSysAndVer == "CentOS7"` (OpSysAndVer is "Debian13" on all 2); 0 of 2 slots match',
         "rule large: NEVER: asks for 100 GB of memory, the largest slot has 8 GB (ep1); 0 of 2 slots match",
     ]
-    assert report.found("run.match", "pass") == ["rule first: 2 of 2 slots would take it right now"]
+    assert report.found("run.match", "pass") == ["rule first: 2 of 2 slots are free and would take it"]
     assert report.found("run.match", "not run") == [
         "rule model: what it asks for is not known before its inputs exist (mem_mb)",
         "rule grouped: its jobs run in groups, whose requests are sums",
@@ -160,6 +161,7 @@ def test_a_rule_that_no_slot_can_take_is_found_before_the_run(project):
     assert left_behind(project) == []
 
 
+@pytest.mark.usefixtures("settled")
 def test_the_upstream_executor_has_its_own_words(project):
     text = LARGE.replace("mem_mb=100 * 1024", "mem_mb=100 * 1024, htcondor_request_mem_mb=200 * 1024")
     (project.path / "Snakefile").write_text(text)

@@ -10,14 +10,19 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
+import classad2 as classad
 import pytest
-from snakemake_logger_plugin_htcondor.diagnosis import Pool
+from snakemake_logger_plugin_htcondor import matching
+from snakemake_logger_plugin_htcondor import questions as of_a_run
+from snakemake_logger_plugin_htcondor.diagnosis import Pool, diagnose
 from snakemake_logger_plugin_htcondor.doctor import asking, checks, cli, compatible, early, questions, report
 from snakemake_logger_plugin_htcondor.doctor.asking import NoAnswer
 from snakemake_logger_plugin_htcondor.doctor.plan import Plan, PlanError, PlannedJob, Request
 from snakemake_logger_plugin_htcondor.doctor.report import Check, Result
 
+from tests.unit.test_logger_alike import Fake
 from tests.unit.test_logger_diagnosis import job
 from tests.unit.test_logger_diagnosis import slot as machine
 
@@ -228,7 +233,7 @@ def test_a_verdict_decides(word, key, result):
 
 def verdict_of(ad, *slots, **pool):
     """Return the check that the doctor makes of a job and its pool."""
-    return checks.verdict_check(Request("fit", 1, {}), questions._judged(ad, list(slots), Pool(**pool)))
+    return checks.verdict_check(Request("fit", 1, {}), questions._told(diagnose(ad, list(slots), Pool(**pool))))
 
 
 def test_a_disk_that_no_node_has_free_is_a_warning_with_the_remedy():
@@ -255,7 +260,7 @@ def test_a_quota_that_is_reached_is_a_warning_though_slots_are_free():
 def test_slots_that_are_all_busy_pass_and_free_ones_are_counted():
     full = machine(State="Claimed", PartitionableSlot=False)
     assert verdict_of(job(), full).result is Result.PASS
-    assert verdict_of(job(), full, machine("ep2")).sentence == "1 of 2 slots would take it right now"
+    assert verdict_of(job(), full, machine("ep2")).sentence == "1 of 2 slots is free and would take it"
 
 
 def test_where_jobs_may_go_to_other_pools_no_slot_here_is_no_failure():
@@ -264,16 +269,151 @@ def test_where_jobs_may_go_to_other_pools_no_slot_here_is_no_failure():
     assert verdict_of(job(RequestMemory=102400), machine()).result is Result.FAIL
 
 
-class Told:
-    """A collector that tells of no user."""
+class Site(Fake):
+    """A pool and its schedd: what is submitted asks for so much memory, and is looked at where it is held."""
 
-    def query(self, *_, **__):
-        return []
+    began, most, slow = 0, 1000, 0.0
+
+    def submit(self, description):
+        if self.slow:
+            time.sleep(self.slow)
+        if description["request_memory"] == "refused":
+            raise RuntimeError("no such unit")
+        self.jobs.append(job(ClusterId=len(self.jobs) + 1, RequestMemory=int(description["request_memory"])))
+        return SimpleNamespace(cluster=lambda: len(self.jobs))
+
+    def locate(self, _):
+        return {"Name": "ap"}
+
+    def query(self, kind=None, constraint="true", projection=()):
+        found = super().query(kind, constraint, projection)
+        if kind == questions.htcondor.AdType.Collector:
+            return [{"DaemonStartTime": self.began}]
+        if kind == questions.htcondor.AdType.Schedd:
+            return [classad.ClassAd({"Name": "ap", "TotalRunningJobs": 1000, "MaxJobsRunning": self.most})]
+        return found
 
 
-def test_the_pool_that_is_judged_knows_where_jobs_may_go(monkeypatch):
+@pytest.fixture
+def site(monkeypatch):
+    """Return a function that makes a pool of slots, with what is to be otherwise there."""
+
+    def make(*slots, **about):
+        made = Site(list(slots), [])
+        made.__dict__.update({"most": 10_000} | about)
+        monkeypatch.setattr(questions.htcondor, "Collector", lambda: made)
+        monkeypatch.setattr(questions.htcondor, "Schedd", lambda: made)
+        monkeypatch.setattr(questions, "remove", lambda nonce: True)
+        monkeypatch.setattr(questions, "AGAIN_SECONDS", 0.0)
+        monkeypatch.setattr(of_a_run._Kept, "names", frozenset())
+        monkeypatch.setattr(of_a_run._Kept, "jobs", {})
+        return made
+
+    return make
+
+
+def matched(*megabytes, seconds=20.0):
+    """Return the verdicts on requests for so much memory."""
+    return questions.match([{"request_memory": str(mb)} for mb in megabytes], "nonce", True, seconds)
+
+
+def words(verdicts):
+    return [verdict and verdict["word"] for verdict in verdicts]
+
+
+def test_a_collector_that_is_young_lets_nothing_be_said_to_be_never(site):
+    site(machine(LastHeardFrom=1000), began=900)
+    (verdict,) = matched(102400)
+    found = checks.verdict_check(Request("fit", 1, {}), verdict)
+    assert found.result is Result.WARN
+    assert found.sentence.startswith("UNKNOWN: the pool's collector has been up for 1.7 min only")
+    site(machine(LastHeardFrom=1000), began=10)
+    assert words(matched(102400)) == ["NEVER"]
+
+
+def test_never_takes_three_looks_and_all_else_one(site, monkeypatch):
+    site(machine())
+    waits = []
+    monkeypatch.setattr(questions.time, "sleep", waits.append)
+    assert words(matched(500)) == ["FITS"] and len(waits) == 0
+    assert words(matched(102400, 500)) == ["NEVER", "FITS"] and len(waits) == 2
+
+
+def test_a_never_that_there_is_no_time_to_look_at_again_is_told(site, monkeypatch):
+    site(machine())
+    judged, real = [], of_a_run.diagnose
+
+    def slow(*about):
+        judged.append(about)
+        time.sleep(0.1)
+        return real(*about)
+
+    monkeypatch.setattr(of_a_run, "diagnose", slow)
+    assert words(matched(102400, 204800, 409600, seconds=0.5)) == ["NEVER"] * 3
+    assert 3 < len(judged) < 9
+
+
+def test_a_slot_that_goes_or_comes_between_two_looks_makes_it_no_never(site, monkeypatch):
+    pool = site(machine(), machine("ep2"))
+    monkeypatch.setattr(questions.time, "sleep", lambda _: pool.slots.pop() if len(pool.slots) > 1 else None)
+    (gone,) = matched(102400)
+    assert (gone["word"], gone["reason"][:47]) == ("UNKNOWN", "1 slot that the pool had before is gone (slot1@")
+    large = machine("ep3", Memory=204800, TotalSlotMemory=204800)
+    monkeypatch.setattr(questions.time, "sleep", lambda _: pool.slots.append(large))
+    assert words(matched(102400)) == ["FITS"]
+
+
+def test_an_access_point_that_may_run_no_more_jobs_is_a_warning(site):
+    site(machine(), most=1000)
+    (verdict,) = matched(500)
+    assert (verdict["word"], verdict["key"]) == ("NOT YET", "access point full")
+
+
+def test_the_pool_that_is_judged_knows_where_jobs_may_go(site, monkeypatch):
     monkeypatch.setattr(questions.htcondor, "param", {"FLOCK_TO": "cm.example.org"})
-    assert questions._pool(Told()).flocks == "cm.example.org"
+    site(machine())
+    assert words(matched(102400)) == ["UNKNOWN"]
+
+
+def test_each_kind_of_slot_is_judged_once_as_in_a_run(site, monkeypatch):
+    looked, real = [], matching._pair
+    monkeypatch.setattr(matching, "_pair", lambda *about: looked.append(about) or real(*about))
+    site(*[machine(f"ep{number}", MyAddress=f"{number}") for number in range(200)])
+    assert words(matched(500)) == ["FITS"]
+    assert len(looked) == 1
+
+
+def test_what_was_judged_in_time_is_told_and_the_rest_is_not_judged(site):
+    site(machine())
+    assert words(matched("refused", 500, 600, 700, seconds=0.0)) == ["REFUSED", "FITS", None, None]
+    assert words(matched(102400, 500, seconds=0.0)) == ["NEVER", None], "one look is better than none"
+    pool = site(machine(), slow=0.2)
+    assert words(matched(500, 600, 700, seconds=0.3)) == ["FITS", None, None]
+    assert len(pool.jobs) == 1
+
+
+def test_what_was_not_judged_in_time_is_a_warning_for_each_rule(monkeypatch):
+    plan = Plan("htcondor-steady", jobs=tuple(planned(rule, resources={"mem_mb": 1}) for rule in ("a", "b", "c")))
+    fits = {"word": "FITS", "key": "", "reason": "1 of 2 slots is free and would take it", "remedy": ""}
+    told = {"match": [fits, None, None], "remove": True}
+    monkeypatch.setattr(checks, "ask", lambda question, seconds, /, **_: told[question])
+    found = [(check.result, check.line) for check in run_checks(plan) if check.id == "run.match"]
+    late = "there was no time, within 60 s, to judge all that it asks for"
+    assert found == [
+        (Result.PASS, "rule a: 1 of 2 slots is free and would take it"),
+        (Result.WARN, f"rule b: {late}"),
+        (Result.WARN, f"rule c: {late}"),
+    ]
+
+
+def test_no_verdict_at_all_is_a_warning_and_says_nothing_of_submitting(monkeypatch):
+    def silent(question, seconds, /, **_):
+        raise NoAnswer("no answer within 60 s")
+
+    monkeypatch.setattr(checks, "ask", silent)
+    last = run_checks(Plan("htcondor", jobs=(planned("a"),)))[-1]
+    assert last.result is Result.WARN
+    assert last.sentence == "whether slots can take the jobs could not be found out: no answer within 60 s"
 
 
 # --- as a run begins ---
@@ -296,10 +436,27 @@ def test_what_the_executor_has_had_told_is_not_said_again():
     told = early.lines(found, looked=False)
     assert len(told) == 2 and "negotiator does not answer" in told[0] and "no execute node" in told[1]
     assert early.lines(found, looked=True) == []
-    draining = [asdict(check) for check in checks.pool_checks(with_slots(slot("ep1"), slot("ep2", "draining")))]
-    assert early.lines(draining, looked=True) == [
-        "1 execute node is draining: ep2. They take no new jobs until the admin has ended that: condor_drain -cancel."
-    ]
+
+
+@pytest.mark.parametrize(
+    ("states", "said"),
+    [
+        (["free", "draining", "offline"], []),
+        (["busy", "draining"], []),
+        (["draining", "draining"], ["2 execute nodes are draining: ep1 and ep2"]),
+        (["offline", "draining"], ["1 execute node is draining: ep2", "1 execute node is offline: ep1"]),
+    ],
+)
+def test_as_a_run_begins_nodes_that_take_no_job_are_said_where_no_other_is_left(monkeypatch, states, said):
+    nodes = with_slots(*[slot(f"ep{number}", state) for number, state in enumerate(states, 1)])
+    root = {
+        "folder": [1 << 40, 1 << 41],
+        "scratch": [1 << 40, 1 << 41],
+        "mountinfo": ["21 1 8:1 / / rw - ext4 /dev/a rw"],
+    }
+    monkeypatch.setattr(checks, "ask_all", lambda questions: nodes | {"space": root})
+    found = [asdict(check) for check in checks.quick(Path("/folder"))]
+    assert [line.partition(". ")[0] for line in early.lines(found, looked=True)] == said
 
 
 def test_the_look_is_taken_in_a_process_of_its_own_where_there_is_no_pool(monkeypatch):
@@ -451,6 +608,21 @@ def test_a_collector_that_nobody_hears_is_told_in_time(tmp_path):
     told = {check["id"]: check["sentence"] for check in document["checks"] if check["result"] == "fail"}
     assert "the collector 127.0.0.1:9 does not answer" in told["pool.collector"]
     assert time.monotonic() - began < 40
+
+
+@pytest.mark.parametrize("arguments", [["--json"], []])
+def test_what_the_terminal_has_no_letters_for_is_written_all_the_same(monkeypatch, tmp_path, arguments):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(cli, "run", lambda *_: [Check("pool.nodes", Result.PASS, "caf\u00e9 \udcff\u2026")])
+    said = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(said, encoding="ascii", write_through=True))
+    assert cli.main(arguments) == 0
+    text = said.getvalue().decode("ascii")
+    if arguments:
+        assert json.loads(text)["checks"][0]["sentence"] == "caf\u00e9 \udcff\u2026"
+    else:
+        assert text.startswith(r"PASS    pool.nodes: caf\xe9 \udcff\u2026.")
 
 
 # --- lock files ---

@@ -14,6 +14,8 @@ from snakemake_logger_plugin_htcondor.doctor import checks, imports, mounts, nod
 from snakemake_logger_plugin_htcondor.doctor.nodes import Finding, Here
 from snakemake_logger_plugin_htcondor.doctor.report import Result
 
+from tests.unit.test_logger_alike import Fake, job, slot
+
 PACKAGE = Path(nodes.__file__).parent
 NONCE = "0123abcd"
 
@@ -116,15 +118,26 @@ def test_only_what_is_certain_is_told_of_a_clock(told, began, seen, ahead):
         (1024, 2000, Result.PASS),
         (10_000, 201_000, Result.WARN),
         (10_000, 199_000, Result.PASS),
+        (50 << 10, 100 << 20, Result.PASS),
+        ((50 << 10) - 1, 100 << 20, Result.WARN),
+        (4 << 20, 100 << 20, Result.PASS),
     ],
 )
-def test_space_is_short_below_a_gigabyte_or_five_percent(left, total, result):
+def test_space_is_short_below_a_gigabyte_or_below_fifty_and_five_percent(left, total, result):
     assert nodes.space_finding("folder.space", [("/x", left, total)]).result is result
 
 
 def test_of_two_folders_the_full_one_is_named():
     found = nodes.space_finding("folder.space", [("/a", 50_000, 90_000), ("/b", 10, 90_000)])
-    assert found.sentence.startswith("/b has 10 MB of 87.9 GB left")
+    assert found.sentence == "/b has 10 MB of 87.9 GB left, less than 1 GB, or than 50 GB and 5%"
+
+
+def test_nodes_that_have_more_or_less_space_are_told_in_few_lines():
+    def found(left):
+        return nodes.space_finding("node.space", [("the scratch folder", left, 2 << 20)])
+
+    told = nodes.together({f"ep{number}": [found((200 << 10) + number * 100)] for number in range(200)})
+    assert [check.line for check in told] == ["ep0, ep1, ep2 and 197 more: at least 128 GB are free"]
 
 
 # --- the probe, run for real ---
@@ -163,7 +176,7 @@ def probe(place, python=sys.executable, seconds="20", **changes):
     )
     seen = own / "node-0.seen"
     row = {"node": "ep1", "output": done.stdout, "began": began, "seen": time.time(), "held": "", "started": True}
-    row |= {"given_back": []}
+    row |= {"given_back": [], "late": False, "refused": False}
     row |= {"content": "", "owner": None}
     if seen.exists():
         row |= {"content": seen.read_text().strip(), "owner": seen.stat().st_uid}
@@ -270,6 +283,8 @@ def test_a_wrong_clock(place):
         ({"given_back": ["Gone."] * 3}, "free", Result.FAIL, "was sent there and came back 3 times (Gone): "),
         ({"given_back": ["Gone."]}, "free", Result.WARN, "was sent there and came back 1 time (Gone): "),
         ({"started": True}, "busy", Result.FAIL, "started there, and did not end"),
+        ({"started": True, "late": True}, "busy", Result.WARN, "started there too late to end within 60 s"),
+        ({"refused": True}, "free", Result.NOT_RUN, "no small job (1 core, 512 MB) can start there"),
         (
             {"held": "Error from slot1: no space."},
             "free",
@@ -287,15 +302,71 @@ def test_a_probe_that_did_not_end(changes, state, result, words):
         "held": "",
         "started": False,
         "given_back": [],
+        "late": False,
+        "refused": False,
     } | changes
     (found,) = nodes.findings(row, here("/x"), state, 60)
     assert (found.id, found.result) == ("node.probe", result)
-    assert words in found.sentence and found.remedy
+    assert words in found.sentence and bool(found.remedy) is (result is not Result.NOT_RUN)
+
+
+def test_nodes_that_take_other_jobs_only_are_not_waited_for(monkeypatch, tmp_path):
+    names = ["ep1", "ep2", "ep3"]
+    probes = [
+        job(9, f'TARGET.Machine == "{name}"', ProcId=n, SnakemakeDoctorNonce=NONCE) for n, name in enumerate(names)
+    ]
+    busy = {"Cpus": 0, "NumDynamicSlots": 16}
+    pool = Fake([slot(1, start="TARGET.RequestGPUs > 0"), slot(2, **busy)], [*probes, job(10)])
+    monkeypatch.setattr(questions.htcondor, "Collector", lambda: pool)
+    monkeypatch.setattr(questions.htcondor, "Schedd", lambda: pool)
+    watch = questions._Watch(str(tmp_path), tmp_path, names)
+    watch.refused = questions._refusing(names, NONCE)
+    assert watch.refused == {0}, "one is busy, and of one nothing is known"
+    assert watch._settled() == {0}
+    assert [row["refused"] for row in watch.found(60)] == [True, False, False]
+
+
+def test_a_probe_that_began_late_is_told_from_one_that_hangs_or_has_ended(tmp_path):
+    watch = questions._Watch(str(tmp_path), tmp_path, ["ep1", "ep2", "ep3", "ep4"])
+    watch._began = {0: time.time() - 45, 1: time.time() - 35, 2: time.time() - 5}
+    watch._done = {2}
+    assert [row["late"] for row in watch.found(60)] == [False, True, False, False]
+
+
+def test_nodes_that_drain_or_are_off_get_no_small_job(monkeypatch, tmp_path):
+    asked = []
+
+    def ask(question, seconds, /, **about):
+        asked.append((question, about.get("nodes")))
+        row = {"output": "", "held": "no", "given_back": [], "started": False}
+        return [{"node": node} | row for node in about["nodes"]] if question == "probe" else {"slots": []}
+
+    def slot_of(machine, state):
+        return {"machine": machine, "state": state}
+
+    monkeypatch.setattr(checks, "ask", ask)
+    states = {"ep1": "free", "ep2": "draining", "ep3": "offline", "ep4": "draining", "ep5": "busy"}
+    told = {
+        "schedd": {},
+        "negotiator": {"name": "cm"},
+        "collector": {"slots": [slot_of(*one) for one in states.items()]},
+    }
+    found = checks.node_checks(tmp_path, told, 60, [])
+    assert ("probe", ["ep1", "ep5"]) in asked
+    assert [(check.result, check.line) for check in found] == [
+        (Result.FAIL, "ep1 and ep5: HTCondor can't run a job there: no"),
+        (Result.NOT_RUN, "ep2 and ep4: it is draining, so no small job was sent there, and nothing could be checked"),
+        (Result.NOT_RUN, "ep3: it is switched off, so no small job was sent there, and nothing could be checked"),
+    ]
+    asked.clear()
+    off = told | {"collector": {"slots": [slot_of("ep1", "offline")]}}
+    (only,) = checks.node_checks(tmp_path, off, 60, [])
+    assert only.result is Result.NOT_RUN and asked == []
 
 
 def test_half_an_answer_is_none():
     row = {"node": "ep1", "output": "uid=0\ntime=1", "began": 1.0, "seen": 1.0, "held": "", "started": True}
-    row |= {"given_back": []}
+    row |= {"given_back": [], "late": False, "refused": False}
     (found,) = nodes.findings(row, here("/x"), "free", 60)
     assert found.result is Result.FAIL
 

@@ -506,16 +506,34 @@ def test_what_the_executor_told_is_kept(watched, tmp_path):
 # --- before the first submission ---
 
 
-def test_before_the_first_submission_only_what_can_never_start_is_said(watched):
+def test_before_the_first_submission_only_what_can_never_start_is_said(watched, monkeypatch):
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.0)
     run = watched()
-    run.asker.answers["diagnoses"] = {
+    found = {"RequestMemory = 1": NEVER, "RequestMemory = 2": NOT_YET}
+    run.asker.answers["diagnoses"] = lambda described, **_: {
         "jobs": {},
-        "described": [asdict(NEVER), asdict(NOT_YET)],
+        "described": [asdict(found[ad]) for ad in described],
         "slots": ["slot1@ep1"],
     }
     run.watch.before_submission({"predict, file=a": "RequestMemory = 1", "train": "RequestMemory = 2"})
     assert run.take() == [("warning", f"predict, file=a can't start on this pool as it is. {sentence(NEVER)}")]
-    assert run.asker.asked[0][1]["described"] == ["RequestMemory = 1", "RequestMemory = 2"]
+    asked = [about["described"] for question, about in run.asker.asked if question == "diagnoses"]
+    assert asked == [["RequestMemory = 1", "RequestMemory = 2"], *[["RequestMemory = 1"]] * 2]
+
+
+@pytest.mark.parametrize("looks", [[NEVER, NOT_YET], [NEVER, NEVER, NOT_YET], [NOT_YET]])
+def test_before_the_first_submission_one_look_that_differs_makes_it_no_never(watched, monkeypatch, looks):
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.0)
+    run = watched()
+    found = iter(looks)
+    run.asker.answers["diagnoses"] = lambda **_: {
+        "jobs": {},
+        "described": [asdict(next(found))],
+        "slots": ["slot1@ep1"],
+    }
+    run.watch.before_submission({"a": ""})
+    assert run.take() == [] and list(found) == []
+    assert run.asker.questions()[-1] == "negotiator"
 
 
 def test_an_empty_pool_is_said_once_and_not_for_each_job(watched):

@@ -22,13 +22,15 @@ from . import codes, events, summary
 from .asker import JUDGING, Asker, NoAnswer
 from .jobs import Job, Run, State, within
 from .lines import Line, in_words, name
+from .matching import Word
 from .records import Recorder
-from .waiting import Idle, Waiting, found_of, line, runs, sentence
+from .waiting import CHECKS, Found, Idle, Waiting, found_of, line, runs, sentence
 from .words import count, duration, listed
 
 LOOK_SECONDS = 1.0  # between two looks at the event log
 MOST_EARLY = 10_000  # jobs: the log may hold those of earlier runs
 EXECUTOR_SECONDS = 60.0  # for an executor that is known to say so
+AGAIN_SECONDS = 1.0  # between looks at the pool before the first submission, where one alone isn't enough
 SLOTS_SECONDS = 60.0  # between two looks at which slots there are
 RETRY_WORDS_SECONDS = 3.0  # for how long a held job's line waits for the executor to say what it does
 LOG_LINES, ERROR_LINES = 10, 6
@@ -212,31 +214,40 @@ class Watch:
         described
             Their ClassAds as text, by what they are called.
         deadline
-            Seconds that it may take.
+            Seconds that an answer may take.
         """
         with self._counted("the look before the first submission"):
             try:
-                about: dict[str, Any] = {"described": list(described.values()), "seen": sorted(self._seen)}
-                about |= {"clusters": {}, "negotiator": "", "seconds": self._asker.time_to_judge(deadline)}
-                told = self._asker.ask("diagnoses", deadline, **about)
+                found, slots = self._expected(described, deadline)
+                never = {title: one for title, one in found.items() if slots and one.word is Word.NEVER}
+                for _ in range(CHECKS[Word.NEVER] - 1):
+                    if never:  # a healthy run doesn't wait for it
+                        self._stop.wait(AGAIN_SECONDS)
+                        again, _slots = self._expected({title: described[title] for title in never}, deadline)
+                        never = {title: one for title, one in again.items() if one.word is Word.NEVER}
             except NoAnswer as error:
                 self._say("warning", f"the pool can't be looked at before the first submission: {error}")
                 return
-            self._seen.update(told["slots"])
-            answers = zip(described, told["described"], strict=True)
-            found = [(title, found_of(one)) for title, one in answers if one is not None]
-            if not told["slots"]:
-                self._say("warning", sentence(found[0][1]) if found else "the pool has no slots")
+            if not slots:
+                self._say("warning", sentence(next(iter(found.values()))) if found else "the pool has no slots")
                 return
-            for title, one in found:
-                if one.word == "NEVER":
-                    self._say("warning", f"{title} can't start on this pool as it is. {sentence(one)}")
+            for title, one in never.items():
+                self._say("warning", f"{title} can't start on this pool as it is. {sentence(one)}")
             try:
                 problem = self._asker.ask("negotiator", deadline)
             except NoAnswer as error:
                 problem = f"the negotiator doesn't answer ({error})"
             if problem:
                 self._say("warning", f"{problem}, so no job is matched until it does")
+
+    def _expected(self, described: Mapping[str, str], deadline: float) -> tuple[dict[str, Found], list[str]]:
+        """Return what is found of jobs to come, by what they are called, and the names of the pool's slots."""
+        about: dict[str, Any] = {"described": list(described.values()), "seen": sorted(self._seen)}
+        about |= {"clusters": {}, "negotiator": "", "seconds": self._asker.time_to_judge(deadline)}
+        told = self._asker.ask("diagnoses", deadline, **about)
+        self._seen.update(told["slots"])
+        answers = zip(described, told["described"], strict=True)
+        return {title: found_of(one) for title, one in answers if one is not None}, told["slots"]
 
     # --- the thread ---
 

@@ -10,10 +10,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..asker import SPARE
 from ..words import count, listed, megabytes
 from .asking import NoAnswer, ask, ask_all
 from .compatible import apart, locked_names, shown
-from .nodes import Finding, Here, broken_modules, findings, mount_finding, parse, space_finding, together
+from .nodes import (
+    NO_JOBS,
+    Finding,
+    Here,
+    broken_modules,
+    findings,
+    mount_finding,
+    not_probed,
+    parse,
+    space_finding,
+    together,
+)
 from .plan import EXECUTORS, Plan, PlanError, Request, dry_run, requests
 from .report import Check, Result
 from .versions import versions
@@ -23,15 +35,27 @@ QUICK_SECONDS = 15.0  # a run doesn't wait for it, and a machine that is busy is
 PLAN_SECONDS = 300.0
 MATCH_SECONDS = 60.0
 IMPORT_SECONDS = 30.0
+LATER = "Try again when this host, the schedd and the collector have less to do; the run itself tells of jobs that wait"
 PASS, WARN, FAIL, NOT_RUN = Result.PASS, Result.WARN, Result.FAIL, Result.NOT_RUN
 
 Answers = Mapping[str, Any]
 
 
 def quick(folder: Path, seconds: float = QUICK_SECONDS) -> list[Check]:
-    """Check the pool, and the folder on this host: no job is submitted; about a second where all is well."""
+    """Check the pool, and the folder on this host: no job is submitted; about a second where all is well.
+
+    Nodes that drain or are switched off are told where no other is left: on a large pool, some always are.
+    """
     answers = ask_all(_daemons(seconds) | {"space": (seconds, _places(folder))})
-    return [*pool_checks(answers), *place_checks(folder, answers["space"])]
+    found = [*pool_checks(answers), *place_checks(folder, answers["space"])]
+    return [
+        check for check in found if not (check.id == "pool.nodes" and check.result is WARN and _takes_jobs(answers))
+    ]
+
+
+def _takes_jobs(answers: Answers) -> bool:
+    """Whether a node takes jobs, now or when those on it end."""
+    return any(state in ("free", "busy") for state in states_of(answers["collector"]["slots"]).values())
 
 
 def ask_pool(seconds: float) -> dict[str, Any]:
@@ -251,12 +275,15 @@ def _matches(known: Sequence[Request], plan: Plan, answers: Answers) -> Iterator
                 descriptions=[dict(request.description) for request in known],
                 nonce=nonce,
                 shared=plan.shared,
+                seconds=MATCH_SECONDS * SPARE,
             )
         except NoAnswer as problem:
-            yield Check("run.match", NOT_RUN, f"jobs can't be submitted to be looked at: {problem}")
+            yield Check("run.match", WARN, f"whether slots can take the jobs could not be found out: {problem}", LATER)
             return
-    for request, verdict in zip(known, told, strict=True):
-        yield verdict_check(request, verdict)
+    yield from (verdict_check(request, verdict) for request, verdict in zip(known, told, strict=True) if verdict)
+    for rule in sorted({request.rule for request, verdict in zip(known, told, strict=True) if not verdict}):
+        sentence = f"there was no time, within {MATCH_SECONDS:.0f} s, to judge all that it asks for"
+        yield Check("run.match", WARN, sentence, LATER, f"rule {rule}")
 
 
 def verdict_check(request: Request, verdict: Mapping[str, str]) -> Check:
@@ -326,6 +353,9 @@ def node_checks(folder: Path, answers: Answers, seconds: float, names: Sequence[
     states = states_of(answers["collector"]["slots"])
     if not states:
         return [Check("node.probe", NOT_RUN, "there is no execute node")]
+    found: dict[str, list[Finding]] = {node: [not_probed(its)] for node, its in states.items() if its in NO_JOBS}
+    if len(found) == len(states):
+        return together(found)
     parent = folder / ".snakemake" / "htcondor-doctor"
     with own_jobs() as nonce, _shared_folder(parent, nonce) as problem:
         if problem:
@@ -338,7 +368,7 @@ def node_checks(folder: Path, answers: Answers, seconds: float, names: Sequence[
             rows = ask(
                 "probe",
                 seconds + 30,
-                nodes=list(states),
+                nodes=[node for node in states if node not in found],
                 folder=str(folder),
                 nonce=nonce,
                 python=sys.executable,
@@ -351,10 +381,7 @@ def node_checks(folder: Path, answers: Answers, seconds: float, names: Sequence[
     if any(not row["output"] for row in rows):
         states |= _states_now()  # a node that was free has its jobs by now, perhaps
     here = replace(here, broken=_broken_here(rows))
-    found: dict[str, list[Finding]] = {
-        row["node"]: list(findings(row, here, states[row["node"]], seconds)) for row in rows
-    }
-    return together(found)
+    return together(found | {row["node"]: list(findings(row, here, states[row["node"]], seconds)) for row in rows})
 
 
 def _broken_here(rows: Sequence[Mapping[str, Any]]) -> frozenset[str]:

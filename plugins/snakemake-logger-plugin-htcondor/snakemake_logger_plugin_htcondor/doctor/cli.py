@@ -1,6 +1,7 @@
 """The command line: ``htcondor-doctor [OPTIONS] [-- SNAKEMAKE ARGUMENTS]``."""
 
 import argparse
+import io
 import signal
 import sys
 from collections.abc import Sequence
@@ -61,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("htcondor-doctor: interrupted; its jobs and files are removed", file=sys.stderr)
         return 130
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the locale has no letters for is written all the same
+        sys.stdout.reconfigure(errors="backslashreplace")
     if options.json:
         print(as_json(found))
     else:

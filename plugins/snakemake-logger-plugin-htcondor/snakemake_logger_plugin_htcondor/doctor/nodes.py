@@ -11,9 +11,12 @@ from .report import Check, Result
 
 SKEW_SECONDS = 2.0
 MOST_STARTS = 3  # of a probe that a node gives back each time
+ENOUGH_SHARE = 2 / 3  # of the deadline: a probe that ran for so long hangs; its imports end themselves after half
 SLACK = 1.0  # a job may have begun this long before HTCondor's event log says so
 TIMED_OUT = "124"  # the exit code of timeout(1)
-LEAST_MB, LEAST_SHARE = 1024, 0.05
+# Too little is less than LEAST_MB, or less than both ENOUGH_MB and LEAST_SHARE of all.
+LEAST_MB, ENOUGH_MB, LEAST_SHARE = 1024, 50 * 1024, 0.05
+NO_JOBS = {"draining": "it is draining", "offline": "it is switched off"}
 ASK_ADMIN = "Ask the pool's admin"
 
 
@@ -97,6 +100,12 @@ def findings(row: Mapping[str, Any], here: Here, state: str, seconds: float) -> 
     yield from _python(said, here)
 
 
+def not_probed(state: str) -> Finding:
+    """Say that a node gets no probe: it would wait until the deadline, or wake a node that is off."""
+    sentence = f"{NO_JOBS[state]}, so no small job was sent there, and nothing could be checked"
+    return Finding("node.probe", Result.NOT_RUN, sentence)
+
+
 def _unfinished(row: Mapping[str, Any], state: str, seconds: float) -> Finding:
     if row["held"]:
         return Finding(
@@ -116,6 +125,13 @@ def _unfinished(row: Mapping[str, Any], state: str, seconds: float) -> Finding:
             f"{ASK_ADMIN}, who finds the reason in the node's StarterLog: you may be unknown there, or the scratch "
             "folder not writable",
         )
+    if row["late"]:
+        return Finding(
+            "node.probe",
+            Result.WARN,
+            f"a small job started there too late to end within {seconds:.0f} s; nothing else could be checked",
+            "Try again later, or with a longer --deadline",
+        )
     if row["started"]:
         return Finding(
             "node.probe",
@@ -124,9 +140,14 @@ def _unfinished(row: Mapping[str, Any], state: str, seconds: float) -> Finding:
             "the Python environment, may hang",
             f"{ASK_ADMIN} to look at the node's mounts and its network",
         )
-    why = {"busy": "it is busy", "draining": "it is draining", "offline": "it is switched off"}.get(
-        state, "it gives no answer, though it counts as free"
-    )
+    if row["refused"]:
+        return Finding(
+            "node.probe",
+            Result.NOT_RUN,
+            "no small job (1 core, 512 MB) can start there, by the node's START or its size: it takes other jobs only; "
+            "nothing else could be checked",
+        )
+    why = {"busy": "it is busy", **NO_JOBS}.get(state, "it gives no answer, though it counts as free")
     return Finding(
         "node.probe",
         Result.WARN,
@@ -249,14 +270,15 @@ def space_finding(check: str, spaces: Iterable[tuple[str, float, float]]) -> Fin
     short, free = [], []
     for path, left, total in spaces:
         free.append(left)
-        if left < LEAST_MB or left < LEAST_SHARE * total:
+        if left < LEAST_MB or (left < ENOUGH_MB and left < LEAST_SHARE * total):
             short.append(f"{path} has {megabytes(left)} of {megabytes(total)} left")
     if short:
-        least = f"less than {megabytes(LEAST_MB)} or {LEAST_SHARE:.0%}"
+        least = f"less than {megabytes(LEAST_MB)}, or than {megabytes(ENOUGH_MB)} and {LEAST_SHARE:.0%}"
         return Finding(check, Result.WARN, f"{listed(short)}, {least}", "Free some space, or use another folder")
     if not free:
         return Finding(check, Result.NOT_RUN, "it can't be told")
-    return Finding(check, Result.PASS, f"at least {megabytes(min(free))} are free")
+    least_free = 1 << (int(min(free)).bit_length() - 1)  # a power of two: 200 nodes are told in a few lines
+    return Finding(check, Result.PASS, f"at least {megabytes(least_free)} are free")
 
 
 def _space(said: Mapping[str, Any]) -> Iterator[Finding]:

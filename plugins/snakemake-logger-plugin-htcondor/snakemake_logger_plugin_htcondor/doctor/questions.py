@@ -21,11 +21,12 @@ from typing import Any
 import classad2 as classad
 import htcondor2 as htcondor
 
-from ..diagnosis import Pool, diagnose
+from .. import alike
+from ..diagnosis import Diagnosis
 from ..matching import NEXT_CYCLE, Word, judge, state_of
-from ..questions import ACCOUNTING
-from ..words import count
-from .nodes import MOST_STARTS
+from ..questions import _Judged, _pool, _pool_and_jobs
+from ..waiting import CHECKS
+from .nodes import ENOUGH_SHARE, MOST_STARTS
 
 ATTRIBUTE = "SnakemakeDoctor"
 NONCE = "SnakemakeDoctorNonce"
@@ -33,6 +34,7 @@ LIFE = 900
 NOT_DYNAMIC = "DynamicSlot =!= true"
 USUAL_PLACES = ("/etc/condor/condor_config", "/usr/local/etc/condor_config", "~condor/condor_config")
 LOOK_SECONDS = 0.1
+AGAIN_SECONDS = 1.0  # before slots are asked for again, to be sure of a NEVER
 PROBE_MEMORY = 512  # MB; what the imports of a scientific environment take
 IMPORT_MEMORY, IMPORT_SHARE = 448, 0.5  # what imports may take: MB, and of the deadline
 SHOWN = ("Name", "Machine", "MyAddress", "CondorVersion")
@@ -119,48 +121,72 @@ def space(folder: str, scratch: str) -> dict[str, Any]:
 # --- could the jobs of a run match ---
 
 
-def match(descriptions: Sequence[Mapping[str, str]], nonce: str, shared: bool) -> list[dict[str, str]]:
+def match(
+    descriptions: Sequence[Mapping[str, str]], nonce: str, shared: bool, seconds: float
+) -> list[dict[str, str] | None]:
     """Judge jobs as they would really be: submitted, held from the start, read back whole, and removed.
 
     So what the access point's configuration makes of a job counts, too: SUBMIT_ATTRS, job transforms, requirements that
-    condor_submit adds. A description that HTCondor refuses has the word REFUSED.
+    condor_submit adds. A description that HTCondor refuses has the word REFUSED; one that there was no time for within
+    so many seconds is None, and half of them may be used to submit.
     """
-    collector = htcondor.Collector()
-    slots, pool = collector.query(htcondor.AdType.Startd, constraint=NOT_DYNAMIC), _pool(collector)
+    began = time.monotonic()
+    answers: list[dict[str, str] | None] = [None] * len(descriptions)
+    jobs: dict[int, classad.ClassAd] = {}
     schedd = htcondor.Schedd()
-    answers = []
     try:
-        for description in descriptions:
-            own = {**_own(nonce), "executable": "/bin/true", "hold": "true", "batch_name": "doctor"}
-            transfer = {} if shared else {"should_transfer_files": "YES", "when_to_transfer_output": "ON_EXIT"}
+        for number, description in enumerate(descriptions):
+            if jobs and time.monotonic() > began + seconds / 2:
+                break
             try:
-                cluster = schedd.submit(htcondor.Submit({**transfer, **description, **own})).cluster()
+                cluster = schedd.submit(htcondor.Submit(_to_look_at(description, nonce, shared))).cluster()
             except Exception as error:
-                answers.append({"word": "REFUSED", "key": "", "reason": _words(error), "remedy": ""})
+                answers[number] = {"word": "REFUSED", "key": "", "reason": _words(error), "remedy": ""}
                 continue
-            (job,) = schedd.query(constraint=f"ClusterId == {cluster}")
-            answers.append(_judged(job, slots, pool))
+            (jobs[number],) = schedd.query(constraint=f"ClusterId == {cluster}")
     finally:
         remove(nonce)
+    for number, found in _verdicts(jobs, began + seconds).items():
+        answers[number] = _told(found)
     return answers
 
 
-def _pool(collector: Any) -> Pool:
-    """Return what the pool tells of itself, as far as it decides on a job that isn't in the queue for long."""
-    return Pool(
-        collector.query(htcondor.AdType.Accounting, projection=list(ACCOUNTING)),
-        submitters=collector.query(htcondor.AdType.Submitter, projection=["Name", "IdleJobs"]),
-        flocks=str(htcondor.param.get("FLOCK_TO") or htcondor.param.get("FLOCK_COLLECTOR_HOSTS") or ""),
-    )
+def _to_look_at(description: Mapping[str, str], nonce: str, shared: bool) -> dict[str, str]:
+    own = {**_own(nonce), "executable": "/bin/true", "hold": "true", "batch_name": "doctor"}
+    transfer = {} if shared else {"should_transfer_files": "YES", "when_to_transfer_output": "ON_EXIT"}
+    return {**transfer, **description, **own}
 
 
-def _judged(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pool: Pool) -> dict[str, str]:
-    found, told = judge(job, slots), diagnose(job, slots, pool)
-    if found.word is Word.FITS and told.key == NEXT_CYCLE:  # nothing else, such as a quota, is in its way
-        fitting = sum(pair.fits for pair in found.pairs)
-        share = f"{fitting} of {count(len(found.pairs), 'slot')}"
-        return {"word": found.word.value, "key": "", "reason": f"{share} would take it right now", "remedy": ""}
-    return {"word": told.word.value, "key": told.key, "reason": told.reason, "remedy": told.remedy}
+def _verdicts(jobs: Mapping[int, classad.ClassAd], until: float) -> dict[int, Diagnosis]:
+    """Judge jobs as a run does, NEVER by as many looks at the pool; what there is no time to judge is left out.
+
+    A NEVER that there is no time to look at again stays one: a pool that large, and so many rules that it can't take.
+    """
+    found: dict[int, Diagnosis] = {}
+    doubtful, seen = dict(jobs), set[str]()
+    for look in range(CHECKS[Word.NEVER]):
+        if not doubtful or (look and time.monotonic() > until):
+            break
+        if look:
+            time.sleep(AGAIN_SECONDS)
+        slots, _, read = _pool_and_jobs({}, list(doubtful.values()))
+        pool = _pool(slots, sorted(seen), "")
+        seen |= {str(slot.get("Name")) for slot in slots}
+        prepared, judged = alike.prepared(slots, read), _Judged(read, until)
+        looked = {number: judged.of(job, prepared, pool) for number, job in doubtful.items()}
+        found |= {number: one for number, one in looked.items() if one is not None}
+        doubtful = {number: job for number, job in doubtful.items() if _is_never(found.get(number))}
+    return found
+
+
+def _is_never(found: Diagnosis | None) -> bool:
+    return found is not None and found.word is Word.NEVER
+
+
+def _told(found: Diagnosis) -> dict[str, str]:
+    if found.key == NEXT_CYCLE:  # nothing, such as a quota, is in its way; that it is held is our own doing
+        return {"word": Word.FITS.value, "key": "", "reason": found.reason.partition(";")[0], "remedy": ""}
+    return {"word": found.word.value, "key": found.key, "reason": found.reason, "remedy": found.remedy}
 
 
 def _own(nonce: str) -> dict[str, str]:
@@ -198,7 +224,8 @@ def probe(nodes: Sequence[str], folder: str, nonce: str, python: str, names: Seq
     -------
     list
         For each node: "node"; "output", what it said, empty where it didn't end; "began" and "seen", between which its
-        clock was read; "held", why HTCondor holds the job; "started"; "given_back", why it came back, each time.
+        clock was read; "held", why HTCondor holds the job; "started"; "late", it runs still, and hasn't done so for
+        long; "refused", the node takes other jobs only; "given_back", why it came back, each time.
     """
     own = Path(folder) / ".snakemake" / "htcondor-doctor" / nonce
     with tempfile.TemporaryDirectory(prefix="htcondor-doctor-") as place:
@@ -210,10 +237,21 @@ def probe(nodes: Sequence[str], folder: str, nonce: str, python: str, names: Seq
             description = _probe_job(place, folder, nonce, python, seconds)
             items = iter([{"Number": str(n), "Node": node} for n, node in enumerate(nodes)])
             htcondor.Schedd().submit(htcondor.Submit(description), itemdata=items)
+            with contextlib.suppress(htcondor.HTCondorException):  # then they are waited for
+                watch.refused = _refusing(nodes, nonce)
             watch.until_done(seconds)
-            return watch.found()
+            return watch.found(seconds)
         finally:
             remove(nonce)
+
+
+def _refusing(nodes: Sequence[str], nonce: str) -> set[int]:
+    """Return the numbers of the nodes of which no slot could ever take the probe, such as those for GPU jobs alone."""
+    slots: dict[str, list[classad.ClassAd]] = {}
+    for slot in htcondor.Collector().query(htcondor.AdType.Startd, constraint=NOT_DYNAMIC):
+        slots.setdefault(str(slot.get("Machine")), []).append(slot)
+    probes = {int(job["ProcId"]): job for job in htcondor.Schedd().query(constraint=f'{NONCE} == "{nonce}"')}
+    return {n for n, job in probes.items() if judge(job, slots.get(nodes[n], [])).word is Word.NEVER}
 
 
 def verbatim(text: str) -> str:
@@ -251,9 +289,10 @@ def _probe_job(place: str, folder: str, nonce: str, python: str, seconds: float)
 
 
 class _Watch:
-    """What has become of the probes so far."""
+    """What has become of the probes so far; those that are `refused` by their nodes aren't waited for."""
 
     def __init__(self, place: str, own: Path, nodes: Sequence[str]) -> None:
+        self.refused: set[int] = set()
         self._place, self._own, self._nodes = Path(place), own, nodes
         self._events: Iterator[Any] | None = None
         self._looked = time.time()
@@ -272,7 +311,7 @@ class _Watch:
 
     def _settled(self) -> set[int]:
         hopeless = {number for number, reasons in self._given_back.items() if len(reasons) >= MOST_STARTS}
-        return self._done | set(self._held) | hopeless
+        return self._done | set(self._held) | hopeless | self.refused
 
     def _look(self) -> None:
         before, self._looked = self._looked, time.time()
@@ -297,8 +336,12 @@ class _Watch:
             self._events = htcondor.JobEventLog(str(log)).events(0)
         return self._events or iter(())
 
-    def found(self) -> list[dict[str, Any]]:
-        """Return what each node has said."""
+    def _late(self, seconds: float) -> set[int]:
+        now = time.time()
+        return {number for number, began in self._began.items() if now - began < seconds} - self._done
+
+    def found(self, seconds: float) -> list[dict[str, Any]]:
+        """Return what each node has said within so many seconds."""
         rows = []
         for number, node in enumerate(self._nodes):
             file = self._own / f"node-{number}.seen"
@@ -310,6 +353,8 @@ class _Watch:
                 "seen": self._seen.get(number),
                 "held": self._held.get(number, ""),
                 "started": number in self._began,
+                "late": number in self._late(ENOUGH_SHARE * seconds),
+                "refused": number in self.refused,
                 "given_back": self._given_back.get(number, []),
                 "content": "",
                 "owner": None,

@@ -97,7 +97,7 @@ def as_json(checks: Sequence[Check]) -> str:
         "counts": {result.value: counts[result] for result in Result},
         "checks": [asdict(check) for check in checks],
     }
-    return json.dumps(document, indent=1, ensure_ascii=False)
+    return json.dumps(document, indent=1)  # in ASCII, which any locale can write
 
 
 def summary(checks: Sequence[Check]) -> str:
