@@ -99,7 +99,7 @@ def _refuse_orphans(killed: Owner) -> None:
             f"would write the same files. When you know that there are none, delete {OWNER} and run again"
         ) from None
     if jobs:
-        numbers = ", ".join(str(job["ClusterId"]) for job in jobs)
+        numbers = ", ".join(map(str, sorted(int(job["ClusterId"]) for job in jobs)))
         raise UserError(
             f"{killed} was killed, and its jobs are still in HTCondor's queue ({numbers}): they would write the same "
             "files. snakemake --profile htcondor removes them and goes on; to end them alone: "

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.pool.harness import at_once, wait_until
+from tests.pool.harness import LOCAL, at_once, wait_until
 
 
 def test_ctrl_c_pressed_again_and_again_removes_all_jobs_of_the_run(project, expected):
@@ -116,12 +116,18 @@ def test_after_sigkill_the_same_line_resumes_and_no_two_jobs_write_the_same(proj
     assert run.wait(20) != 0
     assert {job["ClusterId"] for job in project.running()} == orphans, "they go on without their driver"
 
+    alone = project.run(command=LOCAL)
+    assert alone.returncode == 1
+    numbers = ", ".join(map(str, sorted(orphans)))
+    assert f"its jobs are still in HTCondor's queue ({numbers}): they would write the same files" in alone.stdout
+    assert {job["ClusterId"] for job in project.running()} == orphans
+
     again = project.start()
     # An orphan that nobody removes would still be at work.
     wait_until(lambda: len(project.trainings()) == 4, 90, lambda: f"both models train again:\n{again.output[-2000:]}")
     project.train_for(0)
     assert again.wait(110) == 0, again.output[-3000:]
-    assert "its lock is removed and the run resumes" in again.output
+    assert "its lock is removed and the run resumes" in alone.stdout
     assert "An earlier run of this folder left jobs in the queue" in again.output
     assert project.checksums() == expected
     jobs = project.history()

@@ -52,15 +52,42 @@ def test_it_is_killed_with_its_shadows_while_jobs_run(project, expected):
     assert project.checksums() == expected
 
 
-def test_it_is_killed_again_and_again(project, expected):
-    """At instants that fall on submissions, too: a stage takes two or three seconds here."""
-    run = project.start()
-    for _ in range(2):
-        time.sleep(4)
-        if run.process.poll() is None:
-            schedd(project, "KILL")
-            wait_until(lambda: project.shell("condor_q -totals").returncode == 0, 60, "the schedd is back")
+# One submission begins, and another is answered, when the test says so by a file.
+MEET = """
+import time
+from pathlib import Path
+import htcondor2
+submit, answered = htcondor2.Schedd.submit, []
+
+def meet(moment):
+    if not Path(moment).exists():
+        Path(moment).touch()
+        while not Path(f"{moment}, go").exists():
+            time.sleep(0.1)
+
+def met(self, description):
+    if len(answered) == 2:
+        meet("begins")
+    answer = submit(self, description)
+    answered.append(answer)
+    if len(answered) == 5:
+        meet("answered")
+        raise htcondor2.HTCondorException("the answer is lost")
+    return answer
+
+htcondor2.Schedd.submit = met
+"""
+
+
+def test_it_is_killed_as_a_submission_begins_and_as_another_is_answered(project, expected):
+    project.train_for(0)
+    run = project.start(command=project.patched(MEET))
+    for moment in ("begins", "answered"):
+        wait_until((project.path / moment).exists, 60, lambda: f"at that moment:\n{run.output[-2000:]}")
+        schedd(project, "KILL")
+        (project.path / f"{moment}, go").touch()
     assert run.wait(110) == 0, run.output[-3000:]
+    assert "trying again" in run.output
     assert_each_job_was_submitted_once(project)
     assert project.checksums() == expected
 

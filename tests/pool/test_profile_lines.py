@@ -24,6 +24,8 @@ def test_jobs_run_from_the_nodes_own_copy_and_condor_q_shows_batch_description_a
     jobs = project.history()
     assert len(jobs) == 10
     check_files(project, jobs)
+    mode = (project.path / "results" / "selection.json").stat().st_mode
+    assert mode & 0o044 == 0o044, "the copy is its user's alone, and what runs from it writes for a team"
     for host in {job["LastRemoteHost"].split("@")[1] for job in jobs}:
         found = project.pool.execute(host, "sh", "-c", f"ls {COPIES}; stat -c %a-%U {COPIES}").stdout.split()
         assert len(found) == 3, f"one copy, its lock, the folder's mode: {found}"

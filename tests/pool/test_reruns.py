@@ -71,3 +71,21 @@ def test_a_status_thread_that_dies_ends_the_run_with_an_error(project):
 
     again = project.run()
     assert again.returncode == 0, again.stdout[-3000:]
+
+
+def test_a_second_run_with_another_target_is_refused_and_the_first_one_keeps_its_jobs(project):
+    """Snakemake's own lock lets it in, as it writes other files, and the executor removes what others have left."""
+    done = project.run("--until split")
+    assert done.returncode == 0, done.stdout[-3000:]
+    project.train_for(60)
+    run = project.start("results/models/lr/model.joblib")
+    job = project.training()
+    second = project.run("results/models/dt/model.joblib")
+    assert second.returncode == 1, second.stdout[-3000:]
+    assert "Another run of this folder goes on; its jobs are left alone." in second.stdout
+    assert "is running the workflow in this folder; wait for it, or end it, then run again" in second.stdout
+    assert [one["ClusterId"] for one in project.queue()] == [job["ClusterId"]]
+    project.train_for(0)
+    assert run.wait(100) == 0, run.output[-3000:]
+    third = project.run("results/models/dt/model.joblib")
+    assert third.returncode == 0, third.stdout[-3000:]
