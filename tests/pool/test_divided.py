@@ -109,7 +109,8 @@ def test_a_corrupt_partition_is_named_and_made_again(on_pool):
     bytes_[len(bytes_) // 2] ^= 0xFF
     part.write_bytes(bytes_)
     shutil.rmtree(project.path / "results/models")  # what was made from it is there otherwise, and stays valid
-    failed = project.run()
+    # Jobs that come after it was moved aside wait for it, as they would for a file that NFS doesn't show yet.
+    failed = project.run("--latency-wait 5")
     assert failed.returncode == 1
     assert f"{part.name} is damaged" in failed.stdout
     assert "unexpected error" not in failed.stdout

@@ -132,11 +132,11 @@ def diagnoses(
     until = time.monotonic() + seconds
     made = [_parsed(text) for text in described]
     wanted = {int(cluster): (kinds or {}).get(cluster, "") for cluster in clusters}
-    ads, jobs, read = _pool_and_jobs(wanted, [ad for ad in made if ad is not None])
+    ads, jobs, read = pool_and_jobs(wanted, [ad for ad in made if ad is not None])
     names = sorted(str(ad.get("Name")) for ad in ads)
-    pool = _pool(ads, seen, negotiator)
+    pool = pool_of(ads, seen, negotiator)
     _turn_to(JUDGING)
-    slots, judged = alike.prepared(ads, read), _Judged(read, until)
+    slots, judged = alike.prepared(ads, read), Judged(read, until)
     found = {
         cluster: judged.of(job, slots, replace(pool, ahead=clusters[str(cluster)])) for cluster, job in jobs.items()
     }
@@ -148,7 +148,7 @@ def diagnoses(
     }
 
 
-class _Judged:
+class Judged:
     """Diagnoses, one for jobs that are alike, for as long as there is time."""
 
     def __init__(self, read: frozenset[str] | None, until: float, ignored: frozenset[str] = frozenset()) -> None:
@@ -201,9 +201,7 @@ def _parsed(text: str) -> Any:
     return ad if "Requirements" in ad and "$(" not in text else None
 
 
-def _pool_and_jobs(
-    clusters: dict[int, str], made: list[Any]
-) -> tuple[list[Any], dict[int, Any], frozenset[str] | None]:
+def pool_and_jobs(clusters: dict[int, str], made: list[Any]) -> tuple[list[Any], dict[int, Any], frozenset[str] | None]:
     """Return the slots, the idle jobs of these clusters, and the attributes that judging them reads.
 
     Slots and jobs are asked for what is known to be read. What they refer to beside that is learnt from the answers,
@@ -264,7 +262,7 @@ def _idle(clusters: list[int], projection: list[str]) -> dict[int, Any]:
     return {int(ad["ClusterId"]): ad for ad in htcondor.Schedd().query(constraint=constraint, projection=projection)}
 
 
-def _pool(slots: list[Any], seen: list[str], negotiator: str) -> Pool:
+def pool_of(slots: list[Any], seen: list[str], negotiator: str) -> Pool:
     _turn_to(COLLECTOR)
     collector = htcondor.Collector()
     return Pool(
@@ -324,10 +322,10 @@ def remove(jobs: dict[str, dict[str, str]], seen: list[str], seconds: float) -> 
     until = time.monotonic() + seconds
     idle = _idle([int(cluster) for cluster in jobs], [])
     slots = _slots(None)
-    pool = _pool(slots, seen, "")
+    pool = pool_of(slots, seen, "")
     _turn_to(JUDGING)
     read = alike.reads([*slots, *idle.values()])
-    prepared, judged = alike.prepared(slots, read), _Judged(read, until, alike.HISTORY)
+    prepared, judged = alike.prepared(slots, read), Judged(read, until, alike.HISTORY)
     found = {cluster: judged.of(ad, prepared, pool) for cluster, ad in idle.items()}
     doomed: dict[str, list[int]] = {}
     for cluster, one in found.items():

@@ -24,7 +24,7 @@ import htcondor2 as htcondor
 from .. import alike
 from ..diagnosis import Diagnosis
 from ..matching import NEXT_CYCLE, Word, judge, state_of
-from ..questions import _Judged, _pool, _pool_and_jobs
+from ..questions import Judged, pool_and_jobs, pool_of
 from ..waiting import CHECKS
 from .nodes import ENOUGH_SHARE, MOST_STARTS
 
@@ -169,10 +169,10 @@ def _verdicts(jobs: Mapping[int, classad.ClassAd], until: float) -> dict[int, Di
             break
         if look:
             time.sleep(AGAIN_SECONDS)
-        slots, _, read = _pool_and_jobs({}, list(doubtful.values()))
-        pool = _pool(slots, sorted(seen), "")
+        slots, _, read = pool_and_jobs({}, list(doubtful.values()))
+        pool = pool_of(slots, sorted(seen), "")
         seen |= {str(slot.get("Name")) for slot in slots}
-        prepared, judged = alike.prepared(slots, read), _Judged(read, until)
+        prepared, judged = alike.prepared(slots, read), Judged(read, until)
         looked = {number: judged.of(job, prepared, pool) for number, job in doubtful.items()}
         found |= {number: one for number, one in looked.items() if one is not None}
         doubtful = {number: job for number, job in doubtful.items() if _is_never(found.get(number))}
