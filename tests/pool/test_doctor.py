@@ -9,6 +9,7 @@ import time
 import pytest
 
 from tests.pool.harness import Hosts, wait_until, wait_until_no_slot_is_kept
+from tests.pool.small import configured
 
 DOCTOR = (
     "PYTHONPATH=plugins/snakemake-logger-plugin-htcondor timeout -s INT 150 "
@@ -108,6 +109,25 @@ def test_a_healthy_pool_passes(project):
     assert report.found("run.match", "pass") == ["rule preprocess: 2 of 2 slots are free and would take it"]
     later = report.found("run.match", "not run")
     assert "rule split: what it asks for is not known before its inputs exist (disk_mb, mem_mb)" in later
+    assert left_behind(project) == []
+
+
+DEMANDS_A_GROUP = """
+SUBMIT_REQUIREMENT_NAMES = Group
+SUBMIT_REQUIREMENT_Group = AcctGroup =!= undefined
+SUBMIT_REQUIREMENT_Group_REASON = "name your accounting group"
+"""
+
+
+@pytest.mark.usefixtures("free_slots")
+def test_a_pool_that_demands_an_accounting_group_gets_it_from_the_doctors_own_jobs_too(pool, project):
+    with configured(pool, DEMANDS_A_GROUP, "ap"):
+        report = doctor(project, behind=f"{PROFILE} --htcondor-steady-accounting-group group_credit")
+        assert report.code == 0 and report.wrong == set(), json.dumps(report.document, indent=1)
+        assert report.one("node.folder", "pass").startswith("ep1 and ep2: ")
+        without = doctor(project)
+        assert without.code == 1
+        assert "name your accounting group" in without.one("run.match", "fail")
     assert left_behind(project) == []
 
 

@@ -171,12 +171,7 @@ def planned(rule, **about):
 
 
 def run_checks(plan, told=None):
-    def plan_of(arguments, seconds):
-        if isinstance(plan, str):
-            raise PlanError(plan)
-        return plan
-
-    return list(checks.run_checks([], told or answers(), plan_of))
+    return list(checks.run_checks(PlanError(plan) if isinstance(plan, str) else plan, told or answers()))
 
 
 def test_a_run_without_a_plan():

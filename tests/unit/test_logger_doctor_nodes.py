@@ -351,7 +351,7 @@ def test_nodes_that_drain_or_are_off_get_no_small_job(monkeypatch, tmp_path):
         "negotiator": {"name": "cm"},
         "collector": {"slots": [slot_of(*one) for one in states.items()]},
     }
-    found = checks.node_checks(tmp_path, told, 60, [])
+    found = checks.node_checks(tmp_path, told, 60, [], {})
     assert ("probe", ["ep1", "ep5"]) in asked
     assert [(check.result, check.line) for check in found] == [
         (Result.FAIL, "ep1 and ep5: HTCondor can't run a job there: no"),
@@ -360,7 +360,7 @@ def test_nodes_that_drain_or_are_off_get_no_small_job(monkeypatch, tmp_path):
     ]
     asked.clear()
     off = told | {"collector": {"slots": [slot_of("ep1", "offline")]}}
-    (only,) = checks.node_checks(tmp_path, off, 60, [])
+    (only,) = checks.node_checks(tmp_path, off, 60, [], {})
     assert only.result is Result.NOT_RUN and asked == []
 
 

@@ -225,3 +225,17 @@ def test_the_plan_needs_no_bindings_and_no_snakemake():
         check=True,
     )
     assert not {"htcondor2", "rich", "snakemake.cli"} & set(json.loads(done.stdout))
+
+
+def test_what_all_jobs_tell_a_pools_policy_the_doctors_own_tell_it_too(monkeypatch):
+    monkeypatch.setattr(plans.getpass, "getuser", lambda: "ann")
+    settings = {"accounting_group": "group_credit"}
+    jobs = [job(mem_mb=1, classad_Project="loans", classad_Kind=kind) for kind in ("a", "b")]
+    made = plans.Plan("htcondor-steady", settings, jobs=tuple(jobs))
+    assert plans.in_common(made) == {
+        "accounting_group": "group_credit",
+        "accounting_group_user": "ann",
+        "+Project": '"loans"',
+    }
+    assert plans.in_common(plans.Plan("htcondor-steady")) == {}
+    assert plans.in_common(plans.PlanError("no plan")) == {}

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -229,12 +229,18 @@ def states_of(slots: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 # --- the run ---
 
 
-def run_checks(arguments: Sequence[str], answers: Answers, plan_of: Callable[..., Plan] = dry_run) -> Iterator[Check]:
-    """Check whether a slot can ever take each rule's jobs, as they would be submitted."""
+def plan_run(arguments: Sequence[str]) -> Plan | PlanError:
+    """Return what a run would submit, or why that can't be told."""
     try:
-        plan = plan_of(arguments, PLAN_SECONDS)
+        return dry_run(arguments, PLAN_SECONDS)
     except PlanError as error:
-        yield Check("run.plan", FAIL, str(error), "Run `snakemake --dry-run` with the same arguments, and correct that")
+        return error
+
+
+def run_checks(plan: Plan | PlanError, answers: Answers) -> Iterator[Check]:
+    """Check whether a slot can ever take each rule's jobs, as they would be submitted."""
+    if isinstance(plan, PlanError):
+        yield Check("run.plan", FAIL, str(plan), "Run `snakemake --dry-run` with the same arguments, and correct that")
         yield Check("run.match", NOT_RUN, "the run can't be planned")
         return
     jobs = [job for job in plan.jobs if job.works]
@@ -343,8 +349,10 @@ def place_checks(folder: Path, told: Any) -> Iterator[Check]:
         yield Check(finding.id, finding.result, finding.sentence, finding.remedy)
 
 
-def node_checks(folder: Path, answers: Answers, seconds: float, names: Sequence[str]) -> list[Check]:
-    """Run a small job on each node, all at once, and say what it found there."""
+def node_checks(
+    folder: Path, answers: Answers, seconds: float, names: Sequence[str], like: Mapping[str, str]
+) -> list[Check]:
+    """Run a small job on each node, all at once, and say what it found there; `like` is what `plan.in_common` tells."""
     silent = [name for name in ("collector", "schedd", "negotiator") if isinstance(answers[name], NoAnswer)]
     if not answers["negotiator"]:
         silent.append("negotiator")
@@ -374,6 +382,7 @@ def node_checks(folder: Path, answers: Answers, seconds: float, names: Sequence[
                 python=sys.executable,
                 names=list(names),
                 seconds=seconds,
+                like=dict(like),
             )
         except NoAnswer as problem_there:
             remedy = "Look at: condor_q, and the schedd's SchedLog"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import checks
+from .plan import in_common
 from .report import Check, Result, as_json, exit_code, write
 
 LOCK = "requirements.lock"
@@ -86,9 +87,10 @@ def run(snakemake: Sequence[str], deadline: float, probe: bool, names: Sequence[
     if any(check.id in ("pool.bindings", "pool.configuration") and check.result is Result.FAIL for check in found):
         reason = "there is no pool to ask"
         return [*found, Check("run.match", Result.NOT_RUN, reason), Check("node.probe", Result.NOT_RUN, reason)]
-    found += checks.run_checks(snakemake, answers)
+    plan = checks.plan_run(snakemake)
+    found += checks.run_checks(plan, answers)
     if probe:
-        found += checks.node_checks(folder, answers, deadline, names)
+        found += checks.node_checks(folder, answers, deadline, names, in_common(plan))
     else:
         found.append(Check("node.probe", Result.NOT_RUN, "--no-probe was given"))
     return found

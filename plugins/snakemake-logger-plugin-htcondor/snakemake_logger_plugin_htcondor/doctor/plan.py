@@ -4,6 +4,7 @@ The descriptions hold what decides on a match, as the executors `htcondor` and `
 """
 
 import contextlib
+import getpass
 import io
 import json
 import logging
@@ -346,6 +347,21 @@ def requests(plan: Plan, most: int = MOST) -> Requests:
         known += [Request(rule, len(descriptions) if not n else 0, one) for n, one in enumerate(largest)]
     known.sort(key=lambda request: request.rule)  # a dry run tells its jobs in no lasting order
     return Requests(tuple(known[:most]), later, tuple(sorted(groups)), max(0, len(known) - most))
+
+
+def in_common(plan: Plan | PlanError) -> dict[str, str]:
+    """Return what all jobs of a run tell a pool's policy of themselves: the accounting group, and attributes.
+
+    A pool may refuse jobs without them, the doctor's own small ones, too.
+    """
+    if isinstance(plan, PlanError):
+        return {}
+    first, *others = [dict(request.description) for request in requests(plan).known] or [{}]
+    same = {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
+    found = {name: value for name, value in same.items() if name in STEADY_ONLY or name.startswith(("+", "MY."))}
+    if "accounting_group" in found:
+        found.setdefault("accounting_group_user", getpass.getuser())  # as the executor does
+    return found
 
 
 AMOUNTS = ("request_cpus", "request_memory", "request_disk", "request_gpus")

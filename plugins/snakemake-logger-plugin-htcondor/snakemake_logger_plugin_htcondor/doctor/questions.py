@@ -214,7 +214,15 @@ def remove(nonce: str) -> bool:
 # --- a probe on each node ---
 
 
-def probe(nodes: Sequence[str], folder: str, nonce: str, python: str, names: Sequence[str], seconds: float) -> Any:
+def probe(
+    nodes: Sequence[str],
+    folder: str,
+    nonce: str,
+    python: str,
+    names: Sequence[str],
+    seconds: float,
+    like: Mapping[str, str],
+) -> Any:
     """Run the probe on each node, all at once; return what each has said, and when this host's clock saw it.
 
     What the jobs take along, and what they say, lies in a folder on this host's own disk: the working folder may be the
@@ -234,7 +242,7 @@ def probe(nodes: Sequence[str], folder: str, nonce: str, python: str, names: Seq
         (Path(place) / "names.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
         watch = _Watch(place, own, nodes)
         try:
-            description = _probe_job(place, folder, nonce, python, seconds)
+            description = {**like, **_probe_job(place, folder, nonce, python, seconds)}
             items = iter([{"Number": str(n), "Node": node} for n, node in enumerate(nodes)])
             htcondor.Schedd().submit(htcondor.Submit(description), itemdata=items)
             with contextlib.suppress(htcondor.HTCondorException):  # then they are waited for
