@@ -258,13 +258,20 @@ def test_what_was_kept_back_is_left_to_the_next_run_once_this_one_is_ending(exec
     """Snakemake counts it among the jobs that run, and waits for those."""
     back = []
     executor.workflow.scheduler = SimpleNamespace(
-        _user_kill=killed, _errors=errors, keepgoing=keepgoing, error_callback=back.append
+        _user_kill=killed,
+        _errors=errors,
+        keepgoing=keepgoing,
+        _lock=threading.Lock(),
+        _open_jobs=threading.Semaphore(0),
+        _handle_error=lambda job, postprocess_job: back.append((job, postprocess_job)),
     )
     job = info().job
     executor._not_yet.append(job)
     executor._submit = executor.ends.append
     executor._submit_some()
-    assert (back, executor.ends) == (([job], []) if left else ([], [job]))
+    # Without its postprocessing, which removes the files that an earlier run has made.
+    assert (back, executor.ends) == (([(job, False)], []) if left else ([], [job]))
+    assert executor.workflow.scheduler._open_jobs.acquire(blocking=False) is left, "the scheduler looks again"
     assert (job.attempt == job.restart_times + 1) is left, "else Snakemake would try it again"
 
 

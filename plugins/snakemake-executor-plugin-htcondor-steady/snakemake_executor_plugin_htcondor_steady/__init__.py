@@ -226,9 +226,13 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         while self._not_yet:
             left.append(self._not_yet.popleft())
         self.logger.info(f"The run is ending: {len(left)} jobs that were not submitted yet are left to the next one.")
-        for job in left:
-            job.attempt = job.restart_times + 1
-            self.workflow.scheduler.error_callback(job)
+        scheduler = self.workflow.scheduler
+        with scheduler._lock:
+            for job in left:
+                job.attempt = job.restart_times + 1
+                # Not by its callback: that removes a failed job's files, and what lies there of these is whole.
+                scheduler._handle_error(job, postprocess_job=False)
+        scheduler._open_jobs.release()
 
     def _count_idle(self) -> int:
         with self.lock:
