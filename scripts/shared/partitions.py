@@ -43,10 +43,10 @@ class InputFile:
         Raises
         ------
         UserError
-            Where it isn't.
+            Where it isn't, or can't be opened.
         """
         try:
-            now = Path(self.path).stat()
+            now = _opened(self.path)
         except FileNotFoundError:
             raise UserError(f"{self.path} has been removed since the run began; restore it and run again") from None
         if (now.st_size, now.st_mtime_ns) != (self.size, self.modified):
@@ -73,23 +73,30 @@ class Partition:
 def look_at(path: str, partition_mb: float) -> InputFile:
     """Return a file as it is now, and into how many partitions of about `partition_mb` (10⁶ bytes of CSV) it goes.
 
-    It is opened, since what a network file system tells of a file that another host has changed may be a minute old
-    otherwise (docs/shared-storage.md).
-
     Raises
     ------
     UserError
         Where it can't be opened.
     """
     try:
-        with Path(path).open("rb") as file:
-            now = os.fstat(file.fileno())
-    except PermissionError:
-        raise UserError(f"{path} can't be read by this user; check its permissions") from None
+        now = _opened(path)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
     size = now.st_size * EXPANSION.get(Path(path).suffix.lower(), 1)
     return InputFile(path, now.st_size, now.st_mtime_ns, max(1, math.ceil(size / (partition_mb * 1e6))))
+
+
+def _opened(path: str) -> os.stat_result:
+    """Return what a file's attributes are once it is open.
+
+    Otherwise, what a network file system tells of a file that another host has changed may be a minute old
+    (docs/shared-storage.md).
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return os.fstat(file.fileno())
+    except PermissionError:
+        raise UserError(f"{path} can't be read by this user; check its permissions") from None
 
 
 def partitions_of(files: Mapping[str, InputFile]) -> dict[str, Partition]:

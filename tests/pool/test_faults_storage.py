@@ -6,7 +6,6 @@
 import json
 import os
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -111,9 +110,25 @@ def test_a_raw_file_that_another_host_has_just_replaced_is_never_taken_for_what_
     at_once = on_cache.shell(until_split).stdout
     found = r"Nothing to be done|has changed since the run began|2 of \d+ steps"
     assert re.search(found, at_once, re.MULTILINE), at_once[-3000:]
-    time.sleep(CACHED)
+    wait_until_seen_everywhere(on_cache, loans)
     succeeded(on_cache.shell(until_split))
     assert rows_in(on_cache) == before - 1
+
+
+def wait_until_seen_everywhere(project, file):
+    """Wait until all hosts tell of a file what is true.
+
+    That may take twice as long as anything is cached: the kernel keeps for so long what it was told, and sshfs, which
+    tells it, has kept that for as long.
+    """
+    size = (project.path / "data/sample/loans.csv").stat().st_size
+
+    def seen():
+        ask = ("stat", "-c", "%s", file)
+        told = {project.pool.execute(host, *ask, user="submit").stdout for host in ("ap", "ep1", "ep2")}
+        return told == {f"{size}\n"}
+
+    wait_until(seen, 2 * CACHED + 10, f"{file} is seen as it is on all hosts")
 
 
 def rows_in(project):

@@ -1,6 +1,7 @@
 """How files are cut into jobs: counted from sizes, named without clashes, noticed when they change."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +72,18 @@ def test_a_file_that_has_changed_since_the_run_began_is_noticed(tmp_path, change
         path.unlink()
     with pytest.raises(UserError, match=r"a\.csv has (changed|been removed) since the run began"):
         found.check()
+
+
+def test_a_file_is_looked_at_once_it_is_open(tmp_path, monkeypatch):
+    """A network file system may tell what was true a minute ago until the file is opened."""
+    path = tmp_path / "loans.csv"
+    path.write_text("id\n1\n")
+    old = path.stat()
+    path.write_text("id\n1\n2\n")
+    file = look_at(str(path), 1)
+    monkeypatch.setattr(Path, "stat", lambda _self: old)
+    file.check()
+    assert file.size == len("id\n1\n2\n")
 
 
 def test_batches_are_bounded_in_files_and_bytes_and_later_files_change_the_last_alone():
