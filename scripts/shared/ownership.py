@@ -11,7 +11,7 @@ import getpass
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +22,7 @@ from scripts.shared.files import read_json, write_json
 
 OWNER = Path(".snakemake/owner.json")
 STARTING = Path(".snakemake/starting.json")
+ALIVE = Path(".snakemake/owner.alive")  # each owner shares a lock on it while it lives, which other hosts can see
 IS_RUNNING = "is running the workflow in this folder; wait for it, or end it, then run again"
 LOCKS = Path(".snakemake/locks")
 HTCONDOR, REMOVES_ORPHANS = "htcondor", "htcondor-steady"  # executors: what their names begin with, and ours
@@ -71,14 +72,19 @@ def record_owner(executor: str = "") -> None:
         if noted := _noted():
             if _lives_here(noted) and noted.pid not in _own_line():
                 raise UserError(f"{noted} {IS_RUNNING}")
+            if noted.host != own.host and _one_lives():
+                raise UserError(f"{noted} {IS_RUNNING}")
             if noted.executor.startswith(HTCONDOR) and executor not in ("", REMOVES_ORPHANS):
                 _refuse_orphans(noted)
+            if not executor:  # a driver, which doesn't remove what a killed run left: its Snakemake does
+                own = replace(own, executor=noted.executor)
         write_json(OWNER, asdict(own))
+        _stay_alive()
         _note_starting([owner for owner in _starting() if _lives_here(owner)])
 
 
 def forget_owner() -> None:
-    """Remove this process' note, as its run ends by itself: none of its jobs is left. A killed one can't."""
+    """Remove this process' note, as its run ends by itself and none of its jobs is left. A killed one can't."""
     with _guard():
         noted = _noted()
         if noted and noted.host == socket.gethostname() and noted.pid == os.getpid():
@@ -156,6 +162,27 @@ def _guard() -> Iterator[None]:
     with OWNER.with_suffix(".lock").open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         yield
+
+
+def _stay_alive() -> None:
+    """Share the owners' lock for as long as this process lives: it goes with it, however it ends."""
+    descriptor = os.open(ALIVE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:  # a file system without locks: other hosts can't be warned
+        os.close(descriptor)
+
+
+def _one_lives() -> bool:
+    """Tell whether an owner of this folder lives on any host, as far as its file system passes locks on."""
+    try:
+        with ALIVE.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _this_process(executor: str = "") -> Owner:

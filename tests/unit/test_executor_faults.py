@@ -1,6 +1,7 @@
 """What the executor makes of a damaged log, a full queue, a job that leaves, and its own end; the schedd is a fake."""
 
 import asyncio
+import contextlib
 import doctest
 import os
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import threading
 import time
 from collections import deque
+from pathlib import Path
 from types import SimpleNamespace
 
 import event_log
@@ -230,6 +232,23 @@ def test_what_was_kept_back_is_not_submitted_any_more_once_the_run_is_cancelled(
     assert not executor._not_yet
 
 
+@pytest.mark.parametrize(("submitted", "away", "left"), [(3, True, True), (3, False, False), (0, True, False)])
+def test_jobs_that_could_not_be_removed_are_told_to_the_workflow(executor, monkeypatch, submitted, away, left):
+    """Its `onerror` would forget that they are there, and a local run go on beside them."""
+    told = []
+
+    def remove(*_, **__):
+        told.append(executor.workflow.htcondor_jobs_left)
+        if away:
+            raise KeyboardInterrupt if len(told) > 1 else queue.QueueError("the schedd is away")
+
+    monkeypatch.setattr(executor._queue, "remove", remove)
+    executor._submissions = submitted
+    with contextlib.suppress(KeyboardInterrupt):
+        executor.cancel_jobs([])
+    assert executor.workflow.htcondor_jobs_left is left
+
+
 def test_what_the_other_thread_took_away_meanwhile_is_not_submitted(executor):
     """Ctrl-C, or the end of the run, comes between the look whether there is something and its submission."""
     executor._not_yet.append("kept back")
@@ -382,6 +401,32 @@ def test_jobs_of_a_run_that_was_killed_are_removed(executor, schedd, other, monk
     (constraint,), said = orphans(executor, schedd, monkeypatch)
     assert constraint == f'{queue.FOLDER} == "/f" && {queue.RUN} != "a"'
     assert said == ["An earlier run of this folder left jobs in the queue; removing them: 1, 2"]
+
+
+def test_jobs_of_another_user_are_not_waited_for(executor, schedd, monkeypatch):
+    """As it was: five minutes, and then "these jobs are still being removed"."""
+    schedd.queue = [ClassAd({"ClusterId": 2, "JobStatus": 1, "Owner": "ann", queue.RUN: "c"})]
+    schedd.act = lambda *_, **__: ClassAd({"TotalSuccess": 0, "TotalPermissionDenied": 1})
+    executor._folder = "/f"
+    with pytest.raises(WorkflowError, match=r"only their owner or an administrator remove jobs: 2 of ann$"):
+        executor._remove_orphans()
+
+
+@pytest.mark.parametrize(("mode", "alive_"), [(0o444, False), (0o000, True)])
+def test_a_run_of_another_user_is_seen_by_a_file_that_can_be_read_alone(monkeypatch, tmp_path, mode, alive_):
+    """Where not even that may be, it is left alone."""
+    monkeypatch.chdir(tmp_path)
+    alive.FOLDER.mkdir(parents=True)
+    (alive.FOLDER / "x").touch(mode)
+    opened = os.open
+
+    def as_another(path, flags, *mode_of_new):
+        if flags & (os.O_RDWR | os.O_WRONLY) or not Path(path).stat().st_mode & 0o444:
+            raise PermissionError
+        return opened(path, flags, *mode_of_new)
+
+    monkeypatch.setattr(alive.os, "open", as_another)
+    assert alive.lives("x") is alive_
 
 
 def test_a_run_that_starts_removes_the_marks_of_the_dead_and_no_other(other):

@@ -1,5 +1,6 @@
 """Who holds the working folder: a killed owner, a living one, or one that can't be seen from here."""
 
+import errno
 import os
 import shutil
 import signal
@@ -279,6 +280,43 @@ def test_a_driver_and_the_snakemake_that_it_starts_are_one_run():
     assert read_json(OWNER)["pid"] != os.getpid()
 
 
+LIVES = "from scripts.shared.ownership import record_owner; record_owner('local'); print(flush=True); input()"
+
+
+@pytest.fixture
+def owner_elsewhere():
+    """A process that owns the folder and lives on another host, as its note says."""
+    line = [sys.executable, "-c", LIVES]
+    with subprocess.Popen(
+        line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    ) as process:
+        process.stdout.readline()
+        change_note(host="ap2")
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("executor", ["local", "htcondor-steady"])
+def test_a_second_run_is_refused_while_one_lives_on_another_host(owner_elsewhere, executor):
+    """Its process can't be seen, but the lock that it holds can."""
+    with pytest.raises(UserError, match=rf"process {owner_elsewhere.pid} of .* on ap2 is running the workflow"):
+        record_owner(executor)
+    owner_elsewhere.kill()
+    owner_elsewhere.wait()
+    record_owner(executor)
+    assert read_json(OWNER)["pid"] == os.getpid()
+
+
+def test_without_locks_on_files_a_run_of_another_host_counts_as_dead(owner_elsewhere, monkeypatch):
+    def no_locks(file, operation):
+        if "alive" in str(getattr(file, "name", file)) or isinstance(file, int):
+            raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("scripts.shared.ownership.fcntl.flock", no_locks)
+    record_owner("local")
+    assert read_json(OWNER)["pid"] == os.getpid()
+
+
 SECOND = "from scripts.shared.ownership import record_owner; record_owner('local')"
 
 
@@ -316,6 +354,18 @@ def test_a_local_run_beside_jobs_of_a_killed_one_is_refused(child, queued, jobs,
         record_owner("local")
     record_owner("htcondor-steady")  # which removes them
     assert read_json(OWNER)["pid"] == os.getpid()
+
+
+def test_a_driver_that_ends_early_does_not_hide_what_a_killed_run_left(child, queued):
+    """As it was: its Snakemake failed before it had noted itself, and then a local run went on beside the orphans."""
+    queued.append({"ClusterId": 7})
+    note_of(child, "htcondor-steady")
+    child.kill()
+    child.wait()
+    record_owner()  # the driver
+    change_note(pid=child.pid)  # dead now, too
+    with pytest.raises(UserError, match=r"still in HTCondor's queue \(7\)"):
+        record_owner("local")
 
 
 def test_a_local_run_goes_on_where_no_job_of_the_killed_one_is_left(child, queued):

@@ -170,4 +170,6 @@ onsuccess:
 
 
 onerror:
-    forget_owner()
+    # Where the schedd was away, jobs may be in its queue still: a later run has to know.
+    if not getattr(workflow, "htcondor_jobs_left", False):
+        forget_owner()

@@ -601,19 +601,28 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         """Remove all jobs of this run, also one that is being checked or submitted at this moment."""
         self._not_yet.clear()
         self._cancelled = True
+        self._leave_jobs(self._submissions > 0)  # until they are removed: a second Ctrl-C ends this method
         try:
             with _deaf_to_ctrl_c():  # people press it again
                 # The thread that watches may be submitting what was kept back: that would come after the removal.
                 if self._submitting.acquire(timeout=IN_THE_AIR_SECONDS):
                     self._submitting.release()
                 self._queue.remove(self._constraint, patience=0)
+                self._leave_jobs(False)
         except QueueError:
             self._remove_jobs()  # the schedd is away; now Ctrl-C ends the waiting
+
+    def _leave_jobs(self, left: bool) -> None:
+        """Tell the workflow whether jobs of this run may be in the queue when it ends, for its `onerror`."""
+        self.workflow.htcondor_jobs_left = left
 
     def _remove_jobs(self, constraint: str | None = None) -> None:
         try:
             self._queue.remove(constraint or self._constraint)
+            if not constraint:
+                self._leave_jobs(False)
         except QueueError as error:
+            self._leave_jobs(self._submissions > 0)
             self.logger.error(f"{error}. Remove them by: condor_rm -constraint '{constraint or self._constraint}'")
 
 

@@ -31,13 +31,16 @@ def stay_alive(run: str) -> int | None:
 
 
 def lives(run: str) -> bool:
-    """Return whether a run of this folder is alive, as far as that can be told."""
+    """Return whether a run of this folder, of this user or another one, is alive, as far as that can be told."""
     try:
-        descriptor = os.open(FOLDER / run, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(FOLDER / run, os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:
+        return True
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Shared is enough to meet the exclusive one, and NFS wants no file for it that may be written.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:

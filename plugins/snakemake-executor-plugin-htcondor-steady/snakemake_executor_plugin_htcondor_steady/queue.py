@@ -201,19 +201,25 @@ class Queue:
         Raises
         ------
         QueueError
-            Where the schedd doesn't answer for longer than the patience, or jobs are still there in the end.
+            Where the schedd doesn't answer for longer than the patience, jobs are another user's, or they are still
+            there in the end.
         """
         began = time.monotonic()
         while True:
+            denied = 0
             try:
-                jobs = self.look(constraint, ["ClusterId", "JobStatus"])
+                jobs = self.look(constraint, ["ClusterId", "JobStatus", "Owner"])
                 if any(job["JobStatus"] != REMOVED for job in jobs):
-                    htcondor.Schedd().act(htcondor.JobAction.Remove, constraint, reason=REMOVED_BY)
+                    done = htcondor.Schedd().act(htcondor.JobAction.Remove, constraint, reason=REMOVED_BY)
+                    denied = int(dict(done or {}).get("TotalPermissionDenied", 0))
                 if not jobs or gone_within is None:
                     return
             except Exception as error:
                 self._wait(began, f"jobs can't be removed: {_words(error)}", patience)
                 continue
+            if denied:
+                names = ", ".join(f"{job['ClusterId']} of {job.get('Owner', '?')}" for job in jobs)
+                raise QueueError(f"HTCondor lets only their owner or an administrator remove jobs: {names}")
             if time.monotonic() - began > gone_within:
                 left = ", ".join(str(job["ClusterId"]) for job in jobs)
                 raise QueueError(f"after {gone_within:.0f} s, these jobs are still being removed: {left}")
