@@ -106,6 +106,7 @@ def busy_run(pool):
     shutil.copy2(Path(__file__).with_name("slow_estimator.py"), project)
     config = yaml.safe_load((project / "config" / "config.yaml").read_text())
     config["models"] = {"lr": slow_tree(seconds=6, max_depth=5), "dt": slow_tree(seconds=6, max_depth=6)}
+    config["resources"] = config.get("resources", {}) | {"threads": 2}  # all of a node: each gets one of its own
     config["data"]["applications"] = "applications/*.csv"
     (project / "busy.yaml").write_text(yaml.safe_dump(config))
     (project / "applications").mkdir()

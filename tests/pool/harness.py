@@ -23,6 +23,9 @@ from scripts.shared.errors import UserError
 
 SNAKEMAKE = "/shared/environment/bin/snakemake --profile htcondor"
 LOCAL = "/shared/environment/bin/snakemake --profile profiles/local"
+# Whoever waits names the seconds that it takes at most on a machine with nothing else to do; on a busy one it takes
+# more. It costs nothing where all is well: nobody waits for longer than he must.
+PATIENCE = 3
 RESULTS = ("data", "metrics", "models", "predictions", "selection.json")
 
 # Pulls the host's network cable, or puts it back: the address stays. IFF_UP is bit 0 of the flags, netdevice(7).
@@ -61,7 +64,14 @@ def cannot_run(why: str) -> NoReturn:
 
 
 def wait_until(condition: Callable[[], object], seconds: float, what: str | Callable[[], str]) -> object:
-    """Return the first true answer; fail with what was waited for, told (or asked for) at the end."""
+    """Return the first true answer; fail with what was waited for, told (or asked for) at the end.
+
+    Parameters
+    ----------
+    seconds
+        Before they are multiplied by `PATIENCE`.
+    """
+    seconds *= PATIENCE
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if answer := condition():
@@ -71,8 +81,9 @@ def wait_until(condition: Callable[[], object], seconds: float, what: str | Call
 
 
 def wait_until_no_slot_is_kept(pool: Pool) -> None:
-    """Wait until no slot that an earlier job left waits for a next one."""
-    ask = ["condor_status", "-constraint", 'SlotType == "Dynamic"', "-af", "Name"]
+    """Wait until no slot that an earlier job left waits for a next one, and the collector knows what is free again."""
+    taken = "Cpus < TotalSlotCpus || Memory < TotalSlotMemory"
+    ask = ["condor_status", "-constraint", f'SlotType == "Dynamic" || {taken}', "-af", "Name"]
 
     def all_free() -> bool:
         told = pool.execute("ap", *ask, user="submit")
@@ -166,8 +177,8 @@ class Project:
         return self.pool.execute("ap", "bash", "-c", f"cd {shlex.quote(self.inside)} && {line}", user=user)
 
     def run(self, arguments: str = "", command: str = SNAKEMAKE) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake on the access point to its end; four minutes mean that it hangs."""
-        return self.shell(f"timeout -s INT 240 {command} {arguments}")
+        """Run Snakemake on the access point to its end; ten minutes mean that it hangs."""
+        return self.shell(f"timeout -s INT 600 {command} {arguments}")
 
     def start(self, arguments: str = "", command: str = SNAKEMAKE) -> "Run":
         """Start Snakemake on the access point and go on."""
@@ -276,7 +287,8 @@ class Run:
         assert done.returncode == 0, done.stdout
 
     def wait(self, seconds: float = 110) -> int:
-        """Wait until Snakemake ends; return its exit code."""
+        """Wait until Snakemake ends, as `wait_until` does; return its exit code."""
+        seconds *= PATIENCE
         try:
             return self.process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:

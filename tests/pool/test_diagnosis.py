@@ -1,7 +1,6 @@
 """Why jobs wait: each cause made to happen on the real pool, and the sentence that is said of it."""
 
 import re
-import time
 
 import pytest
 
@@ -18,9 +17,8 @@ def test_what_can_never_start_is_told_before_and_during_the_run_with_the_figures
         rule("painted", requirements="(TARGET.HasGreenPaint)"),
         rule("far", requirements='(TARGET.Arch == "ppc64le")', numbers=40),
     )
-    run = start(
-        project, "--logger-htcondor-idle-after 8"
-    )  # all are submitted by then: one line for those of one reason
+    # All are submitted by then: one line for those of one reason.
+    run = start(project, "--logger-htcondor-idle-after 20")
     big = r"NEVER: asks for 100 GB of memory, the largest slot has 8 GB \(ep[12]\); 0 of 2 slots match\. Lower mem_mb"
     run.wait_for(rf"htcondor: big \(job \d+\.0\) has been idle for \d+\.?\d* s\. {big}")
     run.wait_for(
@@ -126,9 +124,8 @@ def test_a_pool_that_shrinks_and_one_without_nodes_are_unknown(project, pool):
     try:
         with configured(pool, 'START = TARGET.Owner == "somebody"', "ep1", "ep2"):  # the run sees slots, and goes on
             slots_say(pool, "Start", "somebody")
-            run = start(project, "--logger-htcondor-idle-after 15")
-            run.wait_for(r"\(pinned\) is HTCondor job", 30)
-            time.sleep(3)  # the run has looked at the slots
+            run = start(project, "--logger-htcondor-idle-after 40")
+            run.wait_for(r"\(pinned\) is HTCondor job", 60)  # before its first job, the run has looked at the slots
             node("ep2", "off")
             run.wait_for(
                 r"htcondor: pinned \(job .*\. UNKNOWN: 1 slot that the pool had before is gone \(slot1@ep2\), and no "

@@ -23,9 +23,13 @@ DIES = """
         Path("died").touch()
         os.kill(os.getpid(), 9)
 """
-# Each candidate takes its time and is noted.
-SLOW = """
-                __import__("time").sleep(4)
+# A job's second candidate waits, and each is noted once it has been scored for good.
+WAITS = """
+                while number > 1 and not Path("go").exists():
+                    __import__("time").sleep(0.2)
+"""
+NOTED = """
+            if known.get(key) is None:
                 with Path("scored").open("a") as file:
                     file.write(f"{path.stem}\\n")
 """
@@ -129,13 +133,16 @@ def test_a_search_that_is_thrown_off_its_node_goes_on(on_pool):
     before = (project.path / "results/models/dt/trials.csv").read_bytes()
     project.configure(models={"dt": TREE | {"tune": TREE["tune"] | {"per_job": 4}}})
     line = "                pipeline = candidate_pipeline(name, row, candidate, contract, settings.seed)\n"
-    insert(project, "tune", line, SLOW)
+    insert(project, "tune", line, WAITS)
+    insert(project, "tune", '            logging.info("%s: candidate %s, %d of %d, done"', NOTED)
     run = project.start()
     log = project.path / "results/logs/tune/dt/1_1.log"
     wait_until(lambda: log.exists() and "1 of 4" in log.read_text(), 90, "one candidate is scored")
     (job,) = project.running("tune_dt_1_1")
     thrown = project.pool.execute("ap", "condor_vacate_job", "-fast", f"{job['ClusterId']}.0", user="submit")
     assert thrown.returncode == 0, thrown.stdout
+    wait_until(lambda: not project.running("tune_dt_1_1"), 20, "it is off its node")
+    (project.path / "go").touch()
     assert run.wait(200) == 0, run.output[-3000:]
     assert (project.path / "results/models/dt/trials.csv").read_bytes() == before
     scored = (project.path / "scored").read_text().split()

@@ -12,7 +12,7 @@ from tests.pool.harness import Hosts, wait_until, wait_until_no_slot_is_kept
 from tests.pool.small import configured
 
 DOCTOR = (
-    "PYTHONPATH=plugins/snakemake-logger-plugin-htcondor timeout -s INT 150 "
+    "PYTHONPATH=plugins/snakemake-logger-plugin-htcondor timeout -s INT 400 "
     "/shared/environment/bin/python -m snakemake_logger_plugin_htcondor.doctor"
 )
 PROFILE = "-- --profile profiles/htcondor"
@@ -89,7 +89,8 @@ def changed(pool, host, command, back):
         assert done.returncode == 0, done.stdout
         yield
     finally:
-        pool.engine.run("exec", "--privileged", pool.container(host), "sh", "-c", back)
+        done = pool.engine.run("exec", "--privileged", pool.container(host), "sh", "-c", back)
+        assert done.returncode == 0, done.stdout
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def free_slots(pool):
 
 @pytest.mark.usefixtures("free_slots")
 def test_a_healthy_pool_passes(project):
-    report = doctor(project)
+    report = doctor(project, "--deadline 180")  # on a busy machine the imports take long
     assert report.code == 0 and report.wrong == set(), json.dumps(report.document, indent=1)
     assert report.one("pool.nodes", "pass") == ": 2 execute nodes with 2 slots, 4 cores and 16 GB of memory"
     assert report.one("pool.authentication", "pass").startswith(": the schedd knows you as submit@pool (by IDTOKENS)")
@@ -222,9 +223,9 @@ def test_a_folder_that_one_node_cannot_write_and_the_other_does_not_have(pool, p
     folder = shlex.quote(project.inside)
     with (
         changed(
-            pool, "ep1", f"mount --bind {folder} {folder} && mount -o remount,ro,bind {folder}", f"umount {folder}"
+            pool, "ep1", f"mount --bind {folder} {folder} && mount -o remount,ro,bind {folder}", f"umount -l {folder}"
         ),
-        changed(pool, "ep2", f"mount -t tmpfs none {folder}", f"umount {folder}"),
+        changed(pool, "ep2", f"mount -t tmpfs none {folder}", f"umount -l {folder}"),
     ):
         report = doctor(project)
     assert report.code == 1
@@ -240,7 +241,7 @@ def test_a_folder_that_one_node_cannot_write_and_the_other_does_not_have(pool, p
 def test_a_folder_that_is_not_mounted_on_one_node_and_another_uid_on_the_other(pool, project):
     change, back = "s/^submit:x:5000:/submit:x:5001:/", "s/^submit:x:5001:/submit:x:5000:/"
     with (
-        changed(pool, "ep1", "mount -t tmpfs none /shared", "umount /shared"),
+        changed(pool, "ep1", "mount -t tmpfs none /shared", "umount -l /shared"),
         changed(pool, "ep2", f"sed -i {change} /etc/passwd", f"sed -i {back} /etc/passwd"),
     ):
         report = doctor(project)
@@ -262,7 +263,7 @@ def test_nodes_that_cannot_start_jobs(pool, project):
             "sed -i s/^submit:/nobody-knows:/ /etc/passwd",
             "sed -i s/^nobody-knows:/submit:/ /etc/passwd",
         ),
-        changed(pool, "ep2", "mount -t tmpfs -o ro none /var/lib/condor/execute", "umount /var/lib/condor/execute"),
+        changed(pool, "ep2", "mount -t tmpfs -o ro none /var/lib/condor/execute", "umount -l /var/lib/condor/execute"),
     ):
         report = doctor(project)
     assert report.code == 1
@@ -271,7 +272,8 @@ def test_nodes_that_cannot_start_jobs(pool, project):
     assert sorted(failed) == ["ep1", "ep2"], found
     for sentence in found:  # one for both, where HTCondor gives the same reason
         assert re.search(
-            r": a small job was sent there and came back [3-9] times \(.+\): the node can't start jobs", sentence
+            r": a small job was sent there and came back (?:[3-9]|\d\d+) times \(.+\): the node can't start jobs",
+            sentence,
         )
     assert left_behind(project) == []
 
@@ -280,8 +282,8 @@ def test_nodes_that_cannot_start_jobs(pool, project):
 def test_a_package_that_one_node_cannot_import(pool, project):
     """Its file is there, and no library: as where it was built for another processor or system."""
     library = "$(readlink -f /shared/environment/lib/python3.*/site-packages/pydantic_core/_pydantic_core.*.so)"
-    with changed(pool, "ep2", f"mount --bind /etc/hostname {library}", f"umount {library}"):
-        report = doctor(project)
+    with changed(pool, "ep2", f"mount --bind /etc/hostname {library}", f"umount -l {library}"):
+        report = doctor(project, "--deadline 180")
     assert report.code == 1
     found = report.one("node.packages", "fail")
     assert found.startswith("ep2: 1 package can't be imported there: pydantic-core (ImportError: ")

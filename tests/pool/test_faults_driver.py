@@ -9,7 +9,7 @@ from tests.pool.harness import LOCAL, at_once, wait_until
 
 
 def test_ctrl_c_pressed_again_and_again_removes_all_jobs_of_the_run(project, expected):
-    project.train_for(60)
+    project.train_for(600)
     run = project.start()
     project.both_train()
     pressed = "for _ in 1 2 3; do kill -INT $pid; sleep 0.3; done"
@@ -108,7 +108,7 @@ def test_ctrl_c_at_any_instant_leaves_no_job_and_the_work_gets_done(project, exp
 
 
 def test_after_sigkill_the_same_line_resumes_and_no_two_jobs_write_the_same(project, expected):
-    project.train_for(60)
+    project.train_for(600)
     run = project.start()
     project.both_train()
     orphans = {job["ClusterId"] for job in project.running()}

@@ -27,7 +27,7 @@ def assert_same_as_local(project, expected):
 
 
 def test_a_node_is_killed_and_its_job_runs_again_elsewhere(project, expected, hosts):
-    project.train_for(60)
+    project.train_for(600)
     run = project.start(f"--until evaluate {SHORT_LEASE}")
     job = project.training()
     hosts.kill(node_of(job))
@@ -42,7 +42,7 @@ def test_a_node_is_killed_and_its_job_runs_again_elsewhere(project, expected, ho
 
 def test_the_central_manager_is_away_for_a_while(project, expected, hosts):
     """Its daemons are killed, and so is what they knew; its address stays, as that of a real host does."""
-    project.train_for(60)
+    project.train_for(600)
     run = project.start()
     project.both_train()
     hosts.link("cm", "down")
@@ -57,7 +57,7 @@ def test_the_central_manager_is_away_for_a_while(project, expected, hosts):
 
 
 def test_a_network_that_comes_back_in_time_costs_no_work(project, expected, hosts):
-    project.train_for(60)
+    project.train_for(600)
     run = project.start("--until evaluate")
     job = project.training()
     hosts.link(node_of(job), "down")
@@ -72,7 +72,7 @@ def test_a_network_that_comes_back_in_time_costs_no_work(project, expected, host
 
 def test_a_node_that_is_cut_off_for_longer_than_the_lease_does_no_harm(project, expected, hosts):
     """It still reaches the shared folder, and may go on for some seconds after the job has begun elsewhere."""
-    project.train_for(60)
+    project.train_for(600)
     run = project.start(f"--until evaluate {SHORT_LEASE}")
     job = project.training()
     time.sleep(4)  # the first update has come; the access point counts from the last one

@@ -11,7 +11,7 @@ HOG = """
 rule hog:
     output: "hog.txt"
     resources: requirements='REQUIREMENTS', mem_mb=lambda wildcards, attempt: 250 * attempt
-    params: seconds=lambda wildcards, resources: 12 if resources.mem_mb == 250 else 0
+    params: seconds=lambda wildcards, resources: 60 if resources.mem_mb == 250 else 0
     shell: "python3 -c 'import time; hoard = bytearray(250 << 20); time.sleep({params.seconds})' && touch {output}"
 """
 
@@ -123,7 +123,7 @@ SNAKEMAKE = " -m snakemake .*--allowed-rules train_dt"
 
 def test_jobs_killed_as_by_the_system_are_said_and_retried_with_twice_the_memory(project, expected):
     """Its out-of-memory killer takes the largest process, most often the step; else Snakemake around it."""
-    project.train_for(60)
+    project.train_for(600)
     run = project.start()
     project.both_train()
     for rule, victim in (("train_lr", STEP), ("train_dt", SNAKEMAKE)):

@@ -35,7 +35,7 @@ def assert_each_job_was_submitted_once(project):
 
 def test_it_is_killed_with_its_shadows_while_jobs_run(project, expected):
     """The jobs go on, on their nodes: each is said to lose the connection and to regain it, and none begins again."""
-    project.train_for(60)
+    project.train_for(600)
     run = project.start()
     project.both_train()
     nodes = {rule: node_of(job) for rule in TRAINING for job in project.running(rule)}
@@ -93,12 +93,14 @@ def test_it_is_killed_as_a_submission_begins_and_as_another_is_answered(project,
 
 
 SUBMIT = """
+from pathlib import Path
 import htcondor2
 from snakemake_executor_plugin_htcondor_steady.queue import Queue, SUBMISSION
 
 {patch}
 queue = Queue(print, patience=90)
 job = {{"executable": "/bin/sleep", "arguments": "60", "log": "{folder}/events.log"}}
+Path("{folder}/submits").touch()
 cluster = queue.submit(job, "{folder}")
 found = queue.look(SUBMISSION + ' == "{folder}"', ["ClusterId"])
 print("submitted", cluster, "found", [ad["ClusterId"] for ad in found])
@@ -125,7 +127,8 @@ def test_it_dies_with_a_submission_in_its_hands(project):
     """Stopped, it takes the connection and never answers; then it is killed, and HTCondor's master starts it again."""
     schedd(project, "STOP")
     run = start_submission(project)
-    time.sleep(3)
+    wait_until((project.path / "submits").exists, 30, "the submission begins")
+    time.sleep(2)
     schedd(project, "KILL")
     assert run.wait(100) == 0, run.output
     assert "trying again" in run.output

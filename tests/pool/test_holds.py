@@ -11,7 +11,7 @@ from tests.pool.harness import wait_until
 
 
 def test_a_persons_hold_is_waited_for_and_a_removed_job_is_retried(project, expected):
-    project.train_for(60)
+    project.train_for(600)
     run = project.start()
     project.both_train()
     (held,), (removed,) = ([job["ClusterId"] for job in project.running(f"train_{name}")] for name in ("lr", "dt"))
@@ -77,7 +77,7 @@ def test_another_hold_fails_at_once_with_its_reason_and_is_not_retried(project, 
     started = time.monotonic()
     done = project.run("--snakefile nowhere.smk")
     assert done.returncode != 0
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 200, "it is not waited for, as a person's hold is"
     assert "held: " in done.stdout
     assert only_here in done.stdout
     assert "(hold code 6, subcode 2)" in done.stdout
@@ -101,7 +101,8 @@ def unmounted(pool, host):
         assert done.returncode == 0, done.stdout
         yield
     finally:
-        change("umount /shared")
+        done = change("umount -l /shared")
+        assert done.returncode == 0, done.stdout
 
 
 def test_folders_that_a_job_cannot_use_hold_it_and_it_is_told_which(pool, project):

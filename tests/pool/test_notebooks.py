@@ -20,7 +20,7 @@ def sample(pool, request):
 def executed(project, name):
     """Run a notebook from top to bottom; return what it said."""
     notebook = f"notebooks/{name}.ipynb"
-    done = project.shell("timeout -s INT 200 " + " ".join(execution("/shared/environment/bin", notebook, 150)))
+    done = project.shell("timeout -s INT 600 " + " ".join(execution("/shared/environment/bin", notebook, 400)))
     assert done.returncode == 0, done.stdout[-5000:]
     found = Executed(project.path / notebook)
     assert found.counts == list(range(1, len(found.cells) + 1))

@@ -14,7 +14,7 @@ def test_jobs_run_from_the_nodes_own_copy_and_condor_q_shows_batch_description_a
         text = text.replace(f"# {line}", line)
     profile.write_text(text)
 
-    project.train_for(60)
+    project.train_for(600)
     run = project.start(command="/shared/environment/bin/snakemake --profile profiles/htcondor")
     project.both_train()
     check_queue(project)

@@ -1,6 +1,6 @@
 """A rerun never hangs, and never believes what an earlier run's events say."""
 
-from tests.pool.harness import SNAKEMAKE
+from tests.pool.harness import SNAKEMAKE, wait_until
 
 SLOW_FOLDERS = """
 import time
@@ -53,6 +53,7 @@ def test_ten_reruns_in_one_folder_with_the_pool_rebuilt_among_them(project):
         done = project.run(arguments, command=slow if turn % 2 else SNAKEMAKE)
         assert done.returncode == 0, f"turn {turn}: {done.stdout[-3000:]}"
         assert written(project.path / file) > before_it, "it really ran"
+        wait_until(lambda: not project.queue(), 10, "the job, done by its event log, is in the history")
         numbers.append(project.history()[-1]["ClusterId"])
     assert numbers[5] < numbers[4], "the rebuilt pool counts from 1 again"
     assert project.checksums() == before
@@ -77,7 +78,7 @@ def test_a_second_run_with_another_target_is_refused_and_the_first_one_keeps_its
     """Snakemake's own lock lets it in, as it writes other files, and the executor removes what others have left."""
     done = project.run("--until split")
     assert done.returncode == 0, done.stdout[-3000:]
-    project.train_for(60)
+    project.train_for(600)
     run = project.start("results/models/lr/model.joblib")
     job = project.training()
     second = project.run("results/models/dt/model.joblib")

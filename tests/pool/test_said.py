@@ -10,6 +10,9 @@ from tests.pool.small import QUICK, configured, end, rule, start, write
 
 pytestmark = pytest.mark.usefixtures("settled")
 
+BEGUN = "mkdir -p begun; touch begun/{rule}"
+AFTER_BOTH = "input: 'out/both.txt'"
+
 
 def test_held_by_policy_failed_and_busy_are_told_with_what_a_person_needs(project, pool):
     policy = (
@@ -18,15 +21,20 @@ def test_held_by_policy_failed_and_busy_are_told_with_what_a_person_needs(projec
     )
     write(
         project,
-        rule("naughty", "sleep 30; touch {output}", classad_Naughty=1),
-        rule("broken", "echo it is broken since there is no such thing >{log}; exit 3", log="logs/broken.log"),
-        rule("killed", "kill -SEGV $$"),
-        rule("fits_alone", "sleep 18; touch {output}", mem_mb=7000, threads=1),
-        rule("fits_alone_too", "sleep 18; touch {output}", mem_mb=7001, threads=1),
-        rule("has_to_wait", mem_mb=7002, htcondor_submit_priority=-5),
+        # The large ones first: in Snakemake's order, which is any, two small ones may fill a node before them.
+        rule("fits_alone", BEGUN + "; sleep 40; touch {output}", mem_mb=7000, threads=1),
+        rule("fits_alone_too", BEGUN + "; sleep 40; touch {output}", mem_mb=7001, threads=1),
+        rule("both", "until [ $(ls begun | wc -l) = 2 ]; do sleep 0.2; done; touch {output}", more="localrule: True"),
+        rule("naughty", "sleep 120; touch {output}", more=AFTER_BOTH, classad_Naughty=1),
+        rule(
+            "broken",
+            "echo it is broken since there is no such thing >{log}; exit 3",
+            more=f"{AFTER_BOTH}\n    log: 'logs/broken.log'",
+        ),
+        rule("killed", "kill -SEGV $$", more=AFTER_BOTH),
+        rule("has_to_wait", mem_mb=7002, more=AFTER_BOTH),
     )
     with configured(pool, policy, "ap"):
-        # The slots tell the collector each five seconds what they have left.
         run = start(project, "--retries 0 --logger-htcondor-idle-after 9")
         assert run.wait(90) != 0
     said = run.output
@@ -201,7 +209,8 @@ def test_a_healthy_run_is_told_in_records_and_one_table_and_nothing_else(project
     defaults = "NEGOTIATOR_INTERVAL = 60\nNEGOTIATOR_MIN_INTERVAL = 5\nNEGOTIATOR_CYCLE_DELAY = 20"
     wait_until_no_slot_is_kept(pool)  # which would take a job without the negotiator
     with configured(pool, defaults, "cm"):
-        done = project.run("--snakefile small.smk")
+        # On a busy machine it takes longer than the minute after which progress is told.
+        done = project.run("--snakefile small.smk --logger-htcondor-progress 0 --logger-htcondor-idle-after 180")
     assert done.returncode == 0, done.stdout[-2000:]
     assert "htcondor: " not in done.stdout
     assert re.search(r"^plain\s+1 ", done.stdout, re.MULTILINE)

@@ -4,7 +4,7 @@ import re
 
 from tests.pool.harness import wait_until
 
-MAKE = "VENV=/shared/environment timeout -s INT 150 make --no-print-directory"
+MAKE = "VENV=/shared/environment timeout -s INT 600 make --no-print-directory"
 
 
 def submit(project):
@@ -55,7 +55,7 @@ def test_a_submitted_run_goes_on_after_the_logout_and_is_followed_from_another_l
 
 
 def test_removing_the_driver_removes_its_jobs_and_the_next_run_resumes(project, expected):
-    project.train_for(60)
+    project.train_for(600)
     number = submit(project)
     project.both_train()
     assert project.shell(f"condor_rm {number}").returncode == 0
@@ -74,7 +74,7 @@ def test_removing_the_driver_removes_its_jobs_and_the_next_run_resumes(project, 
 
 
 def test_the_jobs_go_also_where_the_driver_can_do_nothing_any_more(project):
-    project.train_for(60)
+    project.train_for(600)
     number = submit(project)
     project.both_train()
     signal(project, "STOP", "[s]nakemake all")
@@ -88,7 +88,7 @@ def test_the_jobs_go_also_where_the_driver_can_do_nothing_any_more(project):
 
 
 def test_a_driver_whose_snakemake_is_killed_starts_again(project, expected):
-    project.train_for(60)
+    project.train_for(600)
     number = submit(project)
     project.both_train()
     signal(project, "KILL", "[s]nakemake all")
@@ -123,7 +123,7 @@ def test_a_mistake_in_the_config_is_told_at_once_and_nothing_is_submitted(projec
 
 
 def test_the_run_survives_a_reboot_of_the_access_point(project, expected):
-    project.train_for(60)
+    project.train_for(600)
     number = submit(project)
     project.both_train()
     pool = project.pool
@@ -144,4 +144,4 @@ def test_ctrl_c_ends_the_following_and_not_the_run(project):
     number = submit(project)
     done = project.shell("timeout -s INT 8 /shared/environment/bin/python -m scripts.tools.follow")
     assert f"follow: job {number}.0 goes on; make follow shows it again, condor_rm {number} ends it" in done.stdout
-    assert driver(project, number)["JobStatus"] == "2"
+    wait_until(lambda: driver(project, number).get("JobStatus") == "2", 30, "the driver runs")

@@ -453,7 +453,7 @@ def test_what_cannot_be_imported_here_either_is_no_fault_of_the_node(place, site
 
 def test_an_import_that_hangs_ends_with_the_time(place, site):
     package(site, "slow", {"slow.py": "import time; time.sleep(60)\n", "slow_part.so": ""})
-    found = imported(place, "slow", seconds="1")
+    found = imported(place, "slow", seconds="3")
     assert found.result is Result.NOT_RUN
     assert found.sentence.endswith("whether all can be imported is not known: slow took too long")
 
