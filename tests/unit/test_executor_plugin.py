@@ -1,5 +1,6 @@
 """The executor plugin's pure parts, and its script that runs Python from a node's own copy of the environment."""
 
+import contextlib
 import doctest
 import os
 import shlex
@@ -169,6 +170,59 @@ def test_a_job_whose_requests_cannot_be_told_is_refused():
         description.check_requests({"mem_mb": 500, "disk_mb": "<TBD>"})
 
 
+def test_a_group_adds_up_what_it_needs_and_not_what_it_says_to_htcondor():
+    """As it was: a hundred members that were to end within 5 s had 500."""
+    each = {"htcondor_submit_keep_claim_idle": 3, "htcondor_submit_job_max_vacate_time": 5, "classad_Level": 1}
+    members = [FakeJob(number, "fit") for number in range(4)]
+    for number, member in enumerate(members):
+        member.resources |= each | {"htcondor_submit_priority": 7 + number, "htcondor_submit_rank": "Memory"}
+
+    group = FakeGroup("g", "1b9d6bcd-bbfd-4b2d", members)
+    submit = executor()._ask_for(group)
+    assert submit.items() >= {"keep_claim_idle": 3, "job_max_vacate_time": 5, "priority": 10, "+Level": 1}.items()
+    assert (submit["request_memory"], submit["rank"]) == ("800", "Memory")
+
+
+def test_a_member_whose_resources_cannot_be_told_yet_is_left_out():
+    class Inner(FakeJob):
+        """A job whose input another one of its group makes."""
+
+        resources = property(
+            lambda self: (_ for _ in ()).throw(FileNotFoundError("made.csv")), lambda self, value: None
+        )
+
+    members = [FakeJob(1, "fit"), Inner(2, "fit")]
+    members[0].resources["htcondor_submit_priority"] = 3
+    group = FakeGroup("g", "1b9d6bcd-bbfd-4b2d", members)
+    assert executor()._ask_for(group)["priority"] == 3
+
+
+# --- HTCondor's output ---
+
+
+def test_groups_of_one_name_have_files_of_their_own():
+    made = executor()
+    made._logs = Path("logs")
+    first, second = (made._files(FakeGroup("g_fit", uuid, [])) for uuid in ("1b9d6bcd-bbfd", "2c0e7cde-bbfd"))
+    assert [str(path) for path in first] == [f"logs/g_fit/g_fit-1b9d6bcd.htcondor-1.{kind}" for kind in ("out", "err")]
+    assert not set(first) & set(second)
+
+
+@pytest.mark.parametrize(
+    ("log", "stem"),
+    [
+        ("logs/v1.2", "logs/v1.2"),
+        ("logs/v1.3", "logs/v1.3"),
+        ("logs/v1.2.log", "logs/v1.2"),
+        ("logs/a.csv", "logs/a.csv"),
+    ]
+    + [(f"logs/a.{suffix}", "logs/a") for suffix in ("log", "txt", "out", "err")],
+)
+def test_only_what_ends_the_name_of_a_log_is_cut_off(log, stem):
+    output, error = description.files_for("fit", [log], {}, 1, Path("logs"))
+    assert (str(output), str(error)) == (f"{stem}.htcondor-1.out", f"{stem}.htcondor-1.err")
+
+
 # --- holds ---
 
 
@@ -319,6 +373,26 @@ class FakeJob:
 
     def is_group(self):
         return False
+
+
+class FakeGroup(FakeJob):
+    """A group of jobs; Snakemake adds up the numbers of those that run side by side."""
+
+    def __init__(self, name, jobid, members):
+        super().__init__(jobid, name)
+        self.members = members
+        self.resources = {}
+        for member in members:
+            with contextlib.suppress(FileNotFoundError):
+                for key, value in member.resources.items():
+                    added = value if isinstance(value, str) else self.resources.get(key, 0) + value
+                    self.resources[key] = added
+
+    def __iter__(self):
+        return iter(self.members)
+
+    def is_group(self):
+        return True
 
 
 def executor(*listeners, jobs=()):

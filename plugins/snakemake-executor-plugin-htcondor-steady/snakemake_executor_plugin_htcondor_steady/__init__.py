@@ -351,7 +351,7 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             description.check_requests(job.resources)
         for name, value in description.requests(job.resources).items():
             submit.setdefault(name, value)
-        own = description.own_attributes(job.resources)
+        own = description.own_attributes(_own_resources(job))
         if "should_transfer_files" in own:  # a pool whose nodes have the folder, and say that they have another
             submit["should_transfer_files"] = own["should_transfer_files"]
         return own | submit
@@ -360,7 +360,8 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         """Return where HTCondor's output and error of a job go."""
         wildcards = {} if job.is_group() else dict(job.wildcards_dict)
         log = [] if job.is_group() else [str(path) for path in job.log]
-        return description.files_for(job.name, log, wildcards, job.attempt, self._logs)
+        group = str(job.jobid) if job.is_group() else ""
+        return description.files_for(job.name, log, wildcards, job.attempt, self._logs, group)
 
     # --- watching ---
 
@@ -650,6 +651,17 @@ def _stays(job: JobExecutorInterface, resource: str) -> bool:
     except Exception:  # it may hang on anything
         return False
     return isinstance(now, int) and isinstance(then, int) and then <= now
+
+
+def _own_resources(job: JobExecutorInterface) -> Mapping[str, Any]:
+    """Return the resources of a job, and of a group those that are no amounts as its members have them."""
+    if not job.is_group():
+        return job.resources  # type: ignore[no-any-return]
+    members = []
+    for member in job:
+        with contextlib.suppress(FileNotFoundError, WorkflowError):  # for want of an input that the group makes itself
+            members.append(member.resources)
+    return description.of_group(job.resources, members)
 
 
 def _title(job: JobExecutorInterface) -> str:

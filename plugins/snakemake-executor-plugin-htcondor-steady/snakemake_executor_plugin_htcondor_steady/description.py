@@ -51,6 +51,8 @@ UNIVERSES = {
 }
 UNIVERSES |= {"vm": 13}
 
+LOG_SUFFIXES = (".log", ".txt", ".out", ".err")
+
 # A word of Snakemake's shell line that is quoted by Python's `repr`, as texts are; paths are quoted for a shell.
 PYTHON_TEXT = re.compile(r"""(?<!\S)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?!\S)""")
 
@@ -270,6 +272,26 @@ def check_requests(resources: Mapping[str, Any]) -> None:
             raise ValueError(f"its {name} can't be told, since an input is gone; run again")
 
 
+OWN = ("classad_", "htcondor_submit_")  # what the resources are called that become attributes and submit commands
+
+
+def of_group(resources: Mapping[str, Any], members: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a group's resources with the largest number of its members for attributes and submit commands.
+
+    Snakemake adds up the numbers of members that run side by side, as is right for cores and memory alone.
+
+    >>> seconds = {"htcondor_submit_job_max_vacate_time": 5}
+    >>> of_group({"mem_mb": 800, "htcondor_submit_job_max_vacate_time": 20}, [seconds | {"mem_mb": 200}] * 4)
+    {'mem_mb': 800, 'htcondor_submit_job_max_vacate_time': 5}
+    """
+    largest: dict[str, int] = {}
+    for member in members:
+        for name, value in member.items():
+            if name.startswith(OWN) and isinstance(value, int):
+                largest[name] = max(value, largest.get(name, value))
+    return dict(resources.items()) | largest
+
+
 def own_attributes(resources: Mapping[str, Any]) -> dict[str, Any]:
     """Return what resources named ``classad_NAME`` and ``htcondor_submit_NAME`` add to a submit description.
 
@@ -288,7 +310,7 @@ def own_attributes(resources: Mapping[str, Any]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for key, value in resources.items():
-        if not key.startswith(("classad_", "htcondor_submit_")):
+        if not key.startswith(OWN):
             continue
         if isinstance(value, str) and ("\n" in value or "\r" in value):
             raise ValueError(f"HTCondor's submit description can't hold the line break in {key}={value!r}")
@@ -313,18 +335,29 @@ def killed_by(text: str) -> str | None:
 
 
 def files_for(
-    rule: str, log: Sequence[str], wildcards: Mapping[str, str], attempt: int, logs: Path
+    rule: str, log: Sequence[str], wildcards: Mapping[str, str], attempt: int, logs: Path, group: str = ""
 ) -> tuple[Path, Path]:
     """Return where HTCondor's output and error of a job go: beside the rule's own log, one pair an attempt.
 
+    Parameters
+    ----------
+    group
+        The id of a group of jobs, as others have its name.
+
+    Examples
+    --------
     >>> [str(path) for path in files_for("fit", ["logs/fit/a.log"], {}, 2, Path("logs"))]
     ['logs/fit/a.htcondor-2.out', 'logs/fit/a.htcondor-2.err']
     >>> [str(path) for path in files_for("fit", [], {"model": "x/y"}, 1, Path("logs"))][0]
     'logs/fit/x_y.htcondor-1.out'
+    >>> [str(path) for path in files_for("g_fit", [], {}, 1, Path("logs"), "1b9d6bcd-bbfd-4b2d")][0]
+    'logs/g_fit/g_fit-1b9d6bcd.htcondor-1.out'
     """
     if log:
-        stem = Path(log[0]).with_suffix("")
+        stem = Path(log[0])
+        if stem.suffix in LOG_SUFFIXES:  # what else follows a dot tells jobs apart, as in v1.2 and v1.3
+            stem = stem.with_suffix("")
     else:
-        name = "-".join(wildcards.values()) or rule
+        name = ("-".join(wildcards.values()) or rule) + (f"-{group[:8]}" if group else "")
         stem = logs / rule / name.replace("/", "_")
     return Path(f"{stem}.htcondor-{attempt}.out"), Path(f"{stem}.htcondor-{attempt}.err")
