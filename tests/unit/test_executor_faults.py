@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import doctest
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import event_log
 import pytest
 import snakemake_executor_plugin_htcondor_steady as plugin
 from classad2 import ClassAd
+from snakemake.scheduling.job_scheduler import JobScheduler
 from snakemake_executor_plugin_htcondor import JobState, JobStatus
 from snakemake_executor_plugin_htcondor_steady import alive, queue
 from snakemake_interface_common.exceptions import WorkflowError
@@ -146,6 +148,54 @@ def test_a_submission_that_waits_for_room_ends_with_the_run(executor, schedd, mo
     executor._describe = lambda job: {"executable": "/bin/true"}
     with pytest.raises(WorkflowError, match="has died"):
         executor.run_job(info().job)
+
+
+@contextlib.contextmanager
+def heard_by(scheduler):
+    """Let Snakemake's handler hear SIGTERM."""
+    before = signal.signal(signal.SIGTERM, scheduler.exit_gracefully)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class Lock:
+    """Snakemake's lock, which doesn't wait for ever."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def __enter__(self):
+        assert self.lock.acquire(timeout=0.3), "the thread that has it waits for itself"
+
+    def __exit__(self, *_):
+        self.lock.release()
+
+
+def test_sigterm_ends_the_run_also_while_snakemake_holds_its_lock(executor):
+    """As it was: one that came while a finished job's output was waited for hung Snakemake for ever."""
+    scheduler = object.__new__(JobScheduler)
+    scheduler._lock, scheduler._open_jobs = Lock(), threading.Semaphore(0)
+    scheduler._user_kill, scheduler._errors, scheduler.keepgoing = None, False, True
+    executor.workflow.scheduler, executor._submit = scheduler, lambda job: None
+    with heard_by(scheduler):
+        for number in range(2):
+            executor.run_job(number)
+        with scheduler._lock:
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert scheduler._user_kill is None, "the lock is respected"
+        assert scheduler._open_jobs.acquire(timeout=5), "the scheduler looks again"
+    assert scheduler._user_kill == "graceful"
+
+
+def test_a_handler_of_sigterm_that_is_not_snakemakes_stays(executor):
+    executor.workflow.scheduler = SimpleNamespace(exit_gracefully=print, _user_kill=None, _errors=False)
+    executor._submit = lambda job: None
+    own = SimpleNamespace(exit_gracefully=lambda *_: None)
+    with heard_by(own):
+        executor.run_job(1)
+        assert signal.getsignal(signal.SIGTERM) is own.exit_gracefully
 
 
 # --- submissions that are refused ---

@@ -197,9 +197,21 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         """Submit a job, or keep it back until fewer are idle."""
         if self._ended_by:
             raise self._ended_by
+        self._hear_sigterm()
         with self._submitting:
             self._not_yet.append(job)
             self._submit_some()
+
+    def _hear_sigterm(self) -> None:
+        """Have SIGTERM end the run also where it comes while Snakemake holds its scheduler's lock.
+
+        Snakemake's handler takes that lock in the main thread. Where that thread has it already, as while it waits for
+        a finished job's output to appear, it would wait for itself; a thread of its own waits until the lock is free.
+        """
+        handler = getattr(self.workflow.scheduler, "exit_gracefully", None)  # made after its executor
+        if handler is None or signal.getsignal(signal.SIGTERM) != handler:
+            return
+        signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=handler, daemon=True).start())
 
     def _submit_some(self) -> None:
         """Submit the jobs that were kept back, oldest first, as far as there may be more idle ones."""
