@@ -73,6 +73,8 @@ def executor(schedd, tmp_path):
     made._run, made._ended_by, made._submissions, made._last_submission, made._node_copy = "a", None, 0, 0.0, []
     made.report_job_error = lambda info, msg="", **_: made.ends.append("error")
     made.report_job_success = lambda info, **_: made.ends.append("success")
+    made.report_job_submission = made.active_jobs.append
+    made._files = lambda job: (Path("out"), Path("err"))
     made._read_job_events = plugin.HTCondorExecutor._read_job_events.__get__(made)
     return made
 
@@ -137,9 +139,9 @@ def test_once_the_run_has_ended_nothing_is_submitted_and_what_was_is_removed(exe
     assert schedd.removed == ["this run"]
 
 
-def test_a_submission_that_waits_for_room_ends_with_the_run(executor, schedd, monkeypatch):
+def test_a_submission_that_waits_for_the_schedd_ends_with_the_run(executor, schedd, monkeypatch):
     error = WorkflowError("The thread has died.")
-    schedd.refusals, schedd.queue = ["Failed to create new cluster."] * 9, [ClassAd({"ClusterId": 1})]
+    schedd.refusals, schedd.query = ["Failed to connect"] * 9, None
 
     def sleep(seconds):
         executor._ended_by = error
@@ -148,6 +150,17 @@ def test_a_submission_that_waits_for_room_ends_with_the_run(executor, schedd, mo
     executor._describe = lambda job: {"executable": "/bin/true"}
     with pytest.raises(WorkflowError, match="has died"):
         executor.run_job(info().job)
+
+
+@pytest.mark.parametrize("ended", [{"_ended_by": WorkflowError("The thread has died.")}, {"_cancelled": True}])
+def test_a_job_that_finds_no_room_is_not_kept_once_the_run_has_ended(executor, schedd, monkeypatch, ended):
+    """The end comes from the other thread, while the schedd is asked."""
+    schedd.refusals = ["Failed to create new cluster."]
+    monkeypatch.setattr(schedd, "query", lambda **_: vars(executor).update(ended) or [])
+    executor._describe = lambda job: {"executable": "/bin/true"}
+    executor._not_yet.append(info().job)
+    executor._submit_some()
+    assert not executor._not_yet
 
 
 @contextlib.contextmanager
@@ -205,19 +218,67 @@ def test_a_handler_of_sigterm_that_is_not_snakemakes_stays(executor):
     "words",
     ["Failed to create new cluster.", "Number of submitted jobs would exceed MAX_JOBS_SUBMITTED"],
 )
-def test_a_full_queue_is_waited_for_and_that_is_said_once(schedd, words):
-    said = []
+def test_a_full_queue_is_waited_for_and_that_is_said_once(executor, schedd, words):
     schedd.refusals, schedd.queue = [words] * 30, [ClassAd({"ClusterId": 1})]
-    assert queue.Queue(said.append, 0).submit({"executable": "/bin/true"}, "a/1", "true") == 7
-    (sentence,) = said
+    executor._queue, executor._settings.submit_rate = queue.Queue(executor.said.append, 0), 1000
+    executor._describe = lambda job: {"executable": "/bin/true"}
+    first, second = info().job, info().job
+    for job in (first, second):
+        executor.run_job(job)
+    for left in range(29, -1, -1):
+        assert list(executor._not_yet) == [first, second], "in their order"
+        assert len(schedd.refusals) == left
+        executor._submit_some()  # it is not asked again at once
+        assert len(schedd.refusals) == left
+        executor._queue._next_try = 0  # FULL_SECONDS later
+        executor._submit_some()
+    assert [watched.external_jobid for watched in executor.active_jobs] == [7, 7]
+    (sentence,) = executor.said
     assert "takes no more jobs" in sentence
     assert "MAX_JOBS_PER_OWNER" in sentence
 
 
 def test_a_queue_that_others_keep_full_is_waited_for_as_long_as_the_patience(schedd):
-    schedd.refusals = ["Failed to create new cluster."] * 1000000
-    with pytest.raises(queue.RefusedError, match="has had no room for 0 s"):
-        queue.Queue(lambda text: None, 0.05).submit({"executable": "/bin/true"}, "a/1")
+    now = [1000.0]
+    schedd.refusals, queue.time.monotonic = ["Failed to create new cluster."] * 1000000, lambda: now[0]
+    waits = queue.Queue(lambda text: None, 60)
+    for _ in range(13):
+        with pytest.raises(queue.FullError):
+            waits.submit({"executable": "/bin/true"}, "a/1")
+        assert not waits.has_room()
+        now[0] += queue.FULL_SECONDS
+        assert waits.has_room()
+    with pytest.raises(queue.RefusedError, match="has had no room for 65 s"):
+        waits.submit({"executable": "/bin/true"}, "a/1")
+    with pytest.raises(queue.FullError):  # the next job has the patience anew
+        waits.submit({"executable": "/bin/true"}, "a/2")
+
+
+def test_events_are_read_while_the_queue_has_no_room_for_what_was_kept_back(executor, schedd, tmp_path):
+    """As it was: the thread that reads them waited for room, which their reading might have made."""
+    schedd.refusals, schedd.queue = (
+        ["Failed to create new cluster."] * 1000,
+        [ClassAd({"ClusterId": 7, "JobStatus": 5})],
+    )
+    executor._describe = lambda job: {"executable": "/bin/true"}
+    executor._compared, executor.wait = time.monotonic(), True
+    executor.active_jobs.append(info())
+    kept_back = info().job
+    executor._not_yet.append(kept_back)
+    (tmp_path / "a.log").write_text(event_log.text(0) + event_log.execute("ep1"))
+
+    async def until_it_ends():
+        executor.wait = not executor.ends
+        with (tmp_path / "a.log").open("a") as log:
+            log.write(event_log.text(5))
+
+    executor.sleep = until_it_ends
+    asyncio.run(executor._wait_for_jobs())
+    assert executor.ends == ["success"]
+    assert list(executor._not_yet) == [kept_back]
+    assert len(schedd.refusals) == 999
+
+
 
 
 def test_a_job_that_the_schedd_refuses_fails_alone(executor, schedd):

@@ -39,7 +39,7 @@ from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
 from . import alive, description, holds, local_universe
-from .queue import FOLDER, HELD, REMOVED, RUN, STATUS, Queue, QueueError, RefusedError, host_configuration
+from .queue import FOLDER, HELD, REMOVED, RUN, STATUS, FullError, Queue, QueueError, RefusedError, host_configuration
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 
@@ -214,11 +214,11 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=handler, daemon=True).start())
 
     def _submit_some(self) -> None:
-        """Submit the jobs that were kept back, oldest first, as far as there may be more idle ones."""
+        """Submit the jobs that were kept back, oldest first, as far as there is room and may be more idle ones."""
         if self._not_yet and self._is_ending():
             self._leave_the_rest()
         most = self._settings.max_idle or math.inf
-        while self._not_yet and self._count_idle() < most:
+        while self._not_yet and self._queue.has_room() and self._count_idle() < most:
             try:
                 job = self._not_yet.popleft()
             except IndexError:  # the other thread has just ended the run
@@ -259,6 +259,10 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         try:
             submit = self._describe(job)
             cluster = self._queue.submit(submit, key, self._constraint, self._gives_up)
+        except FullError:
+            if not self._gives_up():
+                self._not_yet.appendleft(job)  # the thread that watches tries again
+            return
         except RefusedError as error:
             if self._gives_up():
                 raise self._ended_by or WorkflowError("The run is cancelled.") from None

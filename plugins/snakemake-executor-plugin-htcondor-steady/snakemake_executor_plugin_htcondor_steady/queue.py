@@ -36,6 +36,10 @@ class RefusedError(QueueError):
     """The schedd answers, and doesn't take this job."""
 
 
+class FullError(QueueError):
+    """The schedd takes no more jobs for the moment."""
+
+
 class Queue:
     """A run's view of the schedd.
 
@@ -51,6 +55,12 @@ class Queue:
         self._say = say
         self._patience = patience
         self._said_full = False
+        self._full_since: float | None = None
+        self._next_try = 0.0
+
+    def has_room(self) -> bool:
+        """Tell whether a submission is worth a try: for some seconds after one that found the queue full, none is."""
+        return time.monotonic() >= self._next_try
 
     def submit(
         self,
@@ -62,7 +72,7 @@ class Queue:
         """Submit a job exactly once; return its cluster number.
 
         A submission whose answer was lost is looked up by its key before it is tried again. Where the queue is full,
-        it waits for as long as jobs of this run are in it, which leave it; and for the patience where there are none.
+        it doesn't wait for room, since the caller has the run's jobs to watch.
 
         Parameters
         ----------
@@ -73,17 +83,22 @@ class Queue:
 
         Raises
         ------
+        FullError
+            Where the queue is full: the job is to be submitted again once `has_room` says so.
         RefusedError
-            Where the schedd takes others, but not this job; or the run has ended.
+            Where the schedd takes others, but not this job; the queue has been full for longer than the patience, and
+            with no jobs of this run, which would leave it; or the run has ended.
         QueueError
             Where the schedd doesn't answer for longer than the patience.
         """
         submit = htcondor.Submit({**description, f"+{SUBMISSION}": string(key)})
         refused = 0
-        began = full_since = time.monotonic()
+        began = time.monotonic()
         while not given_up():
             try:
-                return int(htcondor.Schedd().submit(submit).cluster())
+                cluster = int(htcondor.Schedd().submit(submit).cluster())
+                self._full_since = None
+                return cluster
             except Exception as error:
                 problem = _words(error)
             try:
@@ -96,17 +111,23 @@ class Queue:
                 return int(found[0]["ClusterId"])
             began = time.monotonic()  # it answers
             if is_full(problem):
-                full_since = began if waits_for else full_since
-                self._wait_for_room(began - full_since, problem)
-                continue
+                self._note_full(problem, bool(waits_for))
+                raise FullError(problem)
+            self._full_since = None
             refused += 1
             if refused == 3:  # so it is the description; once more, as a schedd may have just come back
                 raise RefusedError(f"HTCondor refuses the job: {problem}")
             time.sleep(1)
         raise RefusedError("the run ends")
 
-    def _wait_for_room(self, waited: float, problem: str) -> None:
+    def _note_full(self, problem: str, is_ours: bool) -> None:
+        """Note when the next try is due; refuse the job where others have kept the queue full for the patience."""
+        now = time.monotonic()
+        if is_ours or self._full_since is None:
+            self._full_since = now
+        waited = now - self._full_since
         if waited > self._patience:
+            self._full_since = None
             raise RefusedError(f"HTCondor's queue has had no room for {waited:.0f} s: {problem}")
         if not self._said_full:  # once in a run: a full queue is so for each of its jobs
             self._said_full = True
@@ -114,7 +135,7 @@ class Queue:
                 f"HTCondor's queue takes no more jobs ({problem}), as where a limit such as MAX_JOBS_PER_OWNER is "
                 "reached; the submissions wait until there is room"
             )
-        time.sleep(FULL_SECONDS)
+        self._next_try = now + FULL_SECONDS
 
     def look(self, constraint: str, attributes: Iterable[str]) -> list[Mapping[str, Any]]:
         """Return attributes of the jobs in the queue that meet a constraint, in one query.
