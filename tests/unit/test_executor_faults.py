@@ -63,7 +63,7 @@ def executor(schedd, tmp_path):
     made.logger = SimpleNamespace(warning=say, error=say, info=lambda *_, **__: None, debug=lambda text: None)
     made._settings, made._listeners = plugin.ExecutorSettings(), []
     made._not_yet, made._submitting, made.lock, made.active_jobs = deque(), threading.Lock(), threading.Lock(), []
-    made._settled, made._said_to_wait, made._missing = set(), set(), {}
+    made._settled, made._said_to_wait, made._held, made._missing = set(), set(), {}, {}
     made._event_logs, made._job_current_states, made._log_missing_counts = {}, {}, {}
     made._unified_log_file, made._unified_event_log_reader = str(tmp_path / "a.log"), None
     made._log_failures, made._compared, made._began, made._constraint = 0, 0.0, 1000000, "true"
@@ -93,6 +93,15 @@ def look(executor, watched):
     return executor._job_current_states.get(7)
 
 
+def check(executor, watched):
+    """Check the jobs once; return those that go on."""
+
+    async def goes_on():
+        return [info async for info in executor.check_active_jobs(watched)]
+
+    return asyncio.run(goes_on())
+
+
 def test_a_job_ends_by_the_history_where_its_log_has_half_an_event(executor, schedd, tmp_path):
     half = event_log.text(6)[:60]
     events = [event_log.text(0), event_log.execute("ep1"), half + "\n", event_log.text(5, cluster=8)]
@@ -116,7 +125,9 @@ def test_a_job_that_is_being_removed_has_not_ended(executor, schedd):
 
 def test_a_held_job_that_has_just_left_the_queue_goes_on_until_its_end_is_told(executor):
     watched = info()
-    assert executor._handle_hold(watched, JobState(status=JobStatus.HELD, held_since=time.time())) is True
+    executor._compared = time.monotonic()
+    executor._job_current_states[7] = JobState(status=JobStatus.HELD, held_since=time.time())
+    assert check(executor, [watched]) == [watched]
     assert (watched.job.attempt, executor.said, executor.ends) == (1, [], [])
 
 
@@ -279,6 +290,51 @@ def test_events_are_read_while_the_queue_has_no_room_for_what_was_kept_back(exec
     assert len(schedd.refusals) == 999
 
 
+# --- many held jobs ---
+
+
+def test_the_schedd_is_asked_once_a_check_for_all_held_jobs_and_no_more_once_they_are_waited_for(executor, schedd):
+    """As it was: for each of them, at each check, for hours."""
+    since, looks, times = time.time(), [], []
+    person = {"JobStatus": 5, "HoldReasonCode": 1, "HoldReason": "via condor_hold"}
+    schedd.queue = [ClassAd(person | {"ClusterId": number}) for number in range(200)]
+    schedd.query = lambda constraint, projection: looks.append(constraint) or schedd.queue
+    watched = [SubmittedJobInfo(job=info().job, external_jobid=number, aux={}) for number in range(200)]
+    for number in range(200):
+        executor._job_current_states[number] = JobState(status=JobStatus.HELD, held_since=since)
+    executor._compared = time.monotonic()
+
+    def looks_of_a_check():
+        looks.clear()
+        assert check(executor, watched) == watched
+        times.append(len(looks))
+
+    for _ in range(3):
+        looks_of_a_check()
+    assert times == [1, 0, 0]
+    assert len(executor.said) == 200
+    executor._compared = 0.0
+    looks_of_a_check()
+    assert times[3:] == [2], "the states and the holds, as what was never written is looked for"
+    for number in range(200):
+        executor._job_current_states[number].held_since = since - executor._settings.held_timeout
+    looks.clear()
+    assert check(executor, watched) == []
+    assert len([constraint for constraint in looks if "JobStatus == 5" in constraint]) == 1
+    assert executor.ends == ["error"] * 200
+
+
+def test_a_hold_that_follows_another_is_looked_at(executor, schedd, tmp_path):
+    """Released by the person, and held for memory before the next check."""
+    schedd.queue = [ClassAd({"ClusterId": 7, "JobStatus": 5, "HoldReasonCode": 34, "HoldReason": "over limit"})]
+    executor._job_current_states[7] = JobState(status=JobStatus.HELD, held_since=time.time())
+    executor._said_to_wait.add(7)
+    executor._compared = time.monotonic()
+    watched = info()
+    assert check(executor, [watched]) == [watched]
+    (tmp_path / "a.log").write_text("".join(event_log.text(number) for number in (13, 12)))
+    assert check(executor, [watched]) == []
+    assert executor.ends == ["error"]
 
 
 def test_a_job_that_the_schedd_refuses_fails_alone(executor, schedd):

@@ -401,6 +401,7 @@ def executor(*listeners, jobs=()):
     made._listeners = list(listeners)
     made._settings = plugin.ExecutorSettings()
     made._said_to_wait, made._removed, made._said, made._errors = set(), [], [], []
+    made._constraint = "this run"
     made.logger = SimpleNamespace(warning=made._said.append, error=made._said.append, debug=lambda text: None)
     made._queue = SimpleNamespace(look=lambda constraint, attributes: [made._ad], remove=made._removed.append)
     made.workflow = SimpleNamespace(
@@ -436,10 +437,11 @@ def test_where_no_one_listens_the_jobs_are_not_looked_through():
     quiet._tell_what_comes()
 
 
-MEMORY = {"HoldReasonCode": 34, "HoldReason": "over limit", "RequestMemory": 200, "JobStatus": 5}
-PROGRAM = {"HoldReasonCode": 6, "HoldReasonSubCode": 2, "HoldReason": "no such file", "JobStatus": 5}
-LONG = {"HoldReasonCode": 47, "HoldReason": "The job exceeded allowed execute duration", "JobStatus": 5}
-PERSON = {"HoldReasonCode": 1, "HoldReason": "via condor_hold", "JobStatus": 5}
+HELD = {"ClusterId": 7, "JobStatus": 5}
+MEMORY = HELD | {"HoldReasonCode": 34, "HoldReason": "over limit", "RequestMemory": 200, "JobStatus": 5}
+PROGRAM = HELD | {"HoldReasonCode": 6, "HoldReasonSubCode": 2, "HoldReason": "no such file", "JobStatus": 5}
+LONG = HELD | {"HoldReasonCode": 47, "HoldReason": "The job exceeded allowed execute duration", "JobStatus": 5}
+PERSON = HELD | {"HoldReasonCode": 1, "HoldReason": "via condor_hold", "JobStatus": 5}
 
 
 def held(tells, ad, attempt=1, times=1, rule=None):
@@ -449,6 +451,7 @@ def held(tells, ad, attempt=1, times=1, rule=None):
     job.attempt = attempt
     info = SubmittedJobInfo(job=job, external_jobid=7)
     state = JobState(status=JobStatus.HELD, held_since=time.time())
+    tells._held = tells._look_at_held()
     return [tells._handle_hold(info, state) for _ in range(times)]
 
 

@@ -118,6 +118,7 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
         self._constraint = f"{RUN} == {description.string(self._run)}"
         self._settled: set[int] = set()
         self._said_to_wait: set[int] = set()
+        self._held: dict[int, Mapping[str, Any]] = {}
         self._missing: dict[int, int] = {}
         self._log_failures = 0
         self._full = 0
@@ -431,14 +432,22 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
     async def check_active_jobs(self, active_jobs: list[SubmittedJobInfo]) -> AsyncGenerator[SubmittedJobInfo, None]:
         """Read new events and report what they mean; yield the jobs that go on."""
         self._read_events()
-        if time.monotonic() - self._compared > COMPARE_SECONDS:
+        compares = time.monotonic() - self._compared > COMPARE_SECONDS
+        if compares:
             self._compared = time.monotonic()
             self._check_space()
             self._compare_with_schedd(active_jobs)
+        states, unknown = [], False
         for info in active_jobs:
-            state = self._job_current_states.setdefault(info.external_jobid, JobState())
-            if self._event_logs.get(info.external_jobid):
-                state = self._read_job_events(info.external_jobid) or state
+            cluster = info.external_jobid
+            state = self._job_current_states.setdefault(cluster, JobState())
+            has_news = compares or cluster not in self._said_to_wait
+            if self._event_logs.get(cluster):
+                state, has_news = self._read_job_events(cluster) or state, True
+            states.append((info, state))
+            unknown |= state.status == JobStatus.HELD and (has_news or not self._is_in_time(state))
+        self._held = self._look_at_held() if unknown else {}
+        for info, state in states:
             if self._report_and_resolve_job_state(info, state) is not None:
                 yield info
 
@@ -558,19 +567,27 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
     def _is_retried(job: JobExecutorInterface) -> bool:
         return bool(job.restart_times > job.attempt - 1)
 
+    def _look_at_held(self) -> dict[int, Mapping[str, Any]]:
+        """Return the ClassAds of the run's held jobs by cluster, in one query: a person may hold hundreds at once."""
+        try:
+            constraint = f"({self._constraint}) && JobStatus == {HELD}"
+            ads = self._queue.look(constraint, ["ClusterId", "JobStatus", *holds.ATTRIBUTES])
+        except QueueError:
+            return {}  # told at the next look
+        return {int(ad["ClusterId"]): ad for ad in ads if ad["JobStatus"] == HELD}
+
+    def _is_in_time(self, state: JobState) -> bool:
+        """Tell whether the person who held a job may still release it."""
+        return bool(time.time() - (state.held_since or time.time()) < (self._settings.held_timeout or 0))
+
     def _handle_hold(self, info: SubmittedJobInfo, state: JobState) -> bool:
         """Do what a hold calls for; return whether the job goes on."""
-        try:
-            ads = self._queue.look(f"ClusterId == {info.external_jobid}", [*holds.ATTRIBUTES, "JobStatus"])
-        except QueueError:
-            return True  # told at the next look
-        if not ads or ads[0]["JobStatus"] != HELD:
-            return True  # released in the meantime, or removed: the event of its end follows
-        ad = ads[0]
+        ad = self._held.get(info.external_jobid)
+        if ad is None:  # nothing new; or released in the meantime, or removed: the event of its end follows
+            return True
         hold = holds.judge(ad)
         name = f"Job {info.job.jobid} ({_title(info.job)}), HTCondor job {info.external_jobid}.0"
-        patience = self._settings.held_timeout or 0
-        if hold.action == "wait" and time.time() - (state.held_since or time.time()) < patience:
+        if hold.action == "wait" and self._is_in_time(state):
             if info.external_jobid not in self._said_to_wait:
                 self._said_to_wait.add(info.external_jobid)
                 self._say_hold(info, ad, self.logger.warning, f"{name}: {hold.sentence}", "Snakemake waits for that")
@@ -580,6 +597,7 @@ class Executor(HTCondorExecutor):  # type: ignore[misc]  # the plugin has no typ
             does = f"it is {again}" if self._is_retried(info.job) else "no retry is left"
             hold = holds.Hold("retry", f"{hold.sentence}; {does.removeprefix('it is ')}")
         elif hold.action == "wait":
+            patience = self._settings.held_timeout or 0
             does = f"nobody released it within {patience} s (htcondor-steady-held-timeout), so it is removed"
             hold = holds.Hold("fail", f"{hold.sentence.partition(';')[0]}; {does}")
             info.job.attempt = info.job.restart_times + 1
