@@ -633,10 +633,16 @@ def test_where_judging_takes_too_long_no_daemon_is_blamed(watched):
 # --- an event log or an executor that fell silent ---
 
 
+def executing(ago=60.0, after=1.0):
+    """What the schedd tells of a job that was begun on its node so many seconds after the node was claimed for it."""
+    began = int(time.time() - ago)
+    return {"JobCurrentStartDate": int(began - after), "JobCurrentStartExecutingDate": began}
+
+
 def test_an_event_log_that_no_longer_grows_is_said_once_and_again_after_it_went_on(watched):
     run = watched()
     run.submit(7, 8)
-    run.queue(7, 8, status=2)
+    run.queue(7, 8, status=2, **executing())
     assert [run.check() for _ in range(5)] == [[]] * 5
     ((level, words),) = run.check()
     assert level == "warning"
@@ -658,10 +664,33 @@ def test_events_that_come_before_snakemake_told_of_their_job_are_not_lost(watche
     assert run.watch.run.jobs[7].host == "ep1"
 
 
+@pytest.mark.parametrize(
+    "since",
+    [{}, {"JobCurrentStartDate": 1}, executing(after=-300.0)],
+    ids=["no date", "no date of execution", "that of an earlier start"],
+)
+def test_a_job_whose_node_makes_ready_for_it_is_running_without_an_event(watched, since):
+    """Its input or its image comes, or a hook works: by the schedd it runs from the start of its shadow."""
+    run = watched()
+    run.submit(7)
+    run.queue(7, status=2, **since)
+    assert [run.check() for _ in range(10)] == [[]] * 10
+    run.queue(7, status=2, **executing())
+    assert "no longer tells" in "".join(words for _ in range(6) for _, words in run.check())
+
+
+def test_a_held_job_that_runs_without_the_event_of_its_release_tells_of_a_silent_log(watched):
+    run = watched()
+    run.submit(7)
+    run.happens(text(12))
+    run.queue(7, status=2)
+    assert "no longer tells" in "".join(words for _ in range(6) for _, words in run.check())
+
+
 def test_an_event_that_is_late_is_no_matter(watched):
     run = watched()
     run.submit(7)
-    run.queue(7, status=2)
+    run.queue(7, status=2, **executing())
     assert run.check() + run.check() == []
     run.happens(execute("ep1"))
     assert run.check() + run.check() + run.check() + run.check() == []

@@ -24,6 +24,8 @@ STATUS = (
     "ClusterId",
     "JobStatus",
     "EnteredCurrentStatus",
+    "JobCurrentStartDate",
+    "JobCurrentStartExecutingDate",
     "QDate",
     "JobPrio",
     "AutoClusterId",

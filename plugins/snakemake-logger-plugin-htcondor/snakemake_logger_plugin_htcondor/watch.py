@@ -41,6 +41,7 @@ SILENT_LOG_CHECKS, SILENT_LOG_SECONDS = 3, 60.0
 MUTE_SECONDS = 60.0  # for which nothing more is asked of who doesn't answer, to make a line fuller
 MOST_READ = 1 << 16  # bytes of a log file's end or beginning: some are huge
 IDLE, RUNNING, HELD = 1, 2, 5
+STATES = {IDLE: State.IDLE, RUNNING: State.RUNNING, HELD: State.HELD}
 MOST_RANGES = 20  # of job numbers in a question
 SCHEDD = "the access point's schedd"
 VERDICTS = "verdicts, "  # before a name: of what was asked to tell why jobs wait
@@ -469,11 +470,8 @@ class Watch:
 
     def _compare(self, active: Mapping[int, Job], told: Mapping[int, Mapping[str, Any]]) -> None:
         """Notice an event log that no longer tells what the schedd does."""
-        states = {IDLE: State.IDLE, RUNNING: State.RUNNING, HELD: State.HELD}
         for cluster, job in active.items():
-            ad = told.get(cluster)
-            says = states.get(int(ad["JobStatus"])) if ad else None
-            if (ad is None or (says and says != job.state)) and job.state in (State.IDLE, State.RUNNING, State.HELD):
+            if job.state in STATES.values() and _went_on(job, told.get(cluster)):
                 self._disagree[cluster] = self._disagree.get(cluster, 0) + 1
             else:
                 self._disagree.pop(cluster, None)
@@ -651,6 +649,18 @@ class Watch:
         if self._recorder:
             with self._counted("writing the records"):
                 self._recorder.write(job, kind, at or time.time(), **more)
+
+
+def _went_on(job: Job, ad: Mapping[str, Any] | None) -> bool:
+    """Return whether the schedd tells of something whose event should be in the log; None is a job that has left it."""
+    if ad is None:
+        return True
+    says = STATES.get(int(ad["JobStatus"]))
+    if says is State.RUNNING and job.state is State.IDLE:
+        # Running begins with the shadow, and the event comes with the job itself: behind its input, its image, a hook.
+        # The date may be that of an earlier start.
+        return int(ad.get("JobCurrentStartExecutingDate", -1)) >= int(ad.get("JobCurrentStartDate", 0))
+    return says not in (None, job.state)
 
 
 def _hold_line(job: Job, ad: Mapping[str, Any], does: str) -> Line:
