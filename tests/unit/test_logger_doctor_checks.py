@@ -72,7 +72,68 @@ def with_slots(*slots):
     return answers(collector={"collector": daemon("cm"), "negotiators": [], "slots": list(slots)})
 
 
+class Negotiators:
+    """A collector that knows of negotiators, by their address, with the error that a call of each ends in, or None.
+
+    `matches` tells whether one has ended a cycle lately.
+    """
+
+    def __init__(self, monkeypatch, told, matches):
+        self.told, self.matches, self.pinged = told, matches, []
+        monkeypatch.setattr(questions.htcondor, "Collector", lambda: self)
+        monkeypatch.setattr(questions.htcondor, "ping", self.ping)
+
+    def query(self, kind, constraint="true", projection=()):
+        if kind == questions.htcondor.AdType.Accounting:
+            user = classad.ClassAd(
+                {"Name": "ada@pool", "LastHeardFrom": int(time.time()) - (60 if self.matches else 300)}
+            )
+            return [user] if classad.ExprTree(constraint).eval(user) is True else []
+        assert kind == questions.htcondor.AdType.Negotiator
+        return [
+            classad.ClassAd({"Name": "cm", "Machine": "cm", "MyAddress": address, "LastHeardFrom": 1000 - number})
+            for number, address in enumerate(self.told)
+        ]
+
+    def ping(self, ad, authz=None):
+        self.pinged.append(ad["MyAddress"])
+        if words := self.told[ad["MyAddress"]]:
+            raise RuntimeError(words)
+
+
 # --- the pool ---
+
+
+GONE = "Unable to connect to the remote daemon."
+
+
+@pytest.mark.parametrize(
+    "words", ["Failed to start command.", "AUTHENTICATE:1003:Failed to authenticate with any method"]
+)
+@pytest.mark.parametrize("others", [{}, {"<10.0.0.2:9618>": GONE}])
+def test_a_negotiator_that_refuses_us_is_no_dead_one(monkeypatch, words, others):
+    Negotiators(monkeypatch, {"<10.0.0.1:9618>": words} | others, matches=False)
+    assert of_a_run.negotiator() == ""
+
+
+def test_of_many_negotiators_one_that_answers_is_enough(monkeypatch):
+    asked = Negotiators(monkeypatch, {"<10.0.0.1:9618>": GONE, "<10.0.0.2:9618>": None, "<10.0.0.3:9618>": GONE}, False)
+    assert of_a_run.negotiator() == ""
+    assert asked.pinged == ["<10.0.0.1:9618>", "<10.0.0.2:9618>"]
+
+
+def test_a_negotiator_that_cannot_be_connected_to_is_dead_unless_it_was_at_work_lately(monkeypatch):
+    Negotiators(monkeypatch, {"<10.0.0.1:9618>": GONE}, matches=False)
+    assert of_a_run.negotiator() == f"the negotiator doesn't answer ({GONE})"
+    Negotiators(monkeypatch, {"<10.0.0.1:9618>": GONE}, matches=True)
+    assert of_a_run.negotiator() == "", "a firewall keeps it from us"
+
+
+def test_no_negotiator_that_the_collector_knows_is_none_unless_it_was_at_work_lately(monkeypatch):
+    Negotiators(monkeypatch, {}, matches=False)
+    assert of_a_run.negotiator() == "no negotiator is known to the collector"
+    Negotiators(monkeypatch, {}, matches=True)
+    assert of_a_run.negotiator() == ""
 
 
 def test_a_healthy_pool():
@@ -112,6 +173,36 @@ def test_a_silent_negotiator_and_none_at_all():
     assert silent.sentence.startswith("the negotiator on cm (10.0.0.1:9618) does not answer: ")
     none = by_id(checks.pool_checks(answers(negotiator={})))["pool.negotiator"]
     assert none.result is Result.FAIL and "knows of no negotiator" in none.sentence
+
+
+REFUSING = daemon("cm") | {"refused": "Failed to start command."}
+
+
+def test_a_negotiator_that_is_at_work_and_refuses_to_talk_is_a_warning():
+    found = by_id(checks.pool_checks(answers(negotiator=REFUSING)))["pool.negotiator"]
+    assert found.result is Result.WARN
+    assert found.sentence == (
+        "the negotiator on cm (10.0.0.1:9618) is at work but doesn't talk to you (Failed to start command.), so it is "
+        "not checked"
+    )
+
+
+@pytest.mark.parametrize(
+    ("pings", "matches", "refused"),
+    [(None, False, None), ("Failed to start command.", False, "Failed to start command."), (GONE, True, GONE)],
+)
+def test_the_doctor_tells_a_negotiator_that_refuses_it_from_one_that_is_dead(monkeypatch, pings, matches, refused):
+    asked = Negotiators(monkeypatch, {"<10.0.0.1:9618>": pings}, matches)
+    found = questions.negotiator()
+    assert found.get("refused") == refused
+    assert found["machine"] == "cm"
+    assert asked.pinged == ["<10.0.0.1:9618>"]
+
+
+def test_the_doctor_says_of_a_negotiator_that_cannot_be_connected_to_what_the_bindings_say(monkeypatch):
+    Negotiators(monkeypatch, {"<10.0.0.1:9618>": GONE}, matches=False)
+    with pytest.raises(RuntimeError, match="Unable to connect"):
+        questions.negotiator()
 
 
 @pytest.mark.parametrize(
@@ -453,6 +544,12 @@ def test_as_a_run_begins_nodes_that_take_no_job_are_said_where_no_other_is_left(
     monkeypatch.setattr(checks, "ask_all", lambda questions: nodes | {"space": root})
     found = [asdict(check) for check in checks.quick(Path("/folder"))]
     assert [line.partition(". ")[0] for line in early.lines(found, looked=True)] == said
+
+
+def test_as_a_run_begins_a_negotiator_that_does_not_talk_to_us_is_not_worth_a_line(monkeypatch):
+    told = answers(negotiator=REFUSING, space=NoAnswer("not asked"))
+    monkeypatch.setattr(checks, "ask_all", lambda questions: told)
+    assert "pool.negotiator" not in [check.id for check in checks.quick(Path("/folder"))]
 
 
 def test_the_look_is_taken_in_a_process_of_its_own_where_there_is_no_pool(monkeypatch):

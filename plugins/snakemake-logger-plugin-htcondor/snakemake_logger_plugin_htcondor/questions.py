@@ -5,9 +5,10 @@ Each question is one query, or a few, with no more attributes than are needed.
 
 import json
 import math
+import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
@@ -36,6 +37,8 @@ STATUS = (
     "Owner",
 )
 COLLECTOR, SCHEDD = "the pool's collector", "the access point's schedd"
+NO_CONNECTION = re.compile("(unable|failed) to connect", re.IGNORECASE)  # as the bindings say it
+CYCLE_SECONDS = 120  # in which a negotiator at work has ended a cycle: NEGOTIATOR_INTERVAL is 60 s
 JOB_SECONDS = 60.0  # for which a job's ad is taken to be as it was; that its request is changed, its kind tells
 WHOLE_SECONDS = 600.0  # after which all attributes of the slots are asked for
 MOST_LEARNT = 5  # times that more attributes are asked for at once
@@ -82,21 +85,56 @@ def slots() -> dict[str, int]:
 
 
 def negotiator() -> str:
-    """Say what is wrong with the negotiator; empty where it answers."""
+    """Say why no job is matched: no negotiator is there, or none can be reached; empty where one is at work."""
     _turn_to(COLLECTOR)
-    ads = htcondor.Collector().query(htcondor.AdType.Negotiator)
-    if not ads:
-        told = htcondor.Collector().query(htcondor.AdType.Accounting, projection=["LastHeardFrom", "Name"])
-        now = max((int(ad.get("LastHeardFrom", 0)) for ad in told), default=0)
-        fresh = (
-            now and int(htcondor.Collector().query(htcondor.AdType.Collector)[0].get("LastHeardFrom", 0)) - now < 120
-        )
-        return "" if fresh else "no negotiator is known to the collector"
-    try:
-        htcondor.ping(ads[0], "READ")
-    except Exception as error:
-        return f"the negotiator doesn't answer ({_words(error)})"
-    return ""
+    collector = htcondor.Collector()
+    found = collector.query(htcondor.AdType.Negotiator)
+    problem = "no negotiator is known to the collector"
+    if found:
+        try:
+            reached(found)
+        except Exception as error:
+            problem = f"the negotiator doesn't answer ({_words(error)})"
+        else:
+            return ""
+    return "" if matches_lately(collector) else problem
+
+
+def reached(negotiators: Sequence[Any]) -> tuple[Any, str]:
+    """Call the negotiators, whoever was heard of last first.
+
+    Returns
+    -------
+    tuple
+        The first that answers, and ""; or one that takes the call and refuses us, and how: it is at work, and has no
+        need to talk to a user.
+
+    Raises
+    ------
+    Exception
+        The bindings' own, where none can be connected to.
+    """
+    refused, failed = [], []
+    for ad in sorted(negotiators, key=lambda ad: -int(ad.get("LastHeardFrom", 0))):
+        try:
+            htcondor.ping(ad, "READ")
+        except Exception as error:  # only its words tell what it is
+            (failed if NO_CONNECTION.search(str(error)) else refused).append((ad, error))
+        else:
+            return ad, ""
+    if not refused:
+        raise failed[0][1]
+    ad, error = refused[0]
+    return ad, _words(error)
+
+
+def matches_lately(collector: Any) -> bool:
+    """Return whether the collector, by its own clock, has lately heard what each cycle of negotiation sends.
+
+    So a negotiator is at work that only a firewall keeps from us, or that stays away from the collector.
+    """
+    lately = f"time() - LastHeardFrom < {CYCLE_SECONDS}"
+    return bool(collector.query(htcondor.AdType.Accounting, constraint=lately, projection=["Name"]))
 
 
 def diagnoses(

@@ -44,13 +44,16 @@ Answers = Mapping[str, Any]
 def quick(folder: Path, seconds: float = QUICK_SECONDS) -> list[Check]:
     """Check the pool, and the folder on this host: no job is submitted; about a second where all is well.
 
-    Nodes that drain or are switched off are told where no other is left: on a large pool, some always are.
+    Nodes that drain or are switched off are told where no other is left: on a large pool, some always are. That a
+    negotiator at work doesn't talk to a user is no matter to a run.
     """
     answers = ask_all(_daemons(seconds) | {"space": (seconds, _places(folder))})
     found = [*pool_checks(answers), *place_checks(folder, answers["space"])]
-    return [
-        check for check in found if not (check.id == "pool.nodes" and check.result is WARN and _takes_jobs(answers))
-    ]
+    return [check for check in found if not (check.result is WARN and _is_no_matter(check, answers))]
+
+
+def _is_no_matter(check: Check, answers: Answers) -> bool:
+    return check.id == "pool.negotiator" or (check.id == "pool.nodes" and _takes_jobs(answers))
 
 
 def _takes_jobs(answers: Answers) -> bool:
@@ -147,6 +150,11 @@ def _negotiator(answers: Answers) -> Check:
     if not told:
         sentence = "the collector knows of no negotiator, so no job is matched"
         return Check("pool.negotiator", FAIL, sentence, remedy)
+    if refused := told.get("refused"):
+        sentence = (
+            f"the negotiator on {_place(told)} is at work but doesn't talk to you ({refused}), so it is not checked"
+        )
+        return Check("pool.negotiator", WARN, sentence, "Where no job starts, ask the pool's admin what its log says")
     return Check("pool.negotiator", PASS, f"the negotiator answers: {_place(told)}")
 
 

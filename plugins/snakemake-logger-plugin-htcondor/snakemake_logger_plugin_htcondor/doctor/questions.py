@@ -24,7 +24,7 @@ import htcondor2 as htcondor
 from .. import alike
 from ..diagnosis import Diagnosis
 from ..matching import NEXT_CYCLE, Word, judge, state_of
-from ..questions import Judged, pool_and_jobs, pool_of
+from ..questions import Judged, matches_lately, pool_and_jobs, pool_of, reached
 from ..waiting import CHECKS
 from .nodes import ENOUGH_SHARE, MOST_STARTS
 
@@ -101,12 +101,21 @@ def schedd() -> dict[str, Any]:
 
 
 def negotiator() -> dict[str, Any]:
-    """Return who the negotiator is, once it has answered; nobody, where the collector knows of none."""
-    found = htcondor.Collector().query(htcondor.AdType.Negotiator)
+    """Return who the negotiator is, once it has answered; nobody, where the collector knows of none.
+
+    With "refused", in words, where one is at work that doesn't talk to us.
+    """
+    collector = htcondor.Collector()
+    found = collector.query(htcondor.AdType.Negotiator)
     if not found:
         return {}
-    htcondor.ping(found[0])
-    return _shown(found[0])
+    try:
+        ad, refused = reached(found)
+    except Exception as error:
+        if not matches_lately(collector):
+            raise
+        ad, refused = found[0], _words(error)
+    return _shown(ad) | ({"refused": refused} if refused else {})
 
 
 def space(folder: str, scratch: str) -> dict[str, Any]:
