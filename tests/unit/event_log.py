@@ -39,6 +39,14 @@ KILLED = TEXTS[5].replace(
     "(1) Normal termination (return value 0)", "(0) Abnormal termination (signal 9)\n\t(0) No core file"
 )
 FAILED = TEXTS[5].replace("(return value 0)", "(return value 3)")
+# As HTCondor writes it where max_retries or on_exit_remove keeps a job that has ended in the queue.
+REQUEUED = (
+    "Job was evicted.\n\t(0) Job terminated and was requeued\n"
+    "\t\tUsr 0 00:00:01, Sys 0 00:00:00  -  Run Remote Usage\n\t\tUsr 0 00:00:00, Sys 0 00:00:00  -  Run Local Usage\n"
+    "\t0  -  Run Bytes Sent By Job\n\t0  -  Run Bytes Received By Job\n"
+    "\t(1) Normal termination (return value 3)\n"
+    "\tThe job attribute OnExitRemove expression 'NumJobCompletions > JobMaxRetries' evaluated to FALSE"
+)
 
 
 def text(number, seconds=0.0, cluster=7, words=None):

@@ -3,7 +3,7 @@
 import doctest
 
 import pytest
-from event_log import BEGIN, EP1, FAILED, KILLED, TEXTS, execute, text
+from event_log import BEGIN, EP1, FAILED, KILLED, REQUEUED, TEXTS, execute, text
 from snakemake_logger_plugin_htcondor import events
 from snakemake_logger_plugin_htcondor.events import Event, EventLog, apply, failure, host_of
 from snakemake_logger_plugin_htcondor.jobs import Job, Run, State
@@ -75,6 +75,27 @@ def test_evicted_without_a_reason_is_told_by_its_code_or_as_unknown(told):
         assert change.text.startswith("was evicted from ep1: ")
         assert "None" not in change.text
     assert coded.text != plain.text
+
+
+@pytest.mark.parametrize(
+    ("words", "how"),
+    [
+        (REQUEUED, "with exit code 3"),
+        (
+            REQUEUED.replace(
+                "(1) Normal termination (return value 3)", "(0) Abnormal termination (signal 9)\n\t(0) No core file"
+            ),
+            "by signal 9",
+        ),
+    ],
+)
+def test_an_end_that_htcondor_starts_again_is_no_eviction(told, words, how):
+    kind, said, job = last(told(execute("ep1"), text(4, 9, words=words)))
+    assert kind == "requeued"
+    assert said == (
+        f"ended {how} on ep1; HTCondor starts it again, as its submit description asks (max_retries, on_exit_remove)"
+    )
+    assert (job.state, job.started, job.exit_code, job.signal) == (State.IDLE, None, None, None)
 
 
 def test_shadow_exception(told):

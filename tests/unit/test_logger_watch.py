@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict, replace
 
 import pytest
-from event_log import BEGIN, FAILED, TEXTS, execute, text
+from event_log import BEGIN, FAILED, REQUEUED, TEXTS, execute, text
 from snakemake_logger_plugin_htcondor import waiting
 from snakemake_logger_plugin_htcondor import watch as module
 from snakemake_logger_plugin_htcondor.asker import JUDGING, NoAnswer
@@ -890,6 +890,19 @@ def test_an_eviction_that_a_hold_follows_is_one_line_that_of_the_hold(watched, a
     run.watch.hold(7, HELD_AD, "it is retried with more")
     said += run.look() + run.look()
     assert [" is held on ep1. " in words for _, words in said] == [True]
+
+
+def test_an_end_that_htcondor_starts_again_is_said_at_once_with_the_end_of_its_error_file(watched, tmp_path):
+    error = tmp_path / "job.err"
+    error.write_text("no such column: age\n")
+    run = watched()
+    run.submit(7, error=str(error))
+    ((level, words),) = run.happens(execute("ep1"), text(4, 9, words=REQUEUED))
+    assert level == "warning"
+    assert words.startswith("predict, file=f7 (job 7.0) ended with exit code 3 on ep1; HTCondor starts it again, as ")
+    assert words.endswith("    no such column: age")
+    assert run.look() == []
+    assert run.asker.asked == [], "who is on the node now is no matter"
 
 
 def test_an_eviction_that_a_removal_follows_is_the_removals_line(watched):

@@ -42,7 +42,7 @@ class Change:
     text
         What is said of it; empty where it is no news.
     host
-        Of an eviction: where from. The job may be on another node when it is told.
+        Of an eviction, or of an end that HTCondor starts again: where. The job may be on another node when it is told.
     """
 
     kind: str
@@ -129,8 +129,14 @@ def _image_size(job: Job, event: Event) -> None:
 
 
 def _evicted(job: Job, event: Event) -> Change:
-    job.state, job.started = State.IDLE, None
     told = event.attributes
+    job.state, job.started = State.IDLE, None
+    if told.get("TerminatedAndRequeued"):
+        how = f"by signal {told.get('TerminatedBySignal')}"
+        if told.get("TerminatedNormally"):
+            how = f"with exit code {told.get('ReturnValue')}"
+        again = "HTCondor starts it again, as its submit description asks (max_retries, on_exit_remove)"
+        return Change("requeued", job, f"ended {how} on {job.host}; {again}", job.host)
     reason = told.get("Reason") or codes.vacated(told.get("ReasonCode"), told.get("ReasonSubCode"))
     return Change("evicted", job, f"was evicted from {job.host}: {reason}; it waits in the queue again", job.host)
 

@@ -371,6 +371,8 @@ class Watch:
                 return Line("error", job, change.text)
         elif change.kind == "evicted":
             return Line("warning", job, change.text, change.host, more=lambda: self._who_is_on(change.host))
+        elif change.kind == "requeued":
+            return Line("warning", job, change.text, change.host, more=lambda: _tails(job))
         elif change.text:
             host = job.host if job.host in change.text else ""
             return Line("warning" if change.kind != "reconnected" else "info", job, change.text, host)
