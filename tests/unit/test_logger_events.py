@@ -242,6 +242,26 @@ def test_half_an_event_waits_for_its_other_half(tmp_path, cut):
     assert [event.kind for event in log.new()] == ["JOB_TERMINATED", "JOB_HELD"]
 
 
+def test_an_event_that_is_not_utf_8_is_read_with_what_it_carries_and_so_is_what_follows(tmp_path):
+    """A file name of another age, in the reason of a hold."""
+    path = tmp_path / "run.log"
+    held = "Job was held.\n\tcan't open caf\xe9.csv\n\tCode 14 Subcode 2"
+    path.write_bytes((text(0) + text(12, 5, words=held) + text(12, 6, 8, held) + text(9, 7)).encode("latin-1"))
+    log = EventLog(str(path))
+    found = list(log.new())
+    kinds = [
+        ("SUBMIT", 7, BEGIN),
+        ("JOB_HELD", 7, BEGIN + 5),
+        ("JOB_HELD", 8, BEGIN + 6),
+        ("JOB_ABORTED", 7, BEGIN + 7),
+    ]
+    assert [(event.kind, event.cluster, event.time) for event in found] == kinds
+    told = found[1].attributes
+    assert (told["HoldReasonCode"], told["HoldReasonSubCode"]) == (14, 2)
+    assert told["HoldReason"] == "can't open caf\ufffd.csv"
+    assert list(log.new()) == [], "each event once"
+
+
 def test_fractions_of_a_second_are_kept(tmp_path):
     path = tmp_path / "run.log"
     path.write_text(text(0, 1.25) + text(0, 2, words=TEXTS[0]).replace(".000Z", "Z"))

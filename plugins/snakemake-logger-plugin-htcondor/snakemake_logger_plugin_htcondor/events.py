@@ -5,6 +5,7 @@ attributes: HTCondor's manual, "Job event log codes".
 """
 
 import re
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,11 +72,25 @@ class EventLog:
                 return
             self._reader = htcondor.JobEventLog(self.path)
         try:
-            for event in self._reader.events(stop_after=0):
+            for event in _events(self._reader):
                 attributes = dict(event)
                 yield Event(event.type.name, event.cluster, _time(event.timestamp, attributes), attributes)
         except Exception as error:  # the bindings have a class of their own, of no use to a caller
             raise OSError(f"{self.path} can't be read: {error}") from error
+
+
+def _events(reader: Any) -> Iterator[Any]:
+    """Yield what is new, also events with text that isn't UTF-8, which the bindings read over but can't return."""
+    while True:
+        try:
+            yield from reader.events(stop_after=0)
+        except UnicodeDecodeError as error:  # an event's text, whole
+            with tempfile.NamedTemporaryFile("w", encoding="utf-8") as readable:
+                readable.write(error.object.decode("utf-8", errors="replace") + "...\n")
+                readable.flush()
+                yield from htcondor.JobEventLog(readable.name).events(stop_after=0)
+        else:
+            return
 
 
 def _time(seconds: int, attributes: Mapping[str, Any]) -> float:
