@@ -68,9 +68,11 @@ def test_evicted(told):
 
 
 def test_evicted_without_a_reason_is_told_by_its_code_or_as_unknown(told):
-    run = Run(BEGIN, jobs={7: Job(7, "3", "predict", hosts=["ep1"])})
-    coded = apply(run, Event("JOB_EVICTED", 7, BEGIN, {"ReasonCode": 1006, "ReasonSubCode": 0}))
-    plain = apply(run, Event("JOB_EVICTED", 7, BEGIN, {}))
+    def evicted(**told):
+        run = Run(BEGIN, jobs={7: Job(7, "3", "predict", hosts=["ep1"], state=State.RUNNING)})
+        return apply(run, Event("JOB_EVICTED", 7, BEGIN, told))
+
+    coded, plain = evicted(ReasonCode=1006, ReasonSubCode=0), evicted()
     for change in (coded, plain):
         assert change.text.startswith("was evicted from ep1: ")
         assert "None" not in change.text
@@ -103,6 +105,19 @@ def test_shadow_exception(told):
     assert kind == "shadow exception"
     assert "while it was on ep1: Error from slot1_1@ep1: FileTransfer failed; HTCondor starts it again" in words
     assert job.state is State.IDLE
+
+
+@pytest.mark.parametrize("before", [[], [execute("ep1"), text(4)]], ids=["at first", "after another start"])
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (4, "came back to the queue before it began: The node's owner wants it back; it waits in the queue again"),
+        (7, "could not be started: Error from slot1_1@ep1: FileTransfer failed; HTCondor tries again"),
+    ],
+)
+def test_who_comes_back_before_it_began_was_on_no_node(told, before, number, words):
+    changes, job = told(*before, text(number))
+    assert (changes[-1].text, changes[-1].host, job.state) == (words, "", State.IDLE)
 
 
 def test_disconnected_reconnected_and_not(told):

@@ -965,6 +965,15 @@ def test_a_few_evictions_from_one_node_are_a_line_each_and_one_question(watched)
     assert run.asker.questions() == ["users"]
 
 
+def test_of_a_job_that_came_back_before_it_began_no_node_is_looked_at(watched):
+    run = watched()
+    run.submit(7)
+    run.happens(text(4))
+    ((_, words),) = run.look()
+    assert words.startswith("predict, file=f7 (job 7.0) came back to the queue before it began: ")
+    assert run.asker.asked == []
+
+
 def test_a_user_without_a_name_on_this_host_is_no_failure(watched, monkeypatch):
     monkeypatch.setattr(getpass, "getuser", lambda: {}["uid not found"])
     run = watched()

@@ -143,27 +143,33 @@ def _image_size(job: Job, event: Event) -> None:
     _note_used(job, event.attributes)
 
 
-def _evicted(job: Job, event: Event) -> Change:
-    told = event.attributes
+def _left(job: Job) -> str:
+    """Note that a job waits again, and return where it ran; empty where it hadn't begun, this time."""
+    host = job.host if job.state is State.RUNNING else ""
     job.state, job.started = State.IDLE, None
+    return host
+
+
+def _evicted(job: Job, event: Event) -> Change:
+    told, host = event.attributes, _left(job)
     if told.get("TerminatedAndRequeued"):
         how = f"by signal {told.get('TerminatedBySignal')}"
         if told.get("TerminatedNormally"):
             how = f"with exit code {told.get('ReturnValue')}"
         again = "HTCondor starts it again, as its submit description asks (max_retries, on_exit_remove)"
-        return Change("requeued", job, f"ended {how} on {job.host}; {again}", job.host)
+        return Change("requeued", job, f"ended {how} on {host or 'its node'}; {again}", host)
     reason = told.get("Reason") or codes.vacated(told.get("ReasonCode"), told.get("ReasonSubCode"))
-    return Change("evicted", job, f"was evicted from {job.host}: {reason}; it waits in the queue again", job.host)
+    where = f"was evicted from {host}" if host else "came back to the queue before it began"
+    return Change("evicted", job, f"{where}: {reason}; it waits in the queue again", host)
 
 
 def _shadow_exception(job: Job, event: Event) -> Change:
-    job.state, job.started = State.IDLE, None
+    host = _left(job)
     message = " ".join(str(event.attributes.get("Message", "no message")).split())
-    return Change(
-        "shadow exception",
-        job,
-        f"lost its shadow on the access point while it was on {job.host}: {message}; HTCondor starts it again",
-    )
+    words = f"lost its shadow on the access point while it was on {host}: {message}; HTCondor starts it again"
+    if not host:
+        words = f"could not be started: {message}; HTCondor tries again"
+    return Change("shadow exception", job, words)
 
 
 def _disconnected(job: Job, event: Event) -> Change:

@@ -380,6 +380,8 @@ class Watch:
 
     def _who_is_on(self, host: str) -> str:
         """Say whose jobs are on a node now: who took a job's place, where HTCondor gives no reason."""
+        if not host:
+            return ""
         if host not in self._users:
             users = self._ask_aside("users", machine=host) or []
             others = [user for user in users if user.partition("@")[0] != (self._owner or _user())]
