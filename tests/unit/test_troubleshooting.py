@@ -24,8 +24,8 @@ def waits(ad, *slots, rule="train_lr", jobs=1, **pool):
     return line(Found(found.word, found.key, found.reason, found.remedy), idle, NOW)
 
 
-def happens(kind, **attributes):
-    run = Run(NOW, jobs={21: Job(21, "1", "train_lr", hosts=["ep1"], started=NOW)})
+def happens(kind, state=watch.State.RUNNING, **attributes):
+    run = Run(NOW, jobs={21: Job(21, "1", "train_lr", hosts=["ep1"], state=state, started=NOW)})
     change = events.apply(run, events.Event(kind, 21, NOW + 75, attributes))
     return f"train_lr (job 21.0) {change.text}"
 
@@ -167,7 +167,10 @@ def messages(tmp_path):
     yield from many(64, "lost the connection to ep1 (no reason is given); HTCondor tries to reconnect")
     yield many(214, "", failure="failed with exit code 1")[-1]
     yield happens("JOB_EVICTED") + ". ep1 runs jobs of boss@pool now"
+    yield happens("JOB_EVICTED", watch.State.IDLE, Reason="the node did not accept the job")
+    yield happens("JOB_EVICTED", TerminatedAndRequeued=True, TerminatedNormally=True, ReturnValue=3)
     yield happens("SHADOW_EXCEPTION", Message="Failed to receive remote ad")
+    yield happens("SHADOW_EXCEPTION", watch.State.IDLE, Message="FileTransfer failed")
     yield happens("JOB_DISCONNECTED", DisconnectReason="Socket between submit and execute hosts closed unexpectedly")
     yield happens("JOB_RECONNECTED")
     yield happens("JOB_RECONNECT_FAILED", Reason="Job not found at execution machine")

@@ -21,7 +21,8 @@ class Record(TypedDict):
     time
         When it happened: ISO 8601, UTC, to the millisecond, such as ``2026-11-25T08:01:53.250Z``.
     change
-        What happened: ``submitted``, ``running``, ``held``, ``released``, ``evicted``, ``requeued``, ``done``, ``failed``, ….
+        What happened: ``submitted``, ``running``, ``held``, ``released``, ``evicted``, ``requeued``, ``done``,
+        ``failed``, ….
     cluster
         The job's number in HTCondor.
     jobid, rule, wildcards, attempt

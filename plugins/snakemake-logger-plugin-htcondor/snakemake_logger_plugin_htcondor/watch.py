@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -369,10 +370,9 @@ class Watch:
             # Snakemake's own removals are no news: what was behind each is said elsewhere.
             if job.reason and not job.reason.startswith(("Python-initiated", "Snakemake")):
                 return Line("error", job, change.text)
-        elif change.kind == "evicted":
-            return Line("warning", job, change.text, change.host, more=lambda: self._who_is_on(change.host))
-        elif change.kind == "requeued":
-            return Line("warning", job, change.text, change.host, more=lambda: _tails(job))
+        elif change.kind in ("evicted", "requeued"):
+            more = partial(self._who_is_on, change.host) if change.kind == "evicted" else partial(_tails, job)
+            return Line("warning", job, change.text, change.host, more=more)
         elif change.text:
             host = job.host if job.host in change.text else ""
             return Line("warning" if change.kind != "reconnected" else "info", job, change.text, host)
