@@ -1,8 +1,11 @@
 """When a verdict on a job that waits is said: late enough, sure enough, once, and for all whom it concerns."""
 
+import doctest
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
+from snakemake_logger_plugin_htcondor import waiting as module
 from snakemake_logger_plugin_htcondor.jobs import Job
 from snakemake_logger_plugin_htcondor.matching import NEXT_CYCLE, Word
 from snakemake_logger_plugin_htcondor.waiting import (
@@ -176,6 +179,73 @@ def test_a_line_is_said_again_for_newcomers_alone(waiting):
     (news,) = waiting.news(jobs, 100.0 + PAUSE)
     assert [one.job.cluster for one in news.jobs] == [1, 2, 3]
     assert [one.job.cluster for one in news.joined] == [3]
+
+
+def asks_for(gigabytes):
+    """What is found of a job that asks for so much memory, as the diagnosis says it."""
+    reason = f"asks for {gigabytes:,} GB of memory, the largest slot has 16 GB (ep1); 0 of 2 slots match"
+    return replace(NEVER, key=f"never: Memory={gigabytes * 1024:g}", reason=reason)
+
+
+@pytest.mark.parametrize("number", [20, 200, 2000])
+def test_jobs_that_each_ask_for_another_amount_are_told_soon_and_in_one_line_a_pause(waiting, number):
+    """A rule with `mem_mb=lambda wildcards, input: …`: to HTCondor, each job is of a kind of its own."""
+    jobs = [idle(n, kind=str(n)) for n in range(number)]
+    lines, asked = [], set()
+    for now in range(0, 1500, int(PERIOD)):
+        groups = waiting.to_ask(jobs, float(now))
+        asked |= groups.keys()
+        for cluster in groups:
+            waiting.note(cluster, asks_for(100 + cluster), float(now))
+        lines += [(now, line(news.found, news.jobs, float(now))) for news in waiting.news(jobs, float(now))]
+    assert lines[0][0] <= 80
+    times = [at for at, _ in lines]
+    assert all(later - earlier >= PAUSE for earlier, later in pairwise(times))
+    assert "NEVER: asks for 100 to 1" in lines[0][1]
+    assert " GB of memory, the largest slot has 16 GB (ep1); 0 of 2 slots match. " in lines[0][1]
+    assert len(asked) >= min(number, 1400), "those whose verdict isn't sure yet don't take all the turns"
+
+
+def test_a_rule_with_many_amounts_leaves_others_their_turn_while_verdicts_change_each_time(waiting):
+    jobs = [idle(n, kind=str(n)) for n in range(100)]
+    asked = set()
+    for turn in range(20):
+        groups = waiting.to_ask(jobs, 1000.0 + turn)
+        asked |= groups.keys()
+        for cluster in groups:
+            waiting.note(cluster, replace(NOT_YET, key=f"{turn}"), 1000.0 + turn)
+    assert asked == set(range(100))
+
+
+def test_jobs_with_other_amounts_are_hopeless_by_their_own_reason_once_their_rule_was_told(waiting):
+    jobs = [idle(1), idle(2)]
+    for job, gigabytes in zip(jobs, (100, 200), strict=True):
+        check(waiting, asks_for(gigabytes), 3, [job.job.cluster], now=100.0)
+    ((found, told),) = said(waiting, jobs, 100.0)
+    assert (found.reason.partition(",")[0], told) == ("asks for 100 to 200 GB of memory", [1, 2])
+    assert list(waiting.hopeless(jobs, 100.0, 0.0)) == [(1, asks_for(100)), (2, asks_for(200))]
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "reason"),
+    [
+        (("Memory=1, Cpus=8", "asks for 1 GB, 8 cores"), ("Memory=2, Cpus=4", "asks for 2 GB, 4 cores"), None),
+        (("Memory=1", "asks for 1 GB (ep1)"), ("Memory=2", "asks for 2 GB (ep2)"), None),
+        (("Cpus=1", "asks for 1 core and more"), ("Cpus=2", "asks for 2 cores"), None),
+        (("Memory=900", "asks for 900 MB, no more"), ("Memory=2048", "asks for 2 GB, no more"), "900 MB to 2 GB,"),
+    ],
+)
+def test_amounts_that_make_no_range_are_told_by_the_most(waiting, least, most, reason):
+    jobs = [idle(1), idle(2)]
+    for job, (key, words) in zip(jobs, (least, most), strict=True):
+        check(waiting, replace(NEVER, key=f"never: {key}", reason=words), 3, [job.job.cluster])
+    ((found, _),) = said(waiting, jobs, 100.0)
+    assert found.reason == (most[1] if reason is None else f"asks for {reason} no more")
+
+
+def test_examples_in_docstrings():
+    failed, tried = doctest.testmod(module)
+    assert (failed, tried) == (0, 3)
 
 
 def test_those_for_whom_there_was_no_time_come_first_the_next_time(waiting):

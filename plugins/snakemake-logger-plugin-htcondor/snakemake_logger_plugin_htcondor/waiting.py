@@ -3,8 +3,11 @@
 Pure but for its memory of what was found and said before.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 from .jobs import Job, State
@@ -17,6 +20,8 @@ CHECKS = {Word.NEVER: 3, Word.NOT_YET: 2, Word.UNKNOWN: 2}  # the same verdict, 
 # more jobs of a rule are said to wait for a reason of which that rule's were told before.
 PAUSE = 300.0
 MOST_ASKED = 20  # jobs that are asked about at once
+LEFT = 0.0  # the time at which a kind was asked about that there was no time to judge
+AMOUNT = re.compile(r"(?<=\w=)\d[\d.e+]*(?=,|$)")  # in a verdict's key: what a job asks for, as in "Memory=102400"
 
 
 @dataclass(frozen=True)
@@ -61,14 +66,17 @@ class Idle:
 
 @dataclass(frozen=True)
 class News:
-    """What is to be said: a verdict, all jobs of one rule that it holds for, and those of which it wasn't told yet."""
+    """What is to be said: a verdict, all jobs of one rule that it holds for, and those of which it wasn't told yet.
+
+    They may ask for different amounts: then the verdict gives the least and the most.
+    """
 
     found: Found
     jobs: list[Idle]
     joined: list[Idle]
 
 
-Group = tuple[str, Word, str]  # rule, word and key: what is said of such jobs is one line
+Group = tuple[str, Word, str]  # rule, word, and key without amounts: what is said of such jobs is one line
 
 
 @dataclass
@@ -101,18 +109,29 @@ class Waiting:
             groups.setdefault(one.kind, []).append(one)
         self._asked = {kind: at for kind, at in self._asked.items() if kind in groups}
         late = [jobs for jobs in groups.values() if now - jobs[0].since >= self.threshold - lead]
-        # Where there are more kinds than are asked about at once, each has its turn.
+        # Where there are more kinds than are asked about at once, each has its turn; but half of them are for those
+        # whose verdict isn't sure yet: with thousands of kinds, none would be for hours.
         late.sort(key=lambda jobs: self._asked.get(jobs[0].kind, 0.0))
-        turn = late[:MOST_ASKED]
+        left = [jobs for jobs in late if self._asked.get(jobs[0].kind) == LEFT]
+        others = [jobs for jobs in late if self._asked.get(jobs[0].kind) != LEFT]
+        begun = [jobs for jobs in others if self._is_begun(jobs[0])][: max(0, MOST_ASKED - len(left)) // 2]
+        first = {jobs[0].kind for jobs in begun}
+        turn = [*left, *begun, *(jobs for jobs in others if jobs[0].kind not in first)][:MOST_ASKED]
         self._asked.update({jobs[0].kind: now for jobs in turn})
         return {jobs[0].job.cluster: [one.job.cluster for one in jobs] for jobs in turn}
+
+    def _is_begun(self, one: Idle) -> bool:
+        memory = self._jobs.get(one.job.cluster)
+        if memory is None or memory.said == memory.found.key:
+            return False
+        return 0 < memory.checks < CHECKS[memory.found.word]
 
     def later(self, clusters: Iterable[int], groups: Mapping[int, list[int]], idle: Iterable[Idle]) -> None:
         """Note that there was no time to judge some of those that were asked about: they come first the next time."""
         left = {alike for cluster in clusters for alike in groups.get(cluster, ())}
         for one in idle:
             if one.job.cluster in left:
-                self._asked[one.kind] = 0.0
+                self._asked[one.kind] = LEFT
 
     def note(self, cluster: int, found: Found, now: float) -> None:
         """Note what a check found of a job."""
@@ -185,7 +204,12 @@ class Waiting:
                 memory.said, memory.said_at = memory.found.key, now
                 if one.job.state is State.IDLE:  # by the event log, which tells of its start: it hasn't done so yet
                     self._waits.setdefault(one.job.rule, _Told()).jobs[one.job.cluster] = one.job
-            yield News(self._jobs[joined[0].job.cluster].found, jobs, joined)
+            newest = self._jobs[joined[0].job.cluster].found
+            yield News(_together(newest, [self.found(one) for one in jobs]), jobs, joined)
+
+    def found(self, one: Idle) -> Found:
+        """Return what was found of a job that was checked."""
+        return self._jobs[one.job.cluster].found
 
     @staticmethod
     def _is_news(memory: _Memory, now: float) -> bool:
@@ -210,7 +234,49 @@ class Waiting:
 
 
 def _group(one: Idle, memory: _Memory) -> Group:
-    return one.job.rule, memory.found.word, memory.found.key
+    return one.job.rule, memory.found.word, _without_amounts(memory.found.key)
+
+
+@lru_cache(maxsize=1 << 14)
+def _without_amounts(key: str) -> str:
+    """Return a key that jobs share which differ in how much they ask for.
+
+    >>> _without_amounts("never: Memory=102400, Cpus=8, TARGET.Arch == 5")
+    'never: Memory=, Cpus=, TARGET.Arch == 5'
+    """
+    return AMOUNT.sub("", key)
+
+
+def _together(newest: Found, all_found: Iterable[Found]) -> Found:
+    """Return one verdict for jobs that differ in how much they ask for, with the least and the most."""
+    by_key = {one.key: one for one in all_found}
+    if len(by_key) == 1:
+        return newest
+    amounts = {key: [float(amount) for amount in AMOUNT.findall(key)] for key in by_key}
+    least, most = min(amounts, key=amounts.__getitem__), max(amounts, key=amounts.__getitem__)
+    if any(low > high for low, high in zip(amounts[least], amounts[most], strict=True)):
+        return by_key[most]
+    return replace(by_key[most], reason=_span(by_key[least].reason, by_key[most].reason))
+
+
+def _span(low: str, high: str) -> str:
+    """Return one text for two that differ in figures; the second where they differ in more.
+
+    >>> _span("asks for 98 GB of memory, 0 of 2 match", "asks for 120 GB of memory, 0 of 2 match")
+    'asks for 98 to 120 GB of memory, 0 of 2 match'
+    >>> _span("asks for 900 MB", "asks for 2 GB")
+    'asks for 900 MB to 2 GB'
+    """
+    one, other = low.split(" "), high.split(" ")
+    if len(one) != len(other):
+        return high
+    said = []
+    for same, pairs in groupby(zip(one, other, strict=True), key=lambda pair: pair[0] == pair[1]):
+        lows, highs = zip(*pairs, strict=True)
+        if not same and not (lows[0][:1].isdigit() and highs[0][:1].isdigit()):
+            return high
+        said += lows if same else [" ".join(lows).rstrip(",;"), "to", *highs]
+    return " ".join(said)
 
 
 def runs(job: Job) -> str:

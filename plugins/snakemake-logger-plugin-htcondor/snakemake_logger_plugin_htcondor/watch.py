@@ -553,7 +553,7 @@ class Watch:
         for news in self._waiting.news(self._idle, now):
             self._say("warning", line(news.found, news.jobs, now))
             for one in news.joined:
-                self._record("diagnosis", one.job, now, word=news.found.word, reason=sentence(news.found))
+                self._record("diagnosis", one.job, now, word=news.found.word, reason=sentence(self._waiting.found(one)))
         if self._options.never_after is not None:
             self._remove(now, self._options.never_after)
 
