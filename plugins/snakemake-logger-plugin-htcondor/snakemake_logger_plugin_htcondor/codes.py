@@ -356,6 +356,12 @@ HOLD_CODES: Mapping[int, HoldCode] = {
             "A program that the access point runs before each job (shadow's PREPARE_JOB hook) failed.",
             "Tell the access point's administrator; the ShadowLog says more.",
         ),
+        HoldCode(
+            49,
+            "CannotSwitchPrimaryGroup",
+            "The access point could not make the job's primary_unix_group its primary group.",
+            "Name a group of which you are a member on the access point (`id` there lists them), or leave it out.",
+        ),
     )
 }
 
