@@ -114,18 +114,21 @@ def reached(negotiators: Sequence[Any]) -> tuple[Any, str]:
     Exception
         The bindings' own, where none can be connected to.
     """
-    refused, failed = [], []
+    refused: list[tuple[Any, str]] = []
+    failed: list[Exception] = []
     for ad in sorted(negotiators, key=lambda ad: -int(ad.get("LastHeardFrom", 0))):
         try:
             htcondor.ping(ad, "READ")
         except Exception as error:  # only its words tell what it is
-            (failed if NO_CONNECTION.search(str(error)) else refused).append((ad, error))
+            if NO_CONNECTION.search(str(error)):
+                failed.append(error)
+            else:
+                refused.append((ad, _words(error)))
         else:
             return ad, ""
     if not refused:
-        raise failed[0][1]
-    ad, error = refused[0]
-    return ad, _words(error)
+        raise failed[0]
+    return refused[0]
 
 
 def matches_lately(collector: Any) -> bool:

@@ -270,7 +270,7 @@ def _span(low: str, high: str) -> str:
     one, other = low.split(" "), high.split(" ")
     if len(one) != len(other):
         return high
-    said = []
+    said: list[str] = []
     for same, pairs in groupby(zip(one, other, strict=True), key=lambda pair: pair[0] == pair[1]):
         lows, highs = zip(*pairs, strict=True)
         if not same and not (lows[0][:1].isdigit() and highs[0][:1].isdigit()):
