@@ -198,7 +198,7 @@ def test_slots_that_look_at_their_own_name_are_told_apart(pool):
 
 
 def test_a_job_that_has_become_another_kind_or_was_known_for_long_is_asked_for_again(pool, monkeypatch):
-    fake = pool([slot(1)], [job(1)])
+    fake = pool([slot(1)], [job(1, RequestMemory=1 << 20)])
     for kind in ("1", "1", "2"):
         ask(1, kinds={"1": kind})
     before = len(fake.of("jobs"))
@@ -209,6 +209,19 @@ def test_a_job_that_has_become_another_kind_or_was_known_for_long_is_asked_for_a
     monkeypatch.setattr(questions, "JOB_SECONDS", -1.0)
     ask(1, kinds={"1": "3"})
     assert len(fake.of("jobs")) == before + 2
+
+
+def test_what_the_negotiator_says_of_a_job_is_asked_for_anew_after_its_next_cycle(pool):
+    """As it was: for a minute, it was what the job's ad said before."""
+    one = job(1)
+    fake = pool([slot(1)], [one])
+    for _ in range(4):
+        ask(1)
+    before = len(fake.of("jobs"))
+    ask(1)
+    assert len(fake.of("jobs")) == before + 1
+    one["LastRejMatchReason"] = "concurrency limit reached"
+    assert "a concurrency limit that the job names is used up" in ask(1)["jobs"][1]["reason"]
 
 
 def test_an_expression_that_reads_any_attribute_has_whole_ads_asked_for(pool):

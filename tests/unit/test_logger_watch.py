@@ -929,8 +929,20 @@ def test_who_took_the_place_of_an_evicted_job_is_said(watched):
     assert run.asker.asked == [("users", {"machine": "ep1"})]
 
 
+def test_who_takes_a_place_may_be_told_to_the_collector_a_moment_after_the_eviction(watched, monkeypatch):
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.0)
+    run = watched()
+    run.submit(7)
+    answers = [[], ["alice@pool"]]
+    run.asker.answers["users"] = lambda **_: answers.pop(0)
+    run.happens(execute("ep1"), text(4))
+    ((_, words),) = run.look()
+    assert words.endswith("; it waits in the queue again. ep1 runs jobs of alice@pool now")
+
+
 @pytest.mark.parametrize("users", [SILENT, [f"{getpass.getuser()}@pool"], []])
-def test_where_no_one_else_is_known_to_be_on_the_node_nothing_is_said_of_it(watched, users):
+def test_where_no_one_else_is_known_to_be_on_the_node_nothing_is_said_of_it(watched, users, monkeypatch):
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.0)
     run = watched()
     run.submit(7)
     run.asker.answers["users"] = users
@@ -960,6 +972,7 @@ def test_a_node_that_dies_with_many_jobs_is_a_line_for_each_thing_that_happens(w
 def test_a_few_evictions_from_one_node_are_a_line_each_and_one_question(watched):
     run = watched()
     run.submit(1, 2, 3)
+    run.asker.answers["users"] = ["alice@pool"]
     run.happens(*start(1, 2, 3), *(text(4, cluster=n) for n in (1, 2, 3)))
     assert len(run.look()) == 3
     assert run.asker.questions() == ["users"]
@@ -988,6 +1001,7 @@ def test_a_user_without_a_name_on_this_host_is_no_failure(watched, monkeypatch):
 def test_the_node_that_a_job_was_evicted_from_is_looked_at_not_the_one_it_is_on_now(watched, at_once):
     run = watched()
     run.submit(7)
+    run.asker.answers["users"] = ["alice@pool"]
     run.happens(execute("ep1"))
     said = run.happens(text(4), execute("ep2", 9)) if at_once else run.happens(text(4)) + run.happens(execute("ep2", 9))
     assert len(said) == 2

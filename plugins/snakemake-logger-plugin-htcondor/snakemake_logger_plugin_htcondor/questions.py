@@ -19,7 +19,7 @@ from . import alike, codes
 from .asker import JUDGING
 from .diagnosis import Diagnosis, Pool, diagnose
 from .jobs import within
-from .matching import Slot
+from .matching import NEXT_CYCLE, Slot
 
 STATUS = (
     "ClusterId",
@@ -183,6 +183,9 @@ def diagnoses(
     found = {
         cluster: judged.of(job, slots, replace(pool, ahead=clusters[str(cluster)])) for cluster, job in jobs.items()
     }
+    for cluster, one in found.items():
+        if one is not None and one.key == NEXT_CYCLE:  # what the negotiator says of it comes with its next cycle
+            _Kept.jobs.pop(cluster, None)
     return {
         "jobs": {cluster: asdict(one) for cluster, one in found.items() if one is not None},
         "left": [cluster for cluster, one in found.items() if one is None],

@@ -40,6 +40,7 @@ SNAKEMAKES_TIME = re.compile(r"\[\w{3} \w{3} .\d \d\d:\d\d:\d\d \d{4}\]")
 NEGOTIATOR_SECONDS = 60.0  # between two questions whether it answers, while it does
 SILENT_LOG_CHECKS, SILENT_LOG_SECONDS = 3, 60.0
 MUTE_SECONDS = 60.0  # for which nothing more is asked of who doesn't answer, to make a line fuller
+LOOKS_AGAIN = 2  # for who is on a node from which a job was evicted
 MOST_READ = 1 << 16  # bytes of a log file's end or beginning: some are huge
 IDLE, RUNNING, HELD = 1, 2, 5
 STATES = {IDLE: State.IDLE, RUNNING: State.RUNNING, HELD: State.HELD}
@@ -208,7 +209,7 @@ class Watch:
         """Take what the executor knows of a held job, and what it does about it; waits for no one."""
         self._told_of.append((cluster, time.time(), dict(ad), does))
 
-    def before_submission(self, described: Mapping[str, str], deadline: float = 5.0) -> None:
+    def before_submission(self, described: Mapping[str, str], deadline: float = 10.0) -> None:
         """Look whether jobs that are about to be submitted could ever start, and say where they can't.
 
         Parameters
@@ -383,10 +384,17 @@ class Watch:
         if not host:
             return ""
         if host not in self._users:
-            users = self._ask_aside("users", machine=host) or []
-            others = [user for user in users if user.partition("@")[0] != (self._owner or _user())]
+            others = self._others_on(host)
+            for _ in range(0 if self._users else LOOKS_AGAIN):  # once in a look: more may have been said meanwhile
+                if others or self._stop.wait(AGAIN_SECONDS):
+                    break
+                others = self._others_on(host)  # who takes a slot is told to the collector a moment later
             self._users[host] = f". {host} runs jobs of {listed(others)} now" if others else ""
         return self._users[host]
+
+    def _others_on(self, host: str) -> list[str]:
+        users = self._ask_aside("users", machine=host) or []
+        return [user for user in users if user.partition("@")[0] != (self._owner or _user())]
 
     def _ask_aside(self, question: str, **about: Any) -> Any:
         """Ask what makes a line fuller; None where no one answers, who then isn't asked again for a while."""
