@@ -233,6 +233,13 @@ def test_jobs_to_come_that_are_alike_are_judged_once(pool, monkeypatch):
     assert [one and one["word"] for one in found["described"]] == [Word.NOT_YET] * 100 + [None]
 
 
+def test_a_job_to_come_may_get_what_a_job_in_the_queue_lacks_for_good(pool):
+    alone = job(1)
+    pool([slot(1, start='TARGET.Queue == "short"')], [alone])
+    found = ask(1, described=[str(alone)])
+    assert (found["jobs"][1]["word"], found["described"][0]["word"]) == (Word.NEVER, Word.NOT_YET)
+
+
 def test_how_many_idle_jobs_the_run_has_is_known_from_its_queue(pool, monkeypatch):
     pool([slot(1)], [job(1), job(2), job(3, JobStatus=2), job(9)])
     seen = []

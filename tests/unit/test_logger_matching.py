@@ -7,7 +7,7 @@ from snakemake_logger_plugin_htcondor.diagnosis import Pool, diagnose
 from snakemake_logger_plugin_htcondor.matching import Word, judge
 
 from tests.truth_ads import LIMITS_OF_OLD
-from tests.unit.test_logger_diagnosis import DEFAULT, job, slot
+from tests.unit.test_logger_diagnosis import DEFAULT, LIMITS, job, slot
 
 PROBED = {"NODE_LastUpdate": 1_700_000_000}
 
@@ -124,6 +124,46 @@ def test_a_never_by_an_admins_label_is_told_and_removes_nothing(wants, values):
 def test_one_slot_that_is_refused_by_a_label_alone_is_enough_to_remove_nothing():
     slots = [slot("ep1", Arch="ppc64"), slot("ep2", Rack="r1")]
     assert not judge(job(f'TARGET.Arch == "X86_64" && Rack == "r9" && {DEFAULT}'), slots).sure
+
+
+# --- jobs that aren't submitted yet ---
+
+
+@pytest.mark.parametrize(
+    ("start", "present"),
+    [
+        ('regexp("@pool$", TARGET.User)', {"User": "ann@elsewhere"}),
+        ('TARGET.AccountingGroup == "group_a.ann"', {"AccountingGroup": "group_b.ann"}),
+        ('TARGET.AcctGroupUser == "ann"', {"AcctGroupUser": "bob"}),
+        ("TARGET.ProjectName =!= undefined", {"ProjectName": classad.Value.Undefined}),
+        ('TARGET.Queue == "short"', {"Queue": "long"}),
+        ('Queue == "short"', {"Queue": "long"}),
+    ],
+)
+def test_what_a_made_up_ad_lacks_may_come_and_what_it_has_counts(start, present):
+    made = job()
+    del made["User"]
+    assert diagnose(made, [slot(start=start)], Pool(), made_up=True).word is Word.NOT_YET
+    assert diagnose(job(**present), [slot(start=start)], Pool(), made_up=True).word is Word.NEVER
+    if "User" not in start:
+        assert diagnose(job(), [slot(start=start)], Pool()).word is Word.NEVER
+
+
+@pytest.mark.parametrize(
+    ("wants", "asks"),
+    [
+        ("true", {"RequestMemory": 102400}),
+        ("true", {"RequestCpus": 12}),
+        ('TARGET.Arch == "ppc64le"', {}),
+        ("TARGET.HasGreenPaint", {}),
+        ("TARGET.GPUs >= RequestGPUs", {"RequestGPUs": 1}),
+    ],
+)
+@pytest.mark.parametrize("limits", [LIMITS, LIMITS_OF_OLD])
+def test_a_made_up_ad_that_asks_for_too_much_is_a_never(wants, asks, limits):
+    old = slot()
+    old["WithinResourceLimits"] = classad.ExprTree(limits)
+    assert diagnose(job(f"({wants}) && {DEFAULT}", **asks), [old], Pool(), made_up=True).word is Word.NEVER
 
 
 # --- slots that the collector may not know yet ---

@@ -156,9 +156,9 @@ def kind_of(
     return tuple(sorted((name.lower(), str(job.lookup(name))) for name in names))
 
 
-def judge(job: classad.ClassAd, slots: Sequence[classad.ClassAd]) -> Match:
+def judge(job: classad.ClassAd, slots: Sequence[classad.ClassAd], made_up: bool = False) -> Match:
     """Tell whether a job could match one of the slots: `matching.judge`, once for slots that are alike."""
-    return matching.judge(job, slots, _Pairs().of)
+    return matching.judge(job, slots, _Pairs().of, made_up)
 
 
 class _Pairs:

@@ -85,11 +85,15 @@ class Attributes:
         The ads of all slots: what one publishes, another may publish later.
     strict
         Only what surely stays is taken to stay.
+    made_up
+        The job's ad is made up from a submit description. HTCondor adds more to a job, as do SUBMIT_ATTRS and job
+        transforms: what is missing may come.
     """
 
     job: classad.ClassAd
     slots: Sequence[classad.ClassAd]
     strict: bool = False
+    made_up: bool = False
     _known: dict[str, Stays] = field(default_factory=dict)
 
     def strictly(self) -> "Attributes":

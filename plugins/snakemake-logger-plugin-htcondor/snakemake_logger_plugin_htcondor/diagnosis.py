@@ -92,7 +92,7 @@ class Diagnosis:
         return f"{self.word}: {self.reason}. {self.remedy}."
 
 
-def diagnose(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pool: Pool) -> Diagnosis:
+def diagnose(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pool: Pool, made_up: bool = False) -> Diagnosis:
     """Say why a job waits.
 
     Parameters
@@ -103,6 +103,8 @@ def diagnose(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pool: Pool)
         The whole ads of all slots.
     pool
         What else the pool tells.
+    made_up
+        The job's ad is made up, so it lacks what HTCondor will add.
     """
     universe = int(_number(job, "JobUniverse"))
     if universe and universe not in MATCHED:
@@ -112,7 +114,7 @@ def diagnose(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pool: Pool)
             f"it is a job of universe {universe}, which runs on the access point or elsewhere and never on a slot",
             "The access point's SchedLog tells why it doesn't start",
         )
-    match = judge(job, slots)
+    match = judge(job, slots, made_up)
     if match.word is Word.UNKNOWN:
         return Diagnosis(
             Word.UNKNOWN,

@@ -148,6 +148,7 @@ def judge(
     job: classad.ClassAd,
     slots: Sequence[classad.ClassAd],
     pair: "Callable[[classad.ClassAd, classad.ClassAd, classad.ClassAd, Attributes], Pair] | None" = None,
+    made_up: bool = False,
 ) -> Match:
     """Tell whether a job could match one of the slots.
 
@@ -159,10 +160,12 @@ def judge(
         The collector's whole ads of type Machine. Dynamic slots are left out, as parts of another.
     pair
         Looks at one slot; see `alike`.
+    made_up
+        The job's ad is made up from a submit description, and lacks what HTCondor will add.
     """
     look = pair or _pair
     whole = [slot for slot in slots if not _is(slot, "DynamicSlot")]
-    known = Attributes(job, whole)
+    known = Attributes(job, whole, made_up=made_up)
     empty = [drained(slot) for slot in whole]
     pairs = tuple(look(job, slot, of_slot, known) for slot, of_slot in zip(whole, empty, strict=True))
     if not pairs:
@@ -326,6 +329,8 @@ def _changes(
         return True
     for reference in leaf.references:
         found = _definition(reference, ad, other)
+        if not found and known.made_up and _may_be_the_jobs(reference, ad, other, known):
+            return True
         owner = found[0] if found else _meant(reference, ad, other, known)
         if known.changes(reference.name, owner):
             return True
@@ -345,6 +350,13 @@ def _meant(
     """Return the job's ad where an attribute that is missing is meant to be in it, else None."""
     sides = {OWN: ad, OTHER: other}
     return known.job if sides.get(reference.scope) is known.job else None
+
+
+def _may_be_the_jobs(reference: Reference, ad: classad.ClassAd, other: classad.ClassAd, known: Attributes) -> bool:
+    """Tell whether an attribute that is missing could be in the job's ad; those `OF_OLD` are a startd's own."""
+    if reference.name.startswith(OF_OLD):
+        return False
+    return not reference.scope or _meant(reference, ad, other, known) is known.job
 
 
 def _is_divided(name: str, ad: classad.ClassAd) -> bool:

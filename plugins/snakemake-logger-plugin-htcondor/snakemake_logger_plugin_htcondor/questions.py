@@ -186,7 +186,7 @@ def diagnoses(
     return {
         "jobs": {cluster: asdict(one) for cluster, one in found.items() if one is not None},
         "left": [cluster for cluster, one in found.items() if one is None],
-        "described": [_as_dict(judged.of(ad, slots, pool)) if ad is not None else None for ad in made],
+        "described": [_as_dict(judged.of(ad, slots, pool, True)) if ad is not None else None for ad in made],
         "slots": names,
     }
 
@@ -198,13 +198,13 @@ class Judged:
         self._read, self._until, self._ignored = read, until, ignored
         self._known: dict[tuple[object, ...], Diagnosis] = {}
 
-    def of(self, job: Any, slots: list[Slot], pool: Pool) -> Diagnosis | None:
-        """Return why a job waits; None where there is no time left to judge it."""
-        kind = (alike.kind_of(job, self._read, self._ignored), pool.ahead)
+    def of(self, job: Any, slots: list[Slot], pool: Pool, made_up: bool = False) -> Diagnosis | None:
+        """Return why a job waits, or one will whose ad is made up; None where there is no time left to judge it."""
+        kind = (alike.kind_of(job, self._read, self._ignored), pool.ahead, made_up)
         if kind not in self._known:
             if self._known and time.monotonic() > self._until:
                 return None
-            self._known[kind] = diagnose(job, slots, pool)
+            self._known[kind] = diagnose(job, slots, pool, made_up)
         return self._known[kind]
 
 
