@@ -27,6 +27,33 @@ def test_a_start_that_looks_at_use_or_health_is_no_never(start, values):
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        *("getHours(absTime()) == 3", "currentTime() < 5", "timezoneOffset() == 3600", "timeZoneOffset() == 3600"),
+        *("dayTime() < 5", 'formatTime() == "x"', "random(2) == 7", 'eval("Paint") == 3', "unresolved(Paint)"),
+        *("resourcesInUseByUser(TARGET.User) < 0", "resourcesInUseByUsersGroup(TARGET.User) < 0"),
+        *('userHome(TARGET.Owner) == "/"', 'userMap("groups", TARGET.Owner) == "a"', "foo()"),
+        *("(Paint ?: foo(1)) == 3", "size({ foo() }) == 3"),
+    ],
+)
+def test_a_function_that_may_look_at_more_than_its_arguments_is_no_never(changes):
+    assert judge(job(), [slot(start=f'(TARGET.Owner == "bob") || ({changes})')]).word is Word.NOT_YET
+    assert judge(job(f"({changes}) && {DEFAULT}"), [slot()]).word is Word.NOT_YET
+
+
+@pytest.mark.parametrize(
+    "stays",
+    [
+        *('StringListMember(TARGET.Owner, "bob,cem")', 'regexp("^bob", TARGET.Owner)', "TARGET.Rooms =?= Int(7.5)"),
+        *('toLower(TARGET.Owner) == "bob"', 'versionGE(split(CondorVersion)[1], "99.0")', "isString(TARGET.Wish)"),
+        'ifThenElse(isUndefined(TARGET.Wish), false, size(strcat("a", TARGET.Owner)) > 3)',
+    ],
+)
+def test_a_function_of_its_arguments_alone_makes_a_never(stays):
+    assert judge(job(), [slot(start=stays)]).word is Word.NEVER
+
+
+@pytest.mark.parametrize(
     ("wants", "start"),
     [
         ("MY.SubmitterUserResourcesInUse < 10", "true"),

@@ -23,7 +23,7 @@ import classad2 as classad
 import htcondor2  # noqa: F401
 
 from .attributes import Attributes
-from .expressions import DISPUTED, OTHER, OWN, All, Choice, Leaf, Node, Not, Reference, conjuncts, parse, unparse
+from .expressions import OTHER, OWN, All, Choice, Leaf, Node, Not, Reference, conjuncts, parse, unparse
 
 
 class Word(StrEnum):
@@ -42,7 +42,23 @@ TRUE, FALSE, NEITHER = "true", "false", "neither"
 Truth = frozenset[str]
 ANY: Truth = frozenset((TRUE, FALSE, NEITHER))
 
-CHANGING_FUNCTIONS = frozenset(("time", "random", "formattime", "daytime", "eval", "unresolved", "usermap", DISPUTED))
+# In lower case: functions whose value is that of their arguments and nothing else. Any other, of HTCondor or a plugin,
+# may look at a clock, a dice, a file or who uses the pool.
+PURE_FUNCTIONS = frozenset(
+    (
+        *("isundefined", "iserror", "isstring", "isinteger", "isreal", "islist", "isclassad", "isboolean"),
+        *("isabstime", "isreltime", "int", "real", "string", "bool", "ifthenelse", "interval", "unescape"),
+        *("floor", "ceil", "ceiling", "round", "pow", "quantize", "abs", "sum", "avg", "min", "max"),
+        *("size", "member", "identicalmember", "anycompare", "allcompare", "countmatches", "evalineachcontext"),
+        *("strcat", "join", "substr", "strcmp", "stricmp", "toupper", "tolower", "split", "splitusername"),
+        *("splitslotname", "regexp", "regexpmember", "regexps", "replace", "replaceall"),
+        *("versioncmp", "versiongt", "versionge", "versionlt", "versionle", "versioneq"),
+        *("version_gt", "version_ge", "version_lt", "version_le", "version_eq", "version_in_range"),
+        *("stringlistsize", "stringlistsum", "stringlistavg", "stringlistmin", "stringlistmax", "stringlistmember"),
+        *("stringlistimember", "stringlistsintersect", "stringlistsubsetmatch", "stringlistisubsetmatch"),
+        *("stringlistregexpmember", "listtoargs", "argstolist", "envv1tov2", "mergeenvironment"),
+    )
+)
 DEPTH = 20  # of attributes that refer to each other
 # An amount of a slot that must be large enough: `Memory >= RequestMemory`, `TARGET.RequestCpus < MY.Cpus`.
 ENOUGH = re.compile(r"(?:(?P<side>MY|TARGET)\.)?(?P<have>[A-Za-z]\w*)\s*>=?\s*(?P<asked>.+)", re.IGNORECASE | re.DOTALL)
@@ -325,7 +341,7 @@ def _changes(
     leaf: Leaf, ad: classad.ClassAd, other: classad.ClassAd, known: Attributes, depth: int, amounts: bool = True
 ) -> bool:
     """Tell whether a leaf's value can change, also by way of what it names; `amounts` where what jobs take counts."""
-    if leaf.functions & CHANGING_FUNCTIONS or depth >= DEPTH:
+    if leaf.functions - PURE_FUNCTIONS or depth >= DEPTH:
         return True
     for reference in leaf.references:
         found = _definition(reference, ad, other)
