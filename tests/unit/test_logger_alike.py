@@ -9,6 +9,7 @@ import pytest
 from snakemake_logger_plugin_htcondor import alike, diagnosis, matching, questions
 from snakemake_logger_plugin_htcondor.asker import JUDGING
 from snakemake_logger_plugin_htcondor.diagnosis import Pool, diagnose
+from snakemake_logger_plugin_htcondor.doctor import questions as doctor_questions
 from snakemake_logger_plugin_htcondor.matching import Word
 
 from tests.truth_ads import long_form, make_jobs, make_pool
@@ -231,6 +232,20 @@ def test_jobs_to_come_that_are_alike_are_judged_once(pool, monkeypatch):
     found = ask(described=[str(job(0, Args=f"{number}")) for number in range(100)] + ["no ad"])
     assert len(seen) == 1
     assert [one and one["word"] for one in found["described"]] == [Word.NOT_YET] * 100 + [None]
+
+
+def test_absent_nodes_are_asked_for_and_are_not_in_the_pool_now(pool):
+    fake = pool([slot(1), slot(2, 3, Absent=True)], [job(1, RequestMemory=65536)])
+    found = ask(1)
+    assert found["jobs"][1]["key"] == "absent"
+    assert found["slots"] == ["slot1@ep1"]
+    assert found["slots"] != questions.slots(), "one that the run has seen and that is absent now isn't gone"
+    for constraint in {asked for who, asked, _ in fake.asked if who == "Startd"}:
+        tree = classad.ExprTree(constraint)
+        assert "Absent" in ad({}).externalRefs(tree), "else the collector leaves them out"
+        assert all(tree.eval(ad(one)) is True for one in ({}, {"Absent": True}, {"Absent": False}))
+        assert tree.eval(ad({"DynamicSlot": True, "Absent": True})) is False
+    assert "Absent" not in ad({}).externalRefs(classad.ExprTree(doctor_questions.NOT_DYNAMIC))
 
 
 def test_a_job_to_come_may_get_what_a_job_in_the_queue_lacks_for_good(pool):

@@ -197,6 +197,16 @@ def test_draining_and_offline_nodes():
     assert "switched off: ep1" in said(job(), slot(Offline=True))
 
 
+def test_a_job_that_only_an_absent_node_can_take_waits_for_it():
+    large = slot("ep9", Absent=True, TotalSlotMemory=65536, Memory=65536)
+    found = diagnose(job(RequestMemory=32000), [slot(), large], Pool())
+    assert found.word is Word.NOT_YET
+    assert found.reason == ("1 of 2 slots could take it and is absent, that is, not heard of any more: ep9")
+    assert diagnose(job(), [large], Pool()).word is Word.NOT_YET, "what is absent takes no job now"
+    assert "switched off: ep1" in said(job(), slot(Offline=True), large)
+    assert diagnose(job(RequestMemory=66000), [slot(), large], Pool()).word is Word.NEVER
+
+
 def test_free_slots_and_a_silent_negotiator():
     problem = "the negotiator doesn't answer (no answer within 25 s)"
     assert f"1 of 1 slot is free and would take it, but {problem}" in said(job(), slot(), negotiator=problem)

@@ -138,6 +138,7 @@ def messages(tmp_path):
     yield waits(job(), slot("ep1", "false", **broken))
     yield waits(job(), slot("ep1", "false", Draining=True))
     yield waits(job(), slot("ep1", Offline=True))
+    yield waits(job(), slot("ep1", Absent=True))
     yield waits(job(), *two, negotiator="the negotiator doesn't answer (no answer within 25 s)")
     yield waits(job(AcctGroup="group_credit"), *two, accounting=[GROUP])
     yield waits(job(LastRejMatchReason="concurrency limit license reached", LastRejMatchTime=10), *two)

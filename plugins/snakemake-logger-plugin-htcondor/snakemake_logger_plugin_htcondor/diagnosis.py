@@ -419,16 +419,19 @@ def _not_yet(job: classad.ClassAd, slots: Sequence[classad.ClassAd], match: Matc
             f"take no new jobs: {listed(hosts)}",
             "It starts when the admin has ended that (condor_drain -cancel)",
         )
-    if could and all(pair.state == "offline" for pair in could):
-        hosts = sorted({pair.machine for pair in could})
+    offline = [pair for pair in could if pair.state == "offline"]
+    if offline and all(pair.state in ("offline", "absent") for pair in could):
+        hosts, verb = sorted({pair.machine for pair in offline}), form(len(offline), "is", "are")
         return Diagnosis(
             Word.NOT_YET,
             "offline",
-            f"{_share(could, match)} could take it and {form(len(could), 'is', 'are')} switched off: {listed(hosts)}",
+            f"{_share(offline, match)} could take it and {verb} switched off: {listed(hosts)}",
             "It starts when the pool has woken one of them; ask the admin whether it does so by itself",
         )
     if all(pair.state == "broken" for pair in match.pairs if pair.ever):
         return _broken(slots, match)
+    if all(pair.state == "absent" for pair in match.pairs if pair.ever):
+        return _absent(match)
     return _not_now(job, slots, match)
 
 
@@ -457,6 +460,18 @@ def _broken(slots: Sequence[classad.ClassAd], match: Match) -> Diagnosis:
         f"{_share(pairs, match)} {verb} out of order, so what {they} could take isn't known: {hosts} ({why}); no other "
         "can take it",
         "Tell the pool's admin: the node's StartLog says more, and a restart of its condor_startd repairs most",
+    )
+
+
+def _absent(match: Match) -> Diagnosis:
+    """No slot could take it but those of nodes that the collector has on record and doesn't hear of any more."""
+    pairs = [pair for pair in match.pairs if pair.ever]
+    hosts, verb = sorted({pair.machine for pair in pairs}), form(len(pairs), "is", "are")
+    return Diagnosis(
+        Word.NOT_YET,
+        "absent",
+        f"{_share(pairs, match)} could take it and {verb} absent, that is, not heard of any more: {listed(hosts)}",
+        "It starts when such a node is back; ask the pool's admin (condor_status -absent)",
     )
 
 

@@ -121,7 +121,7 @@ class Pair:
     ever
         It could take the job once what changes has changed.
     state
-        "free", "busy", "draining", "offline" or "broken".
+        "free", "busy", "draining", "offline", "absent" or "broken".
     job_clauses, slot_clauses
         What each side demands, empty where `could`.
     """
@@ -216,8 +216,10 @@ def _pair(job: classad.ClassAd, slot: classad.ClassAd, empty: classad.ClassAd, k
 
 
 def state_of(slot: classad.ClassAd) -> str:
-    """Return what a slot is at: "free", "busy", "draining" or "offline"."""
-    if _is(slot, "Offline") or _is(slot, "Absent"):
+    """Return what a slot is at: "free", "busy", "draining", "offline", or "absent" where its node has gone silent."""
+    if _is(slot, "Absent"):
+        return "absent"
+    if _is(slot, "Offline"):
         return "offline"
     state = str(_value(slot, "State") or "Unclaimed")
     if _is(slot, "Draining") or state == "Drained":

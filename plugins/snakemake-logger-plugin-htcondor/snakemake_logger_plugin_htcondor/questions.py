@@ -19,7 +19,7 @@ from . import alike, codes
 from .asker import JUDGING
 from .diagnosis import Diagnosis, Pool, diagnose
 from .jobs import within
-from .matching import Slot
+from .matching import Slot, state_of
 
 STATUS = (
     "ClusterId",
@@ -44,7 +44,9 @@ WHOLE_SECONDS = 600.0  # after which all attributes of the slots are asked for
 MOST_LEARNT = 5  # times that more attributes are asked for at once
 SETTLED = 900.0  # seconds: HTCondor's own CLASSAD_LIFETIME
 COLLECTORS = ("Name", "DaemonStartTime", "StatsLastUpdateTime", "StatsLifetime")
-NOT_DYNAMIC = "DynamicSlot =!= true"
+# Where ABSENT_REQUIREMENTS is set, the collector knows nodes that it doesn't hear of any more, and leaves them out of
+# answers to constraints that don't name `Absent`. A job that such a node can take is no NEVER.
+NOT_DYNAMIC = "DynamicSlot =!= true && (Absent =?= true || Absent =!= true)"
 ACCOUNTING = (
     *("Name", "Priority", "IsAccountingGroup", "ConfigQuota", "EffectiveQuota", "SurplusPolicy"),
     *("WeightedResourcesUsed", "Requested", "LastHeardFrom", "AccountingGroup"),
@@ -170,13 +172,13 @@ def diagnoses(
     -------
     dict
         "jobs" (diagnoses by cluster), "left" (clusters that were not judged), "described" (a list of diagnoses, with
-        None where an ad can't be read or was not judged), and "slots", the names of the slots now.
+        None where an ad can't be read or was not judged), and "slots", the names of the slots now, without absent ones.
     """
     until = time.monotonic() + seconds
     made = [_parsed(text) for text in described]
     wanted = {int(cluster): (kinds or {}).get(cluster, "") for cluster in clusters}
     ads, jobs, read = pool_and_jobs(wanted, [ad for ad in made if ad is not None])
-    names = sorted(str(ad.get("Name")) for ad in ads)
+    names = sorted(str(ad.get("Name")) for ad in ads if state_of(ad) != "absent")
     pool = pool_of(ads, seen, negotiator)
     _turn_to(JUDGING)
     slots, judged = alike.prepared(ads, read), Judged(read, until)
