@@ -2,7 +2,7 @@
 
 import classad2 as classad
 import pytest
-from snakemake_logger_plugin_htcondor import questions
+from snakemake_logger_plugin_htcondor import alike, questions
 from snakemake_logger_plugin_htcondor.diagnosis import Pool, diagnose
 from snakemake_logger_plugin_htcondor.matching import Word, judge
 
@@ -151,6 +151,45 @@ def test_a_never_by_an_admins_label_is_told_and_removes_nothing(wants, values):
 def test_one_slot_that_is_refused_by_a_label_alone_is_enough_to_remove_nothing():
     slots = [slot("ep1", Arch="ppc64"), slot("ep2", Rack="r1")]
     assert not judge(job(f'TARGET.Arch == "X86_64" && Rack == "r9" && {DEFAULT}'), slots).sure
+
+
+# --- slots with a consumption policy ---
+
+
+def policy(memory, leave_out=(), **values):
+    made = slot(**({"MachineResources": "Cpus Memory Disk Swap"} | values))
+    amounts = {"Cpus": "quantize(TARGET.RequestCpus, { 1 })", "Memory": memory, "Disk": "TARGET.RequestDisk"}
+    for name, text in amounts.items():
+        if name not in leave_out:
+            made[f"Consumption{name}"] = classad.ExprTree(text)
+    return made
+
+
+FITTED = "min({ TARGET.RequestMemory, 6000 })"
+
+
+@pytest.mark.parametrize(
+    ("made", "word", "sure"),
+    [
+        (policy(FITTED), Word.FITS, False),
+        (policy(FITTED, Memory=100), Word.NOT_YET, False),
+        (policy(FITTED, leave_out=["Disk"]), Word.NEVER, True),
+        (policy(FITTED, MachineResources="Cpus Memory Disk Swap GPUs"), Word.NEVER, True),
+        (policy(FITTED, PartitionableSlot=False), Word.NEVER, True),
+        (policy("quantize(TARGET.RequestMemory, { 128 })"), Word.NEVER, True),
+        (policy("LoadAvg < 0.3 ? 1 : TARGET.RequestMemory"), Word.NOT_YET, False),  # the policy itself may change
+        (policy("TARGET.RequestMemory - MY.Memory"), Word.NOT_YET, False),
+        (policy("TARGET.NoSuch + 1"), Word.NOT_YET, False),
+        (policy("TARGET.RequestMemory * MY.Rate", Rate=2), Word.NEVER, False),  # an admin's label
+    ],
+)
+def test_a_job_is_judged_by_what_a_slots_consumption_policy_makes_of_it(made, word, sure):
+    asks = job(RequestMemory=100000)
+    found = judge(asks, [made])
+    assert (found.word, found.sure) == (word, sure)
+    assert asks["RequestMemory"] == 100000
+    prepared = alike.prepared([made, made], alike.reads([made, asks]))
+    assert diagnose(asks, prepared, Pool()) == diagnose(asks, [made, made], Pool())
 
 
 # --- jobs that aren't submitted yet ---

@@ -26,6 +26,7 @@ SLOT = (
     *("PartitionableSlot", "DynamicSlot", "NumDynamicSlots", "MachineResources", "Arch", "OpSys", "FileSystemDomain"),
     *RESOURCES,
     *(f"{what}Slot{resource}" for resource in RESOURCES for what in ("Total", "Broken")),
+    *(f"Consumption{resource}" for resource in RESOURCES),
     *("Absent", "SlotBrokenReason", "LastHeardFrom", "LastUpdate", "LastBenchmark"),
 )
 JOB = (
@@ -94,9 +95,9 @@ def reads(ads: Iterable[classad.ClassAd], known: Iterable[str] = ()) -> frozense
 
 
 def _of_resources(texts: Iterable[str]) -> set[str]:
-    """Return the attributes of the resources that slots say they have: of each what is left, all, and a request."""
+    """Return the attributes of the resources that slots say they have: what is left, all, a request, what one takes."""
     names = {resource for text in texts for resource in text.strip('"').lower().split()}
-    return {f"{what}{name}" for name in names for what in ("", "totalslot", "brokenslot", "request")}
+    return {f"{what}{name}" for name in names for what in ("", "totalslot", "brokenslot", "request", "consumption")}
 
 
 def _is_plain(text: str) -> bool:
@@ -180,10 +181,11 @@ class _Pairs:
         named = replace(found, slot=str(slot.get("Name", "?")), machine=str(slot.get("Machine", "?")))
         if not found.ever or not (found.job_clauses or found.slot_clauses):
             return named  # what its clauses are at this moment makes no difference
+        asks = matching.consumed(job, empty)
         return replace(
             named,
-            job_clauses=tuple(_at_this_moment(found.job_clauses, job, empty)),
-            slot_clauses=tuple(_at_this_moment(found.slot_clauses, empty, job)),
+            job_clauses=tuple(_at_this_moment(found.job_clauses, asks, empty)),
+            slot_clauses=tuple(_at_this_moment(found.slot_clauses, empty, asks)),
         )
 
 

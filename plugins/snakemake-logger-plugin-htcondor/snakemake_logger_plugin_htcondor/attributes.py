@@ -88,12 +88,15 @@ class Attributes:
     made_up
         The job's ad is made up from a submit description. HTCondor adds more to a job, as do SUBMIT_ATTRS and job
         transforms: what is missing may come.
+    unsure
+        Requests of the job, in lower case, for which a slot's consumption policy puts in what may change.
     """
 
     job: classad.ClassAd
     slots: Sequence[classad.ClassAd]
     strict: bool = False
     made_up: bool = False
+    unsure: frozenset[str] = frozenset()
     _known: dict[str, Stays] = field(default_factory=dict)
 
     def strictly(self) -> "Attributes":
@@ -105,7 +108,7 @@ class Attributes:
         if NEGOTIATORS.fullmatch(name):
             return True
         if ad is self.job:
-            return JOBS_CHANGING.fullmatch(name) is not None
+            return name in self.unsure or JOBS_CHANGING.fullmatch(name) is not None
         if name in CONFIGURED:
             return ad is None
         if name not in self._known:

@@ -11,7 +11,7 @@ A set with more than one member belongs to what can change.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -207,7 +207,8 @@ def _pair(job: classad.ClassAd, slot: classad.ClassAd, empty: classad.ClassAd, k
         if state == "free":
             state = "busy"  # it has less left than the job asks for
         return Pair(name, machine, fits=False, could=True, ever=True, state=state)
-    wants, takes = tuple(clauses(job, empty, known)), tuple(clauses(empty, job, known))
+    asks, known = _as_consumed(job, empty, known)
+    wants, takes = tuple(clauses(asks, empty, known)), tuple(clauses(empty, asks, known))
     if state == "draining":  # it takes no job at all now, and says so in its START
         takes = ()
     agreed = all(clause.possible or clause.own for clause in takes)
@@ -251,6 +252,52 @@ def _total(slot: classad.ClassAd, resource: str) -> Any:
 
 def _resources(slot: classad.ClassAd) -> str:
     return str(_value(slot, "MachineResources") or "Cpus Memory Disk GPUs")
+
+
+def consumed(job: classad.ClassAd, slot: classad.ClassAd) -> classad.ClassAd:
+    """Return a job as a slot sees it: with what the slot's consumption policy, if it has one, makes of each request.
+
+    The negotiator does the same before it matches the two (HTCondor's sources, `consumption_policy.cpp`).
+    """
+    if not (resources := _consumed(slot)):
+        return job
+    asks = classad.ClassAd()
+    asks.update(job)
+    for name in resources:
+        value = _amount_consumed(job, slot, name)
+        if value is not None and f"Request{name}" in job:
+            asks[f"Request{name}"] = value
+    return asks
+
+
+def _consumed(slot: classad.ClassAd) -> list[str]:
+    """Return the resources of which a slot says how much a job takes; none, unless it says so of all but swap."""
+    if "ConsumptionCpus" not in slot or not _is(slot, "PartitionableSlot"):
+        return []
+    names = [name for name in _resources(slot).split() if name.lower() != "swap"]
+    return names if all(f"Consumption{name}" in slot for name in names) else []
+
+
+def _amount_consumed(job: classad.ClassAd, slot: classad.ClassAd, resource: str) -> float | None:
+    try:
+        value = _tree(f"Consumption{resource}").eval(slot, job)
+    except classad.ClassAdException:
+        return None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool | classad.Value)
+    return value if is_number and value >= 0 else None
+
+
+def _as_consumed(job: classad.ClassAd, empty: classad.ClassAd, known: Attributes) -> tuple[classad.ClassAd, Attributes]:
+    """Return a job as a slot without jobs sees it, and what is known of its requests then."""
+    if (asks := consumed(job, empty)) is job:
+        return job, known
+    unsure = {
+        f"request{name}".lower()
+        for name in _consumed(empty)
+        if _amount_consumed(job, empty, name) is None
+        or any(_changes(leaf, empty, job, known, 0) for leaf in _leaves(parse(_text(empty, f"Consumption{name}"))))
+    }
+    return asks, replace(known, job=asks, unsure=frozenset(unsure))
 
 
 def clauses(ad: classad.ClassAd, other: classad.ClassAd, known: Attributes) -> list[Clause]:
@@ -408,7 +455,7 @@ def _leaves(node: Node) -> Iterator[Leaf]:
 
 def _match(job: classad.ClassAd, slot: classad.ClassAd) -> bool:
     try:
-        return bool(job.symmetricMatch(slot))
+        return bool(consumed(job, slot).symmetricMatch(slot))
     except classad.ClassAdException:  # attributes that refer to each other in a circle; no match to HTCondor
         return False
 
