@@ -122,15 +122,42 @@ def test_what_one_node_tells_of_its_health_another_may_tell_later():
         ('TARGET.Arch == "ppc64le"', {}, "true"),
         ("true", {"RequestMemory": 102400}, "true"),
         ("true", {"RequestCpus": 12}, "true"),
-        ('TARGET.Machine == "ep9"', {}, "true"),
+        ('TARGET.FileSystemDomain == "elsewhere"', {}, "true"),
+        ('TARGET.Machine == "ep1"', {"RequestCpus": 12}, "true"),
         ("true", {}, 'TARGET.Owner == "bob"'),
+        ("true", {}, 'TARGET.Owner == "bob" || Machine == "ep9"'),  # of its own host, a slot is sure
         ("TARGET.HasFileTransfer =?= 7", {}, "true"),
     ],
 )
 def test_a_never_by_what_surely_stays_may_remove_a_job(wants, asks, start):
-    found = diagnose(job(f"({wants}) && {DEFAULT}", **asks), [slot(start=start)], Pool())
+    found = diagnose(job(f"({wants}) && {DEFAULT}", **asks), [slot(start=start, FileSystemDomain="pool")], Pool())
     assert found.word is Word.NEVER
     assert found.sure
+
+
+@pytest.mark.parametrize(
+    "wants",
+    [
+        *('TARGET.Machine == "ep9"', 'Machine == "ep9"', 'stringListMember(TARGET.Machine, "ep9,ep8")'),
+        *('TARGET.Name == "slot1@ep9"', 'TARGET.UtsnameNodename == "ep9"', 'TARGET.Machine == "ep9" || Name == "ep9"'),
+        *("TARGET.Machine == MY.Host", "MY.Pinned"),
+    ],
+)
+def test_a_host_that_is_not_in_the_pool_may_be_down(wants):
+    pinned = job(f"({wants}) && {DEFAULT}", Host="ep9")
+    pinned["Pinned"] = classad.ExprTree('TARGET.Machine == "ep9"')
+    found = diagnose(pinned, [slot(), slot("ep2")], Pool())
+    assert (found.word, found.sure) == (Word.UNKNOWN, False)
+    assert found.reason.startswith("no node with such a name is in the pool now: it is down, or the name is misspelt; ")
+    assert "; 1 of its 4 requirements matches no slot, the culprit is `" in found.reason
+    assert found.remedy.startswith("Look whether the node is up (condor_status). Correct the requirements of the rule")
+
+
+def test_a_list_of_hosts_one_of_which_is_in_the_pool_removes_nothing_for_what_that_one_lacks():
+    slots = [slot("ep1"), slot("ep2", TotalSlotCpus=8)]
+    wanted = job(f'stringListMember(TARGET.Machine, "ep1,ep9") && {DEFAULT}', RequestCpus=8)
+    found = diagnose(wanted, slots, Pool())
+    assert (found.word, found.sure) == (Word.NEVER, False)
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,7 @@ def messages(tmp_path):
         slot("ep2", Paint=2),
     )
     yield waits(job(), slot("ep1", 'TARGET.Owner == "bob"'), slot("ep2", 'TARGET.Owner == "bob"'))
+    yield waits(job(f'(TARGET.Machine == "ep9") && {DEFAULT}'), *two)
     yield waits(job(RequestMemory=102400), slot("ep1"), gone=["slot1@big"])
     yield waits(job(RequestMemory=102400), slot("ep1"), age=120.0)
     yield waits(job())

@@ -37,6 +37,8 @@ FIXED = frozenset(
         *("hasjiclocalconfig", "hasjiclocalstdin", "hasencryptexecutedirectory", "hasrotationalscratch"),
     )
 )
+# By these a job names a host, and it may mean one that is down for now.
+HOSTS = frozenset(("machine", "name", "utsnamenodename"))
 # What the processor and the GPUs are.
 FIXED_NAMES = re.compile(
     r"has_?(sse|ssse|avx)\w*|(gpus|cuda)_?(capability|clockmhz|computeunits|corespercu|devicename|driverversion"

@@ -11,7 +11,7 @@ import classad2 as classad
 
 from .alike import judge
 from .expressions import OTHER, OWN, Leaf, parse
-from .matching import FALSE, NEITHER, NEXT_CYCLE, Clause, Match, Pair, Word, drained
+from .matching import FALSE, NEITHER, NEXT_CYCLE, Clause, Match, Pair, Word, drained, names_hosts
 from .words import count, duration, form, listed, megabytes, setting
 
 # What a job asks for, from either side: `TARGET.Memory >= RequestMemory`, `TARGET.RequestMemory <= MY.Memory`.
@@ -124,7 +124,8 @@ def diagnose(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pool: Pool,
             "condor_who and its StartLog, tell more",
         )
     if match.word is Word.NEVER:
-        found = _never_or_unknown(_never(job, slots, match), pool)
+        pinned = any(names_hosts(clause.text, job) for clause in _culprits(match.pairs))
+        found = _never_or_unknown(_never(job, slots, match), pool, pinned)
         return replace(found, sure=found.word is Word.NEVER and match.sure and pool.age is not None)
     if match.word is Word.FITS:
         return _fits(job, match, pool)
@@ -134,8 +135,11 @@ def diagnose(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pool: Pool,
 # --- no slot could ever take it ---
 
 
-def _never_or_unknown(found: Diagnosis, pool: Pool) -> Diagnosis:
-    """Return a NEVER, or what it comes to where there may be other slots than those that were judged."""
+def _never_or_unknown(found: Diagnosis, pool: Pool, pinned: bool) -> Diagnosis:
+    """Return a NEVER, or what it comes to where there may be other slots than those that were judged.
+
+    A job that is `pinned` wants a host by its name, and no node that is in the pool has such a name.
+    """
     why = f"it {found.reason}" if found.reason.startswith("asks ") else found.reason
     if pool.gone:
         reason = (
@@ -155,6 +159,13 @@ def _never_or_unknown(found: Diagnosis, pool: Pool) -> Diagnosis:
             "is known here"
         )
         return Diagnosis(Word.UNKNOWN, f"flocks, {found.key}", reason, found.remedy)
+    if pinned:
+        return Diagnosis(
+            Word.UNKNOWN,
+            f"pinned, {found.key}",
+            f"no node with such a name is in the pool now: it is down, or the name is misspelt; {why}",
+            f"Look whether the node is up (condor_status). {found.remedy}",
+        )
     return found
 
 

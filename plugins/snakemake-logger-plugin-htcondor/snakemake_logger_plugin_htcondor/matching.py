@@ -22,7 +22,7 @@ import classad2 as classad
 # up in the other. Without it, such a name is undefined (seen).
 import htcondor2  # noqa: F401
 
-from .attributes import Attributes
+from .attributes import HOSTS, Attributes
 from .expressions import OTHER, OWN, All, Choice, Leaf, Node, Not, Reference, conjuncts, parse, unparse
 
 
@@ -394,10 +394,7 @@ def _changes(
         return True
     for reference in leaf.references:
         found = _definition(reference, ad, other)
-        if not found and known.made_up and _may_be_the_jobs(reference, ad, other, known):
-            return True
-        owner = found[0] if found else _meant(reference, ad, other, known)
-        if known.changes(reference.name, owner):
+        if _attribute_changes(reference, found[0] if found else None, ad, other, known):
             return True
         if not found:
             continue
@@ -407,6 +404,17 @@ def _changes(
         if any(_changes(part, found[0], found[1], known, depth + 1, amounts) for part in inner):
             return True
     return False
+
+
+def _attribute_changes(
+    reference: Reference, owner: classad.ClassAd | None, ad: classad.ClassAd, other: classad.ClassAd, known: Attributes
+) -> bool:
+    """Tell whether an attribute can change by itself; the `owner` is the ad that has it, None where neither has."""
+    if owner is None and known.made_up and _may_be_the_jobs(reference, ad, other, known):
+        return True
+    if known.strict and ad is known.job and owner is not ad and reference.name in HOSTS:
+        return True
+    return known.changes(reference.name, _meant(reference, ad, other, known) if owner is None else owner)
 
 
 def _meant(
@@ -440,6 +448,14 @@ def _looks_at(node: Node, ad: classad.ClassAd, other: classad.ClassAd, depth: in
             if depth < DEPTH and _looks_at(parse(_text(ad, reference.name)), ad, other, depth + 1):
                 return True
     return False
+
+
+def names_hosts(text: str, job: classad.ClassAd) -> bool:
+    """Tell whether a clause of a job's is about the names of hosts."""
+    references = (reference for leaf in _leaves(parse(text)) for reference in leaf.references)
+    return any(
+        one.name in HOSTS and (one.scope == OTHER or (one.scope != OWN and one.name not in job)) for one in references
+    )
 
 
 def _leaves(node: Node) -> Iterator[Leaf]:
