@@ -13,6 +13,7 @@ from snakemake_logger_plugin_htcondor.doctor import questions as doctor_question
 from snakemake_logger_plugin_htcondor.matching import Word
 
 from tests.truth_ads import long_form, make_jobs, make_pool
+from tests.unit.test_logger_diagnosis import gpu_job, gpu_slot
 
 LIMITS = (
     "MY.Cpus > 0 && TARGET.RequestCpus <= MY.Cpus && TARGET.RequestMemory <= MY.Memory && TARGET.RequestDisk <= Disk"
@@ -246,6 +247,17 @@ def test_absent_nodes_are_asked_for_and_are_not_in_the_pool_now(pool):
         assert all(tree.eval(ad(one)) is True for one in ({}, {"Absent": True}, {"Absent": False}))
         assert tree.eval(ad({"DynamicSlot": True, "Absent": True})) is False
     assert "Absent" not in ad({}).externalRefs(classad.ExprTree(doctor_questions.NOT_DYNAMIC))
+
+
+def test_which_gpus_there_are_is_learnt_when_a_job_wants_a_kind_of_them(pool):
+    fake = pool([gpu_slot("ep1", free=0)], [job(1), gpu_job()])
+    fake.jobs[1]["ClusterId"], fake.jobs[1]["JobStatus"] = 2, 1
+    ask(1)
+    assert "gpus_gpu_1_ep1" not in fake.of("Startd")[-1]
+    found = ask(2)["jobs"][2]
+    assert found["key"] == "busy"
+    ask(2)
+    assert {"gpus_gpu_1_ep1", "gpus_gpu_2_ep1"} <= set(fake.of("Startd")[-1])
 
 
 def test_a_job_to_come_may_get_what_a_job_in_the_queue_lacks_for_good(pool):

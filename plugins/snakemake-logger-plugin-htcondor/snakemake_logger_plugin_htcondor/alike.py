@@ -32,7 +32,7 @@ SLOT = (
 JOB = (
     *("ClusterId", "ProcId", "JobUniverse", "JobStatus", "Requirements", "Owner", "User", "AcctGroup"),
     *("AccountingGroup", "FileSystemDomain", "NumJobMatches", "NumShadowStarts", "LastMatchTime"),
-    *("LastRejMatchReason", "LastRejMatchTime", *(f"Request{resource}" for resource in RESOURCES)),
+    *("LastRejMatchReason", "LastRejMatchTime", "RequireGPUs", *(f"Request{resource}" for resource in RESOURCES)),
     *(f"_condor_Request{resource}" for resource in RESOURCES),  # in the slots' WithinResourceLimits
 )
 FIXED = frozenset(name.lower() for name in (*SLOT, *JOB))
@@ -87,6 +87,8 @@ def reads(ads: Iterable[classad.ClassAd], known: Iterable[str] = ()) -> frozense
     while todo:
         seen |= todo
         refers = {name for one in todo for text in texts.get(one, ()) if not _is_plain(text) for name in named(text)}
+        if matching.FREE_GPUS.lower() in todo:  # those that jobs have aren't in that list
+            refers |= {name for name in texts if name.startswith("gpus_")}
         if refers & READS_ANY or not all(map(str.isidentifier, refers)):  # the latter can't be asked for
             return None
         found |= refers

@@ -10,8 +10,8 @@ from typing import Any
 import classad2 as classad
 
 from .alike import judge
-from .expressions import OTHER, OWN, Leaf, parse
-from .matching import FALSE, NEITHER, NEXT_CYCLE, Clause, Match, Pair, Word, drained, names_hosts
+from .expressions import OTHER, OWN, Leaf, conjuncts, parse
+from .matching import FALSE, FREE_GPUS, NEITHER, NEXT_CYCLE, Clause, Match, Pair, Word, drained, gpus_of, names_hosts
 from .words import count, duration, form, listed, megabytes, setting
 
 # What a job asks for, from either side: `TARGET.Memory >= RequestMemory`, `TARGET.RequestMemory <= MY.Memory`.
@@ -310,26 +310,38 @@ def _why_not(clause: Clause, job: classad.ClassAd, slots: Sequence[classad.Class
         for reference in sorted(leaf.references, key=lambda reference: reference.name)
         if reference.scope == OTHER or (reference.scope != OWN and reference.name not in job)
     ]
-    said = []
     empty = [drained(slot) for slot in slots]  # as they were judged
-    for name in wanted:
-        values = Counter(str(slot.lookup(name)) for slot in empty if name in slot)
-        missing = len(slots) - sum(values.values())
-        spelled = _spelling(name, clause.text)
-        if not values:
-            said.append(f"no slot defines {spelled}")
-        elif len(values) == 1 and not missing:
-            said.append(
-                f"{spelled} is {next(iter(values))} on all {len(slots)}"
-                if len(slots) > 1
-                else f"{spelled} is {next(iter(values))}"
-            )
-        else:
-            listed_values = [f"{value} on {number}" for value, number in sorted(values.items())]
-            said.append(f"{spelled} is {listed(listed_values)}" + (f", undefined on {missing}" if missing else ""))
+    if FREE_GPUS.lower() in wanted and "RequireGPUs" in job:
+        return _why_no_gpu(job, empty)
+    said = [_have(name, _spelling(name, clause.text), empty) for name in wanted]
     if said:
         return ", ".join(said)
     return "it is undefined there" if clause.now == NEITHER else "it is false there"
+
+
+def _why_no_gpu(job: classad.ClassAd, slots: Sequence[classad.ClassAd]) -> str:
+    """Say what the pool's GPUs are instead of what a job wants of its own."""
+    devices = [slot.eval(name) for slot in slots for name in gpus_of(slot)]
+    text = str(job.lookup("RequireGPUs"))
+    leaves = [leaf for clause in conjuncts(parse(text)) if isinstance(leaf := clause, Leaf)]
+    names = sorted(
+        {one.name for leaf in leaves for one in leaf.references if one.scope != OTHER and one.name not in job}
+    )
+    said = [_have(name, _spelling(name, text), devices, "GPU") for name in names] if devices else ["no slot has a GPU"]
+    return "; ".join([f"it wants {_unit(_number(job, 'RequestGPUs'), 'GPUs')} with {shown(text)}", *said])
+
+
+def _have(name: str, spelled: str, ads: Sequence[classad.ClassAd], what: str = "slot") -> str:
+    """Say which values an attribute has."""
+    values = Counter(_short(str(ad.lookup(name))) for ad in ads if name in ad)
+    missing = len(ads) - sum(values.values())
+    if not values:
+        return f"no {what} defines {spelled}"
+    if len(values) == 1 and not missing:
+        of_all = f" on all {len(ads)}" if len(ads) > 1 else ""
+        return f"{spelled} is {next(iter(values))}{of_all}"
+    listed_values = [f"{value} on {number}" for value, number in sorted(values.items())]
+    return f"{spelled} is {listed(listed_values)}" + (f", undefined on {missing}" if missing else "")
 
 
 def _spelling(name: str, text: str) -> str:
@@ -557,13 +569,13 @@ def _not_now(job: classad.ClassAd, slots: Sequence[classad.ClassAd], match: Matc
     pairs = [pair for pair in match.pairs if pair.ever]
     wants = _by_text([c for c in pair.job_clauses if c.now in (FALSE, NEITHER)] for pair in pairs)
     takes = _by_text([c for c in pair.slot_clauses if c.now in (FALSE, NEITHER)] for pair in pairs)
-    lacking = {resource for text in [*wants, *takes] if (resource := _resource(text))}
-    others = [text for text in [*wants, *takes] if not _resource(text)]
+    asked = {text: _resource(text) for text in [*wants, *takes]}
+    lacking = {one for one in asked.values() if one and _number(job, f"Request{one}") > _largest(slots, one)[0]}
+    others = [text for text, resource in asked.items() if resource not in lacking]
     parts = [_amount(job, slots, resource, what="most that is free is") for resource in sorted(lacking)]
     for text in others[:3]:
-        hosts = sorted(
-            {pair.machine for pair in pairs if text in {c.text for c in (*pair.job_clauses, *pair.slot_clauses)}}
-        )
+        clauses = {*wants.get(text, ()), *takes.get(text, ())}  # by what they are now, too
+        hosts = sorted({pair.machine for pair in pairs if clauses & {*pair.job_clauses, *pair.slot_clauses}})
         side = "START of" if text in takes else "not so on"
         parts.append(f"{shown(text)} ({side} {listed(hosts)})")
     if others and not lacking:
@@ -693,5 +705,9 @@ def shown(text: str) -> str:
     >>> shown("LoadAvg < 3.000000000000000E-01")
     '`LoadAvg < 0.3`'
     """
+    return f"`{_short(text)}`"
+
+
+def _short(text: str) -> str:
     text = CLASSAD_FLOAT.sub(lambda found: f"{float(found[0]):g}", text)
-    return f"`{text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 1] + '…'}`"
+    return text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 1] + "…"

@@ -66,6 +66,7 @@ NO_MORE = re.compile(
     r"(?P<asked>.+?)\s*<=?\s*(?:(?P<side>MY|TARGET)\.)?(?P<have>[A-Za-z]\w*)", re.IGNORECASE | re.DOTALL
 )
 COMPARES = re.compile(r"[=<>?|&^]|\bis(nt)?\b", re.IGNORECASE)
+FREE_GPUS = "AvailableGPUs"  # a list of those that no job has, each by the name of an ad of its own in the slot's
 OF_OLD = "_condor_request"  # stands in the limits that startds before version 23.9 write
 
 
@@ -236,6 +237,8 @@ def drained(slot: classad.ClassAd) -> classad.ClassAd:
         return slot
     totals = {name: total for name in _resources(slot).split() if (total := _total(slot, name)) != _value(slot, name)}
     totals = {name: total for name, total in totals.items() if total is not None}
+    if FREE_GPUS in slot and (names := gpus_of(slot)):
+        totals[FREE_GPUS] = classad.ExprTree(f"{{ {', '.join(names)} }}")
     if not totals:
         return slot
     empty = classad.ClassAd()
@@ -248,6 +251,19 @@ def _total(slot: classad.ClassAd, resource: str) -> Any:
     """Return what a slot has of a resource, with what is out of order for now."""
     total, broken = _value(slot, f"TotalSlot{resource}"), _value(slot, f"BrokenSlot{resource}")
     return total + broken if isinstance(total, int | float) and isinstance(broken, int | float) else total
+
+
+def gpus_of(slot: classad.ClassAd) -> list[str]:
+    """Return the names of the ads, within a slot's, that tell of a GPU each, whether a job has it or not."""
+    names = sorted(name for name in slot if name.lower().startswith("gpus_") and name.isidentifier())
+    return [name for name in names if isinstance(_value(slot, name), classad.ClassAd)]
+
+
+def _tells_all_gpus(slot: classad.ClassAd) -> bool:
+    """Tell whether a slot without jobs tells of each of its GPUs, if it has any: what they are stays as it is."""
+    amounts = [value for value in (_total(slot, "GPUs"), _value(slot, "GPUs")) if isinstance(value, int | float)]
+    told = _value(slot, FREE_GPUS)
+    return (len(told) if isinstance(told, list) else 0) >= max(amounts, default=0)
 
 
 def _resources(slot: classad.ClassAd) -> str:
@@ -394,6 +410,10 @@ def _changes(
         return True
     for reference in leaf.references:
         found = _definition(reference, ad, other)
+        if reference.name == FREE_GPUS.lower() and _tells_all_gpus(other if ad is known.job else ad):
+            if known.strict:
+                return True
+            continue
         if _attribute_changes(reference, found[0] if found else None, ad, other, known):
             return True
         if not found:

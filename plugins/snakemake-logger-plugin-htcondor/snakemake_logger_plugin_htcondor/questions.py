@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import classad2 as classad
 import htcondor2 as htcondor
 
-from . import alike, codes
+from . import alike, codes, matching
 from .asker import JUDGING
 from .diagnosis import Diagnosis, Pool, diagnose
 from .jobs import within
@@ -260,6 +260,8 @@ def pool_and_jobs(clusters: dict[int, str], made: list[Any]) -> tuple[list[Any],
         read = alike.reads([*slots, *jobs.values(), *made], known)
         if read is not None and read <= known | alike.FIXED:
             return slots, jobs, read
+        if matching.FREE_GPUS.lower() in (read or known) - known:
+            _Kept.whole_at = -math.inf  # what GPUs there are, whole ads tell
         _Kept.names = read
         _Kept.jobs.clear()
     return _slots(None), _jobs(clusters, None), None
