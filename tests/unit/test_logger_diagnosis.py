@@ -230,6 +230,43 @@ def test_a_group_whose_quota_is_reached():
     )
 
 
+def quota(**values):
+    return [classad.ClassAd({"Name": "g", "IsAccountingGroup": True, "WeightedResourcesUsed": 0.0} | values)]
+
+
+def test_a_job_that_asks_for_more_than_its_groups_whole_quota_waits_for_no_other_job():
+    wide = job(AcctGroup="g", RequestCpus=16)
+    found = diagnose(wide, [slot(TotalSlotCpus=16, Cpus=16)], Pool(quota(EffectiveQuota=8.5)))
+    assert found.word is Word.NOT_YET
+    assert found.reason == "it asks for 16 cores, and the whole quota of accounting group g is 8.5"
+    assert (
+        found.remedy
+        == "Lower threads of the rule to at most 8, ask the pool's admin for a larger quota, or use another group"
+    )
+    small = diagnose(job(AcctGroup="g"), [slot()], Pool(quota(EffectiveQuota=0.5)))
+    assert small.remedy == "Ask the pool's admin for a larger quota, or use another group"
+    assert "is reached: it uses 4 of 8 cores" in said(
+        job(AcctGroup="g", RequestCpus=8),
+        slot(TotalSlotCpus=8, Cpus=8),
+        accounting=quota(EffectiveQuota=8, WeightedResourcesUsed=4.0),
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ({"ConfigQuota": 0.3}, "next cycle"),  # a share of the pool, which the negotiator has yet to count in cores
+        ({"ConfigQuota": 0.3, "EffectiveQuota": 0.0}, "next cycle"),
+        ({"ConfigQuota": 1.0, "WeightedResourcesUsed": 4.0}, "next cycle"),
+        ({"ConfigQuota": 0.3, "EffectiveQuota": 2.4, "WeightedResourcesUsed": 2.0}, "quota g"),
+        ({"ConfigQuota": 4.0, "WeightedResourcesUsed": 4.0}, "quota g"),
+        ({"ConfigQuota": 4.0, "WeightedResourcesUsed": 4.0, "SurplusPolicy": "byquota"}, "next cycle"),
+    ],
+)
+def test_a_quota_that_is_configured_as_a_share_is_no_number_of_cores(values, key):
+    assert diagnose(job(AcctGroup="g"), [slot()], Pool(quota(**values))).key == key
+
+
 @pytest.mark.parametrize("why", [{"Cpus": 0, "NumDynamicSlots": 2}, {"Draining": True}, {"Offline": True}])
 def test_a_silent_negotiator_and_a_full_quota_are_told_where_no_slot_is_free_either(why):
     group = {"Name": "g", "IsAccountingGroup": True, "EffectiveQuota": 1.0, "WeightedResourcesUsed": 1.0}

@@ -640,16 +640,35 @@ def _quota(job: classad.ClassAd, pool: Pool) -> Diagnosis | None:
     for ad in pool.accounting:
         if ad.get("IsAccountingGroup") is not True or str(ad.get("Name")).lower() != group.lower():
             continue
-        quota, used = _number(ad, "EffectiveQuota") or _number(ad, "ConfigQuota"), _number(ad, "WeightedResourcesUsed")
-        if str(ad.get("SurplusPolicy", "no")).lower() == "no" and used + _number(job, "RequestCpus") > quota:
+        quota, used, asks = _cores(ad), _number(ad, "WeightedResourcesUsed"), _number(job, "RequestCpus")
+        if quota is None or str(ad.get("SurplusPolicy", "no")).lower() != "no" or used + asks <= quota:
+            return None
+        if asks > quota:
+            most = f"lower {_at_most('Cpus', math.floor(quota))}, " if quota >= 1 else ""
+            todo = f"{most}ask the pool's admin for a larger quota, or use another group"
             return Diagnosis(
                 Word.NOT_YET,
-                f"quota {group}",
-                f"the quota of accounting group {group} is reached: it uses {used:g} of {quota:g} cores, and the job "
-                f"asks for {_number(job, 'RequestCpus'):g}",
-                "It starts when jobs of the group end; ask the pool's admin for a larger quota, or use another group",
+                f"larger than quota {group}",
+                f"it asks for {count(int(asks), 'core')}, and the whole quota of accounting group {group} is {quota:g}",
+                todo[0].upper() + todo[1:],
             )
+        return Diagnosis(
+            Word.NOT_YET,
+            f"quota {group}",
+            f"the quota of accounting group {group} is reached: it uses {used:g} of {quota:g} cores, and the job "
+            f"asks for {asks:g}",
+            "It starts when jobs of the group end; ask the pool's admin for a larger quota, or use another group",
+        )
     return None
+
+
+def _cores(group: classad.ClassAd) -> float | None:
+    """Return a group's quota in cores; None where it isn't known.
+
+    Before the negotiator's first cycle there is but what was configured, and that may be a share of the pool.
+    """
+    effective, configured = _number(group, "EffectiveQuota"), _number(group, "ConfigQuota")
+    return effective or (configured if configured > 1 else None)
 
 
 def _rejection(job: classad.ClassAd, share: str) -> Diagnosis | None:
