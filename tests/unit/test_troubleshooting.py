@@ -142,6 +142,7 @@ def messages(tmp_path):
     yield waits(job(), slot("ep1", Absent=True))
     yield waits(job(), *two, negotiator="the negotiator doesn't answer (no answer within 25 s)")
     yield waits(job(AcctGroup="group_credit"), *two, accounting=[GROUP])
+    yield waits(job(AcctGroup="group_credit", RequestCpus=8), slot(Cpus=8, TotalSlotCpus=8), accounting=[GROUP])
     yield waits(job(LastRejMatchReason="concurrency limit license reached", LastRejMatchTime=10), *two)
     yield waits(job(), *two, schedd={"TotalRunningJobs": 200, "MaxJobsRunning": 200})
     yield waits(job(NumJobMatches=5), *two)
