@@ -302,6 +302,20 @@ def test_the_expected_ad_has_what_decides_where_a_job_can_run():
     assert (ad["Owner"], ad["AcctGroup"], ad["JobUniverse"], ad["JobStatus"]) == ("submit", "risk.models", 5, 1)
 
 
+@pytest.mark.parametrize(
+    ("submit", "found"),
+    [
+        ({"accounting_group": "risk"}, ("risk", "submit", "risk.submit")),
+        ({"accounting_group": "risk", "accounting_group_user": "ann"}, ("risk", "ann", "risk.ann")),
+        ({"accounting_group_user": "ann"}, (None, "ann", "ann")),
+        ({}, (None, None, None)),
+    ],
+)
+def test_the_expected_ad_has_the_accounting_group_as_condor_submit_makes_it(submit, found):
+    ad = wanted(**submit)
+    assert tuple(ad.get(name) for name in ("AcctGroup", "AcctGroupUser", "AccountingGroup")) == found
+
+
 def slot(**values):
     made = ClassAd({"Cpus": 2, "Memory": 8192, "Disk": 1 << 20, "GPUs": 0, "OpSys": "LINUX", "Arch": "X86_64"} | values)
     made["Requirements"] = True

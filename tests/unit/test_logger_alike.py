@@ -9,9 +9,11 @@ import pytest
 from snakemake_logger_plugin_htcondor import alike, diagnosis, matching, questions
 from snakemake_logger_plugin_htcondor.asker import JUDGING
 from snakemake_logger_plugin_htcondor.diagnosis import Pool, diagnose
+from snakemake_logger_plugin_htcondor.doctor import questions as doctor_questions
 from snakemake_logger_plugin_htcondor.matching import Word
 
 from tests.truth_ads import long_form, make_jobs, make_pool
+from tests.unit.test_logger_diagnosis import gpu_job, gpu_slot
 
 LIMITS = (
     "MY.Cpus > 0 && TARGET.RequestCpus <= MY.Cpus && TARGET.RequestMemory <= MY.Memory && TARGET.RequestDisk <= Disk"
@@ -244,6 +246,38 @@ def test_jobs_to_come_that_are_alike_are_judged_once(pool, monkeypatch):
     found = ask(described=[str(job(0, Args=f"{number}")) for number in range(100)] + ["no ad"])
     assert len(seen) == 1
     assert [one and one["word"] for one in found["described"]] == [Word.NOT_YET] * 100 + [None]
+
+
+def test_absent_nodes_are_asked_for_and_are_not_in_the_pool_now(pool):
+    fake = pool([slot(1), slot(2, 3, Absent=True)], [job(1, RequestMemory=65536)])
+    found = ask(1)
+    assert found["jobs"][1]["key"] == "absent"
+    assert found["slots"] == ["slot1@ep1"]
+    assert found["slots"] != questions.slots(), "one that the run has seen and that is absent now isn't gone"
+    for constraint in {asked for who, asked, _ in fake.asked if who == "Startd"}:
+        tree = classad.ExprTree(constraint)
+        assert "Absent" in ad({}).externalRefs(tree), "else the collector leaves them out"
+        assert all(tree.eval(ad(one)) is True for one in ({}, {"Absent": True}, {"Absent": False}))
+        assert tree.eval(ad({"DynamicSlot": True, "Absent": True})) is False
+    assert "Absent" not in ad({}).externalRefs(classad.ExprTree(doctor_questions.NOT_DYNAMIC))
+
+
+def test_which_gpus_there_are_is_learnt_when_a_job_wants_a_kind_of_them(pool):
+    fake = pool([gpu_slot("ep1", free=0)], [job(1), gpu_job()])
+    fake.jobs[1]["ClusterId"], fake.jobs[1]["JobStatus"] = 2, 1
+    ask(1)
+    assert "gpus_gpu_1_ep1" not in fake.of("Startd")[-1]
+    found = ask(2)["jobs"][2]
+    assert found["key"] == "busy"
+    ask(2)
+    assert {"gpus_gpu_1_ep1", "gpus_gpu_2_ep1"} <= set(fake.of("Startd")[-1])
+
+
+def test_a_job_to_come_may_get_what_a_job_in_the_queue_lacks_for_good(pool):
+    alone = job(1)
+    pool([slot(1, start='TARGET.Queue == "short"')], [alone])
+    found = ask(1, described=[str(alone)])
+    assert (found["jobs"][1]["word"], found["described"][0]["word"]) == (Word.NEVER, Word.NOT_YET)
 
 
 def test_how_many_idle_jobs_the_run_has_is_known_from_its_queue(pool, monkeypatch):

@@ -87,6 +87,12 @@ def test_the_figures_of_a_requirement_that_no_slot_meets_are_those_of_slots_with
     assert "`TARGET.Memory >= 100000` (Memory is 16384)" in said(job("TARGET.Memory >= 100000"), taken)
 
 
+def test_values_are_told_as_people_write_them_and_no_longer_than_a_line():
+    assert "(TotalCpus is 8)" in said(job("TARGET.TotalCpus >= 16"), slot(TotalCpus=8.0))
+    sentence = said(job('TARGET.Arch == "x"'), slot(Arch="y" * 500))
+    assert f'(Arch is "{"y" * 88}…)' in sentence
+
+
 def test_requirements_that_no_slot_meets_together():
     sentence = said(job(f'Machine == "ep1" && Paint == 2 && {DEFAULT}'), slot("ep1", Paint=1), slot("ep2", Paint=2))
     assert 'no slot matches all of them: `Machine == "ep1"` 1 of 2, `Paint == 2` 1 of 2' in sentence
@@ -197,6 +203,16 @@ def test_draining_and_offline_nodes():
     assert "switched off: ep1" in said(job(), slot(Offline=True))
 
 
+def test_a_job_that_only_an_absent_node_can_take_waits_for_it():
+    large = slot("ep9", Absent=True, TotalSlotMemory=65536, Memory=65536)
+    found = diagnose(job(RequestMemory=32000), [slot(), large], Pool())
+    assert found.word is Word.NOT_YET
+    assert found.reason == ("1 of 2 slots could take it and is absent, that is, not heard of any more: ep9")
+    assert diagnose(job(), [large], Pool()).word is Word.NOT_YET, "what is absent takes no job now"
+    assert "switched off: ep1" in said(job(), slot(Offline=True), large)
+    assert diagnose(job(RequestMemory=66000), [slot(), large], Pool()).word is Word.NEVER
+
+
 def test_free_slots_and_a_silent_negotiator():
     problem = "the negotiator doesn't answer (no answer within 25 s)"
     assert f"1 of 1 slot is free and would take it, but {problem}" in said(job(), slot(), negotiator=problem)
@@ -212,6 +228,43 @@ def test_a_group_whose_quota_is_reached():
         "the quota of accounting group group_credit is reached: it uses 1 of 1 cores, and the job asks for 1"
         in sentence
     )
+
+
+def quota(**values):
+    return [classad.ClassAd({"Name": "g", "IsAccountingGroup": True, "WeightedResourcesUsed": 0.0} | values)]
+
+
+def test_a_job_that_asks_for_more_than_its_groups_whole_quota_waits_for_no_other_job():
+    wide = job(AcctGroup="g", RequestCpus=16)
+    found = diagnose(wide, [slot(TotalSlotCpus=16, Cpus=16)], Pool(quota(EffectiveQuota=8.5)))
+    assert found.word is Word.NOT_YET
+    assert found.reason == "it asks for 16 cores, and the whole quota of accounting group g is 8.5"
+    assert (
+        found.remedy
+        == "Lower threads of the rule to at most 8, ask the pool's admin for a larger quota, or use another group"
+    )
+    small = diagnose(job(AcctGroup="g"), [slot()], Pool(quota(EffectiveQuota=0.5)))
+    assert small.remedy == "Ask the pool's admin for a larger quota, or use another group"
+    assert "is reached: it uses 4 of 8 cores" in said(
+        job(AcctGroup="g", RequestCpus=8),
+        slot(TotalSlotCpus=8, Cpus=8),
+        accounting=quota(EffectiveQuota=8, WeightedResourcesUsed=4.0),
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ({"ConfigQuota": 0.3}, "next cycle"),  # a share of the pool, which the negotiator has yet to count in cores
+        ({"ConfigQuota": 0.3, "EffectiveQuota": 0.0}, "next cycle"),
+        ({"ConfigQuota": 1.0, "WeightedResourcesUsed": 4.0}, "next cycle"),
+        ({"ConfigQuota": 0.3, "EffectiveQuota": 2.4, "WeightedResourcesUsed": 2.0}, "quota g"),
+        ({"ConfigQuota": 4.0, "WeightedResourcesUsed": 4.0}, "quota g"),
+        ({"ConfigQuota": 4.0, "WeightedResourcesUsed": 4.0, "SurplusPolicy": "byquota"}, "next cycle"),
+    ],
+)
+def test_a_quota_that_is_configured_as_a_share_is_no_number_of_cores(values, key):
+    assert diagnose(job(AcctGroup="g"), [slot()], Pool(quota(**values))).key == key
 
 
 @pytest.mark.parametrize("why", [{"Cpus": 0, "NumDynamicSlots": 2}, {"Draining": True}, {"Offline": True}])
@@ -268,6 +321,54 @@ def test_a_resource_that_no_slot_has():
     found = diagnose(job(f"(TARGET.GPUs >= RequestGPUs) && {DEFAULT}", RequestGPUs=1), [slot()], Pool())
     assert found.reason == "asks for 1 GPU, the largest slot has 0 GPUs; 0 of 1 slot matches"
     assert found.remedy == "Ask the pool's admin for a node with GPUs"
+
+
+def gpu_slot(machine="ep1", free=2, capability=7.5, **values):
+    """A slot with two GPUs, as a startd tells of them: those that no job has in a list."""
+    about = {"GPUs": free, "TotalSlotGPUs": 2, "NumDynamicSlots": 2 - free}
+    devices = [f"GPUs_GPU_{number}_{machine}" for number in (1, 2)]
+    told = {name: f'[ Id = "{name}"; Capability = {capability}; ClockMhz = 1.59 ]' for name in devices}
+    made = slot(machine, **(about | values))
+    for name, text in (told | {"AvailableGPUs": f"{{ {', '.join(devices[:free])} }}"}).items():
+        made[name] = classad.ExprTree(text)
+    return made
+
+
+def gpu_job(wants="Capability >= 7.0", number=1):
+    made = job(f"(countMatches(MY.RequireGPUs, TARGET.AvailableGPUs) >= RequestGPUs) && {DEFAULT}", RequestGPUs=number)
+    made["RequireGPUs"] = classad.ExprTree(wants)
+    return made
+
+
+@pytest.mark.parametrize("others", [[], [slot("ep2")]])
+def test_a_gpu_of_the_wanted_kind_that_another_job_has_is_busy(others):
+    found = diagnose(gpu_job(), [gpu_slot(free=0), *others], Pool())
+    assert (found.word, found.key) == (Word.NOT_YET, "busy")
+    assert found.reason.startswith(f"1 of {1 + len(others)} slot")
+    assert "all are busy with 2 jobs (at most 0 GPUs free, it asks for 1 GPU)" in found.reason
+    assert judge(gpu_job(), [gpu_slot(free=1), *others]).word is Word.FITS
+    assert judge(gpu_job(number=2), [gpu_slot(free=1), *others]).word is Word.NOT_YET
+
+
+@pytest.mark.parametrize("others", [[], [slot("ep2")]])
+@pytest.mark.parametrize("free", [0, 2])
+def test_a_kind_of_gpu_that_no_node_has_is_told_with_what_they_have_and_removes_nothing(free, others):
+    found = diagnose(gpu_job("Capability >= 9.0"), [gpu_slot(free=free), gpu_slot("ep3"), *others], Pool())
+    assert (found.word, found.sure) == (Word.NEVER, False)
+    assert "(it wants 1 GPU with `Capability >= 9`; Capability is 7.5 on all 4)" in found.reason
+    mixed = [gpu_slot(), gpu_slot("ep3", capability=8.5)]
+    assert "; Capability is 7.5 on 2 and 8.5 on 2)" in said(gpu_job("Capability >= 9.0"), *mixed)
+
+
+def test_where_a_slot_does_not_tell_of_each_gpu_another_may_be_of_the_wanted_kind():
+    assert judge(gpu_job("Capability >= 9.0"), [gpu_slot(TotalSlotGPUs=3)]).word is Word.NOT_YET
+
+
+def test_an_amount_that_suffices_is_not_told_to_be_lacking():
+    small = slot("ep2", "LoadAvg < 0.3", Disk=10, TotalSlotDisk=10)
+    sentence = said(job(RequestDisk=1 << 20), slot("ep1", "LoadAvg < 0.3"), small)
+    assert "asks for 1 GB of disk" not in sentence
+    assert "`TARGET.Disk >= RequestDisk` (not so on ep2)" in sentence
 
 
 @pytest.mark.parametrize("universe", [7, 9, 12])

@@ -2,12 +2,12 @@
 
 import classad2 as classad
 import pytest
-from snakemake_logger_plugin_htcondor import questions
+from snakemake_logger_plugin_htcondor import alike, questions
 from snakemake_logger_plugin_htcondor.diagnosis import Pool, diagnose
 from snakemake_logger_plugin_htcondor.matching import Word, judge
 
 from tests.truth_ads import LIMITS_OF_OLD
-from tests.unit.test_logger_diagnosis import DEFAULT, job, slot
+from tests.unit.test_logger_diagnosis import DEFAULT, LIMITS, job, slot
 
 PROBED = {"NODE_LastUpdate": 1_700_000_000}
 
@@ -24,6 +24,33 @@ PROBED = {"NODE_LastUpdate": 1_700_000_000}
 )
 def test_a_start_that_looks_at_use_or_health_is_no_never(start, values):
     assert judge(job(), [slot(start=start, **values)]).word is Word.NOT_YET
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *("getHours(absTime()) == 3", "currentTime() < 5", "timezoneOffset() == 3600", "timeZoneOffset() == 3600"),
+        *("dayTime() < 5", 'formatTime() == "x"', "random(2) == 7", 'eval("Paint") == 3', "unresolved(Paint)"),
+        *("resourcesInUseByUser(TARGET.User) < 0", "resourcesInUseByUsersGroup(TARGET.User) < 0"),
+        *('userHome(TARGET.Owner) == "/"', 'userMap("groups", TARGET.Owner) == "a"', "foo()"),
+        *("(Paint ?: foo(1)) == 3", "size({ foo() }) == 3"),
+    ],
+)
+def test_a_function_that_may_look_at_more_than_its_arguments_is_no_never(changes):
+    assert judge(job(), [slot(start=f'(TARGET.Owner == "bob") || ({changes})')]).word is Word.NOT_YET
+    assert judge(job(f"({changes}) && {DEFAULT}"), [slot()]).word is Word.NOT_YET
+
+
+@pytest.mark.parametrize(
+    "stays",
+    [
+        *('StringListMember(TARGET.Owner, "bob,cem")', 'regexp("^bob", TARGET.Owner)', "TARGET.Rooms =?= Int(7.5)"),
+        *('toLower(TARGET.Owner) == "bob"', 'versionGE(split(CondorVersion)[1], "99.0")', "isString(TARGET.Wish)"),
+        'ifThenElse(isUndefined(TARGET.Wish), false, size(strcat("a", TARGET.Owner)) > 3)',
+    ],
+)
+def test_a_function_of_its_arguments_alone_makes_a_never(stays):
+    assert judge(job(), [slot(start=stays)]).word is Word.NEVER
 
 
 @pytest.mark.parametrize(
@@ -95,15 +122,42 @@ def test_what_one_node_tells_of_its_health_another_may_tell_later():
         ('TARGET.Arch == "ppc64le"', {}, "true"),
         ("true", {"RequestMemory": 102400}, "true"),
         ("true", {"RequestCpus": 12}, "true"),
-        ('TARGET.Machine == "ep9"', {}, "true"),
+        ('TARGET.FileSystemDomain == "elsewhere"', {}, "true"),
+        ('TARGET.Machine == "ep1"', {"RequestCpus": 12}, "true"),
         ("true", {}, 'TARGET.Owner == "bob"'),
+        ("true", {}, 'TARGET.Owner == "bob" || Machine == "ep9"'),  # of its own host, a slot is sure
         ("TARGET.HasFileTransfer =?= 7", {}, "true"),
     ],
 )
 def test_a_never_by_what_surely_stays_may_remove_a_job(wants, asks, start):
-    found = diagnose(job(f"({wants}) && {DEFAULT}", **asks), [slot(start=start)], Pool())
+    found = diagnose(job(f"({wants}) && {DEFAULT}", **asks), [slot(start=start, FileSystemDomain="pool")], Pool())
     assert found.word is Word.NEVER
     assert found.sure
+
+
+@pytest.mark.parametrize(
+    "wants",
+    [
+        *('TARGET.Machine == "ep9"', 'Machine == "ep9"', 'stringListMember(TARGET.Machine, "ep9,ep8")'),
+        *('TARGET.Name == "slot1@ep9"', 'TARGET.UtsnameNodename == "ep9"', 'TARGET.Machine == "ep9" || Name == "ep9"'),
+        *("TARGET.Machine == MY.Host", "MY.Pinned"),
+    ],
+)
+def test_a_host_that_is_not_in_the_pool_may_be_down(wants):
+    pinned = job(f"({wants}) && {DEFAULT}", Host="ep9")
+    pinned["Pinned"] = classad.ExprTree('TARGET.Machine == "ep9"')
+    found = diagnose(pinned, [slot(), slot("ep2")], Pool())
+    assert (found.word, found.sure) == (Word.UNKNOWN, False)
+    assert found.reason.startswith("no node with such a name is in the pool now: it is down, or the name is misspelt; ")
+    assert "; 1 of its 4 requirements matches no slot, the culprit is `" in found.reason
+    assert found.remedy.startswith("Look whether the node is up (condor_status). Correct the requirements of the rule")
+
+
+def test_a_list_of_hosts_one_of_which_is_in_the_pool_removes_nothing_for_what_that_one_lacks():
+    slots = [slot("ep1"), slot("ep2", TotalSlotCpus=8)]
+    wanted = job(f'stringListMember(TARGET.Machine, "ep1,ep9") && {DEFAULT}', RequestCpus=8)
+    found = diagnose(wanted, slots, Pool())
+    assert (found.word, found.sure) == (Word.NEVER, False)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +178,85 @@ def test_a_never_by_an_admins_label_is_told_and_removes_nothing(wants, values):
 def test_one_slot_that_is_refused_by_a_label_alone_is_enough_to_remove_nothing():
     slots = [slot("ep1", Arch="ppc64"), slot("ep2", Rack="r1")]
     assert not judge(job(f'TARGET.Arch == "X86_64" && Rack == "r9" && {DEFAULT}'), slots).sure
+
+
+# --- slots with a consumption policy ---
+
+
+def policy(memory, leave_out=(), **values):
+    made = slot(**({"MachineResources": "Cpus Memory Disk Swap"} | values))
+    amounts = {"Cpus": "quantize(TARGET.RequestCpus, { 1 })", "Memory": memory, "Disk": "TARGET.RequestDisk"}
+    for name, text in amounts.items():
+        if name not in leave_out:
+            made[f"Consumption{name}"] = classad.ExprTree(text)
+    return made
+
+
+FITTED = "min({ TARGET.RequestMemory, 6000 })"
+
+
+@pytest.mark.parametrize(
+    ("made", "word", "sure"),
+    [
+        (policy(FITTED), Word.FITS, False),
+        (policy(FITTED, Memory=100), Word.NOT_YET, False),
+        (policy(FITTED, leave_out=["Disk"]), Word.NEVER, True),
+        (policy(FITTED, MachineResources="Cpus Memory Disk Swap GPUs"), Word.NEVER, True),
+        (policy(FITTED, PartitionableSlot=False), Word.NEVER, True),
+        (policy("quantize(TARGET.RequestMemory, { 128 })"), Word.NEVER, True),
+        (policy("LoadAvg < 0.3 ? 1 : TARGET.RequestMemory"), Word.NOT_YET, False),  # the policy itself may change
+        (policy("TARGET.RequestMemory - MY.Memory"), Word.NOT_YET, False),
+        (policy("TARGET.NoSuch + 1"), Word.NOT_YET, False),
+        (policy("TARGET.RequestMemory * MY.Rate", Rate=2), Word.NEVER, False),  # an admin's label
+    ],
+)
+def test_a_job_is_judged_by_what_a_slots_consumption_policy_makes_of_it(made, word, sure):
+    asks = job(RequestMemory=100000)
+    found = judge(asks, [made])
+    assert (found.word, found.sure) == (word, sure)
+    assert asks["RequestMemory"] == 100000
+    prepared = alike.prepared([made, made], alike.reads([made, asks]))
+    assert diagnose(asks, prepared, Pool()) == diagnose(asks, [made, made], Pool())
+
+
+# --- jobs that aren't submitted yet ---
+
+
+@pytest.mark.parametrize(
+    ("start", "present"),
+    [
+        ('regexp("@pool$", TARGET.User)', {"User": "ann@elsewhere"}),
+        ('TARGET.AccountingGroup == "group_a.ann"', {"AccountingGroup": "group_b.ann"}),
+        ('TARGET.AcctGroupUser == "ann"', {"AcctGroupUser": "bob"}),
+        ("TARGET.ProjectName =!= undefined", {"ProjectName": classad.Value.Undefined}),
+        ('TARGET.Queue == "short"', {"Queue": "long"}),
+        ('Queue == "short"', {"Queue": "long"}),
+    ],
+)
+def test_what_a_made_up_ad_lacks_may_come_and_what_it_has_counts(start, present):
+    made = job()
+    del made["User"]
+    assert diagnose(made, [slot(start=start)], Pool(), made_up=True).word is Word.NOT_YET
+    assert diagnose(job(**present), [slot(start=start)], Pool(), made_up=True).word is Word.NEVER
+    if "User" not in start:
+        assert diagnose(job(), [slot(start=start)], Pool()).word is Word.NEVER
+
+
+@pytest.mark.parametrize(
+    ("wants", "asks"),
+    [
+        ("true", {"RequestMemory": 102400}),
+        ("true", {"RequestCpus": 12}),
+        ('TARGET.Arch == "ppc64le"', {}),
+        ("TARGET.HasGreenPaint", {}),
+        ("TARGET.GPUs >= RequestGPUs", {"RequestGPUs": 1}),
+    ],
+)
+@pytest.mark.parametrize("limits", [LIMITS, LIMITS_OF_OLD])
+def test_a_made_up_ad_that_asks_for_too_much_is_a_never(wants, asks, limits):
+    old = slot()
+    old["WithinResourceLimits"] = classad.ExprTree(limits)
+    assert diagnose(job(f"({wants}) && {DEFAULT}", **asks), [old], Pool(), made_up=True).word is Word.NEVER
 
 
 # --- slots that the collector may not know yet ---

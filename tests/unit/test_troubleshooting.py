@@ -121,6 +121,7 @@ def messages(tmp_path):
         slot("ep2", Paint=2),
     )
     yield waits(job(), slot("ep1", 'TARGET.Owner == "bob"'), slot("ep2", 'TARGET.Owner == "bob"'))
+    yield waits(job(f'(TARGET.Machine == "ep9") && {DEFAULT}'), *two)
     yield waits(job(RequestMemory=102400), slot("ep1"), gone=["slot1@big"])
     yield waits(job(RequestMemory=102400), slot("ep1"), age=120.0)
     yield waits(job())
@@ -138,8 +139,10 @@ def messages(tmp_path):
     yield waits(job(), slot("ep1", "false", **broken))
     yield waits(job(), slot("ep1", "false", Draining=True))
     yield waits(job(), slot("ep1", Offline=True))
+    yield waits(job(), slot("ep1", Absent=True))
     yield waits(job(), *two, negotiator="the negotiator doesn't answer (no answer within 25 s)")
     yield waits(job(AcctGroup="group_credit"), *two, accounting=[GROUP])
+    yield waits(job(AcctGroup="group_credit", RequestCpus=8), slot(Cpus=8, TotalSlotCpus=8), accounting=[GROUP])
     yield waits(job(LastRejMatchReason="concurrency limit license reached", LastRejMatchTime=10), *two)
     yield waits(job(), *two, schedd={"TotalRunningJobs": 200, "MaxJobsRunning": 200})
     yield waits(job(NumJobMatches=5), *two)

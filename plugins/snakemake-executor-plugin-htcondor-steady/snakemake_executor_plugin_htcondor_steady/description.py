@@ -225,10 +225,19 @@ def expected_ad(submit: Mapping[str, Any], owner: str, host: Mapping[str, str]) 
             demands.append(f"(TARGET.{name} >= Request{name})")
         elif key.startswith("+"):
             lines.append(f"{key[1:]} = {value}")
-        elif key == "accounting_group":
-            lines.append(f"AcctGroup = {string(str(value))}")
+    lines += _accounting(submit, owner)
     lines += [f"{name} = 1" for name in sorted(requests)]  # next to nothing, as it is where HTCondor chooses
     return "\n".join([*lines, f"Requirements = {' && '.join(demands) or 'true'}"])
+
+
+def _accounting(submit: Mapping[str, Any], owner: str) -> list[str]:
+    """Return what condor_submit makes of the accounting group; the user within it is the owner, if none is named."""
+    group, user = (str(submit.get(f"accounting_group{more}") or "") for more in ("", "_user"))
+    if not group and not user:
+        return []
+    user = user or owner
+    names = {"AcctGroup": group, "AcctGroupUser": user, "AccountingGroup": f"{group}.{user}" if group else user}
+    return [f"{name} = {string(value)}" for name, value in names.items() if value]
 
 
 def _of_its_kind(submit: Mapping[str, Any], host: Mapping[str, str]) -> list[str]:

@@ -26,12 +26,13 @@ SLOT = (
     *("PartitionableSlot", "DynamicSlot", "NumDynamicSlots", "MachineResources", "Arch", "OpSys", "FileSystemDomain"),
     *RESOURCES,
     *(f"{what}Slot{resource}" for resource in RESOURCES for what in ("Total", "Broken")),
+    *(f"Consumption{resource}" for resource in RESOURCES),
     *("Absent", "SlotBrokenReason", "LastHeardFrom", "LastUpdate", "LastBenchmark"),
 )
 JOB = (
     *("ClusterId", "ProcId", "JobUniverse", "JobStatus", "Requirements", "Owner", "User", "AcctGroup"),
     *("AccountingGroup", "FileSystemDomain", "NumJobMatches", "NumShadowStarts", "LastMatchTime"),
-    *("LastRejMatchReason", "LastRejMatchTime", *(f"Request{resource}" for resource in RESOURCES)),
+    *("LastRejMatchReason", "LastRejMatchTime", "RequireGPUs", *(f"Request{resource}" for resource in RESOURCES)),
     *(f"_condor_Request{resource}" for resource in RESOURCES),  # in the slots' WithinResourceLimits
 )
 FIXED = frozenset(name.lower() for name in (*SLOT, *JOB))
@@ -86,6 +87,8 @@ def reads(ads: Iterable[classad.ClassAd], known: Iterable[str] = ()) -> frozense
     while todo:
         seen |= todo
         refers = {name for one in todo for text in texts.get(one, ()) if not _is_plain(text) for name in named(text)}
+        if matching.FREE_GPUS.lower() in todo:  # those that jobs have aren't in that list
+            refers |= {name for name in texts if name.startswith("gpus_")}
         if refers & READS_ANY or not all(map(str.isidentifier, refers)):  # the latter can't be asked for
             return None
         found |= refers
@@ -94,9 +97,9 @@ def reads(ads: Iterable[classad.ClassAd], known: Iterable[str] = ()) -> frozense
 
 
 def _of_resources(texts: Iterable[str]) -> set[str]:
-    """Return the attributes of the resources that slots say they have: of each what is left, all, and a request."""
+    """Return the attributes of the resources that slots say they have: what is left, all, a request, what one takes."""
     names = {resource for text in texts for resource in text.strip('"').lower().split()}
-    return {f"{what}{name}" for name in names for what in ("", "totalslot", "brokenslot", "request")}
+    return {f"{what}{name}" for name in names for what in ("", "totalslot", "brokenslot", "request", "consumption")}
 
 
 def _is_plain(text: str) -> bool:
@@ -156,9 +159,9 @@ def kind_of(
     return tuple(sorted((name.lower(), str(job.lookup(name))) for name in names))
 
 
-def judge(job: classad.ClassAd, slots: Sequence[classad.ClassAd]) -> Match:
+def judge(job: classad.ClassAd, slots: Sequence[classad.ClassAd], made_up: bool = False) -> Match:
     """Tell whether a job could match one of the slots: `matching.judge`, once for slots that are alike."""
-    return matching.judge(job, slots, _Pairs().of)
+    return matching.judge(job, slots, _Pairs().of, made_up)
 
 
 class _Pairs:
@@ -180,10 +183,11 @@ class _Pairs:
         named = replace(found, slot=str(slot.get("Name", "?")), machine=str(slot.get("Machine", "?")))
         if not found.ever or not (found.job_clauses or found.slot_clauses):
             return named  # what its clauses are at this moment makes no difference
+        asks = matching.consumed(job, empty)
         return replace(
             named,
-            job_clauses=tuple(_at_this_moment(found.job_clauses, job, empty)),
-            slot_clauses=tuple(_at_this_moment(found.slot_clauses, empty, job)),
+            job_clauses=tuple(_at_this_moment(found.job_clauses, asks, empty)),
+            slot_clauses=tuple(_at_this_moment(found.slot_clauses, empty, asks)),
         )
 
 

@@ -37,6 +37,8 @@ FIXED = frozenset(
         *("hasjiclocalconfig", "hasjiclocalstdin", "hasencryptexecutedirectory", "hasrotationalscratch"),
     )
 )
+# By these a job names a host, and it may mean one that is down for now.
+HOSTS = frozenset(("machine", "name", "utsnamenodename"))
 # What the processor and the GPUs are.
 FIXED_NAMES = re.compile(
     r"has_?(sse|ssse|avx)\w*|(gpus|cuda)_?(capability|clockmhz|computeunits|corespercu|devicename|driverversion"
@@ -85,11 +87,18 @@ class Attributes:
         The ads of all slots: what one publishes, another may publish later.
     strict
         Only what surely stays is taken to stay.
+    made_up
+        The job's ad is made up from a submit description. HTCondor adds more to a job, as do SUBMIT_ATTRS and job
+        transforms: what is missing may come.
+    unsure
+        Requests of the job, in lower case, for which a slot's consumption policy puts in what may change.
     """
 
     job: classad.ClassAd
     slots: Sequence[classad.ClassAd]
     strict: bool = False
+    made_up: bool = False
+    unsure: frozenset[str] = frozenset()
     _known: dict[str, Stays] = field(default_factory=dict)
 
     def strictly(self) -> "Attributes":
@@ -101,7 +110,7 @@ class Attributes:
         if NEGOTIATORS.fullmatch(name):
             return True
         if ad is self.job:
-            return JOBS_CHANGING.fullmatch(name) is not None
+            return name in self.unsure or JOBS_CHANGING.fullmatch(name) is not None
         if name in CONFIGURED:
             return ad is None
         if name not in self._known:

@@ -10,8 +10,8 @@ from typing import Any
 import classad2 as classad
 
 from .alike import judge
-from .expressions import OTHER, OWN, Leaf, parse
-from .matching import FALSE, NEITHER, NEXT_CYCLE, Clause, Match, Pair, Word, drained
+from .expressions import OTHER, OWN, Leaf, conjuncts, parse
+from .matching import FALSE, FREE_GPUS, NEITHER, NEXT_CYCLE, Clause, Match, Pair, Word, drained, gpus_of, names_hosts
 from .words import count, duration, form, listed, megabytes, setting
 
 # What a job asks for, from either side: `TARGET.Memory >= RequestMemory`, `TARGET.RequestMemory <= MY.Memory`.
@@ -92,7 +92,7 @@ class Diagnosis:
         return f"{self.word}: {self.reason}. {self.remedy}."
 
 
-def diagnose(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pool: Pool) -> Diagnosis:
+def diagnose(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pool: Pool, made_up: bool = False) -> Diagnosis:
     """Say why a job waits.
 
     Parameters
@@ -103,6 +103,8 @@ def diagnose(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pool: Pool)
         The whole ads of all slots.
     pool
         What else the pool tells.
+    made_up
+        The job's ad is made up, so it lacks what HTCondor will add.
     """
     universe = int(_number(job, "JobUniverse"))
     if universe and universe not in MATCHED:
@@ -112,7 +114,7 @@ def diagnose(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pool: Pool)
             f"it is a job of universe {universe}, which runs on the access point or elsewhere and never on a slot",
             "The access point's SchedLog tells why it doesn't start",
         )
-    match = judge(job, slots)
+    match = judge(job, slots, made_up)
     if match.word is Word.UNKNOWN:
         return Diagnosis(
             Word.UNKNOWN,
@@ -122,7 +124,8 @@ def diagnose(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pool: Pool)
             "condor_who and its StartLog, tell more",
         )
     if match.word is Word.NEVER:
-        found = _never_or_unknown(_never(job, slots, match), pool)
+        pinned = any(names_hosts(clause.text, job) for clause in _culprits(match.pairs))
+        found = _never_or_unknown(_never(job, slots, match), pool, pinned)
         return replace(found, sure=found.word is Word.NEVER and match.sure and pool.age is not None)
     if match.word is Word.FITS:
         return _fits(job, match, pool)
@@ -132,8 +135,11 @@ def diagnose(job: classad.ClassAd, slots: Sequence[classad.ClassAd], pool: Pool)
 # --- no slot could ever take it ---
 
 
-def _never_or_unknown(found: Diagnosis, pool: Pool) -> Diagnosis:
-    """Return a NEVER, or what it comes to where there may be other slots than those that were judged."""
+def _never_or_unknown(found: Diagnosis, pool: Pool, pinned: bool) -> Diagnosis:
+    """Return a NEVER, or what it comes to where there may be other slots than those that were judged.
+
+    A job that is `pinned` wants a host by its name, and no node that is in the pool has such a name.
+    """
     why = f"it {found.reason}" if found.reason.startswith("asks ") else found.reason
     if pool.gone:
         reason = (
@@ -153,6 +159,13 @@ def _never_or_unknown(found: Diagnosis, pool: Pool) -> Diagnosis:
             "is known here"
         )
         return Diagnosis(Word.UNKNOWN, f"flocks, {found.key}", reason, found.remedy)
+    if pinned:
+        return Diagnosis(
+            Word.UNKNOWN,
+            f"pinned, {found.key}",
+            f"no node with such a name is in the pool now: it is down, or the name is misspelt; {why}",
+            f"Look whether the node is up (condor_status). {found.remedy}",
+        )
     return found
 
 
@@ -297,26 +310,38 @@ def _why_not(clause: Clause, job: classad.ClassAd, slots: Sequence[classad.Class
         for reference in sorted(leaf.references, key=lambda reference: reference.name)
         if reference.scope == OTHER or (reference.scope != OWN and reference.name not in job)
     ]
-    said = []
     empty = [drained(slot) for slot in slots]  # as they were judged
-    for name in wanted:
-        values = Counter(str(slot.lookup(name)) for slot in empty if name in slot)
-        missing = len(slots) - sum(values.values())
-        spelled = _spelling(name, clause.text)
-        if not values:
-            said.append(f"no slot defines {spelled}")
-        elif len(values) == 1 and not missing:
-            said.append(
-                f"{spelled} is {next(iter(values))} on all {len(slots)}"
-                if len(slots) > 1
-                else f"{spelled} is {next(iter(values))}"
-            )
-        else:
-            listed_values = [f"{value} on {number}" for value, number in sorted(values.items())]
-            said.append(f"{spelled} is {listed(listed_values)}" + (f", undefined on {missing}" if missing else ""))
+    if FREE_GPUS.lower() in wanted and "RequireGPUs" in job:
+        return _why_no_gpu(job, empty)
+    said = [_have(name, _spelling(name, clause.text), empty) for name in wanted]
     if said:
         return ", ".join(said)
     return "it is undefined there" if clause.now == NEITHER else "it is false there"
+
+
+def _why_no_gpu(job: classad.ClassAd, slots: Sequence[classad.ClassAd]) -> str:
+    """Say what the pool's GPUs are instead of what a job wants of its own."""
+    devices = [slot.eval(name) for slot in slots for name in gpus_of(slot)]
+    text = str(job.lookup("RequireGPUs"))
+    leaves = [leaf for clause in conjuncts(parse(text)) if isinstance(leaf := clause, Leaf)]
+    names = sorted(
+        {one.name for leaf in leaves for one in leaf.references if one.scope != OTHER and one.name not in job}
+    )
+    said = [_have(name, _spelling(name, text), devices, "GPU") for name in names] if devices else ["no slot has a GPU"]
+    return "; ".join([f"it wants {_unit(_number(job, 'RequestGPUs'), 'GPUs')} with {shown(text)}", *said])
+
+
+def _have(name: str, spelled: str, ads: Sequence[classad.ClassAd], what: str = "slot") -> str:
+    """Say which values an attribute has."""
+    values = Counter(_short(str(ad.lookup(name))) for ad in ads if name in ad)
+    missing = len(ads) - sum(values.values())
+    if not values:
+        return f"no {what} defines {spelled}"
+    if len(values) == 1 and not missing:
+        of_all = f" on all {len(ads)}" if len(ads) > 1 else ""
+        return f"{spelled} is {next(iter(values))}{of_all}"
+    listed_values = [f"{value} on {number}" for value, number in sorted(values.items())]
+    return f"{spelled} is {listed(listed_values)}" + (f", undefined on {missing}" if missing else "")
 
 
 def _spelling(name: str, text: str) -> str:
@@ -417,16 +442,19 @@ def _not_yet(job: classad.ClassAd, slots: Sequence[classad.ClassAd], match: Matc
             f"take no new jobs: {listed(hosts)}",
             "It starts when the admin has ended that (condor_drain -cancel)",
         )
-    if could and all(pair.state == "offline" for pair in could):
-        hosts = sorted({pair.machine for pair in could})
+    offline = [pair for pair in could if pair.state == "offline"]
+    if offline and all(pair.state in ("offline", "absent") for pair in could):
+        hosts, verb = sorted({pair.machine for pair in offline}), form(len(offline), "is", "are")
         return Diagnosis(
             Word.NOT_YET,
             "offline",
-            f"{_share(could, match)} could take it and {form(len(could), 'is', 'are')} switched off: {listed(hosts)}",
+            f"{_share(offline, match)} could take it and {verb} switched off: {listed(hosts)}",
             "It starts when the pool has woken one of them; ask the admin whether it does so by itself",
         )
     if all(pair.state == "broken" for pair in match.pairs if pair.ever):
         return _broken(slots, match)
+    if all(pair.state == "absent" for pair in match.pairs if pair.ever):
+        return _absent(match)
     return _not_now(job, slots, match)
 
 
@@ -455,6 +483,18 @@ def _broken(slots: Sequence[classad.ClassAd], match: Match) -> Diagnosis:
         f"{_share(pairs, match)} {verb} out of order, so what {they} could take isn't known: {hosts} ({why}); no other "
         "can take it",
         "Tell the pool's admin: the node's StartLog says more, and a restart of its condor_startd repairs most",
+    )
+
+
+def _absent(match: Match) -> Diagnosis:
+    """No slot could take it but those of nodes that the collector has on record and doesn't hear of any more."""
+    pairs = [pair for pair in match.pairs if pair.ever]
+    hosts, verb = sorted({pair.machine for pair in pairs}), form(len(pairs), "is", "are")
+    return Diagnosis(
+        Word.NOT_YET,
+        "absent",
+        f"{_share(pairs, match)} could take it and {verb} absent, that is, not heard of any more: {listed(hosts)}",
+        "It starts when such a node is back; ask the pool's admin (condor_status -absent)",
     )
 
 
@@ -529,13 +569,13 @@ def _not_now(job: classad.ClassAd, slots: Sequence[classad.ClassAd], match: Matc
     pairs = [pair for pair in match.pairs if pair.ever]
     wants = _by_text([c for c in pair.job_clauses if c.now in (FALSE, NEITHER)] for pair in pairs)
     takes = _by_text([c for c in pair.slot_clauses if c.now in (FALSE, NEITHER)] for pair in pairs)
-    lacking = {resource for text in [*wants, *takes] if (resource := _resource(text))}
-    others = [text for text in [*wants, *takes] if not _resource(text)]
+    asked = {text: _resource(text) for text in [*wants, *takes]}
+    lacking = {one for one in asked.values() if one and _number(job, f"Request{one}") > _largest(slots, one)[0]}
+    others = [text for text, resource in asked.items() if resource not in lacking]
     parts = [_amount(job, slots, resource, what="most that is free is") for resource in sorted(lacking)]
     for text in others[:3]:
-        hosts = sorted(
-            {pair.machine for pair in pairs if text in {c.text for c in (*pair.job_clauses, *pair.slot_clauses)}}
-        )
+        clauses = {*wants.get(text, ()), *takes.get(text, ())}  # by what they are now, too
+        hosts = sorted({pair.machine for pair in pairs if clauses & {*pair.job_clauses, *pair.slot_clauses}})
         side = "START of" if text in takes else "not so on"
         parts.append(f"{shown(text)} ({side} {listed(hosts)})")
     if others and not lacking:
@@ -600,16 +640,35 @@ def _quota(job: classad.ClassAd, pool: Pool) -> Diagnosis | None:
     for ad in pool.accounting:
         if ad.get("IsAccountingGroup") is not True or str(ad.get("Name")).lower() != group.lower():
             continue
-        quota, used = _number(ad, "EffectiveQuota") or _number(ad, "ConfigQuota"), _number(ad, "WeightedResourcesUsed")
-        if str(ad.get("SurplusPolicy", "no")).lower() == "no" and used + _number(job, "RequestCpus") > quota:
+        quota, used, asks = _cores(ad), _number(ad, "WeightedResourcesUsed"), _number(job, "RequestCpus")
+        if quota is None or str(ad.get("SurplusPolicy", "no")).lower() != "no" or used + asks <= quota:
+            return None
+        if asks > quota:
+            most = f"lower {_at_most('Cpus', math.floor(quota))}, " if quota >= 1 else ""
+            todo = f"{most}ask the pool's admin for a larger quota, or use another group"
             return Diagnosis(
                 Word.NOT_YET,
-                f"quota {group}",
-                f"the quota of accounting group {group} is reached: it uses {used:g} of {quota:g} cores, and the job "
-                f"asks for {_number(job, 'RequestCpus'):g}",
-                "It starts when jobs of the group end; ask the pool's admin for a larger quota, or use another group",
+                f"larger than quota {group}",
+                f"it asks for {count(int(asks), 'core')}, and the whole quota of accounting group {group} is {quota:g}",
+                todo[0].upper() + todo[1:],
             )
+        return Diagnosis(
+            Word.NOT_YET,
+            f"quota {group}",
+            f"the quota of accounting group {group} is reached: it uses {used:g} of {quota:g} cores, and the job "
+            f"asks for {asks:g}",
+            "It starts when jobs of the group end; ask the pool's admin for a larger quota, or use another group",
+        )
     return None
+
+
+def _cores(group: classad.ClassAd) -> float | None:
+    """Return a group's quota in cores; None where it isn't known.
+
+    Before the negotiator's first cycle there is but what was configured, and that may be a share of the pool.
+    """
+    effective, configured = _number(group, "EffectiveQuota"), _number(group, "ConfigQuota")
+    return effective or (configured if configured > 1 else None)
 
 
 def _rejection(job: classad.ClassAd, share: str) -> Diagnosis | None:
@@ -665,5 +724,9 @@ def shown(text: str) -> str:
     >>> shown("LoadAvg < 3.000000000000000E-01")
     '`LoadAvg < 0.3`'
     """
+    return f"`{_short(text)}`"
+
+
+def _short(text: str) -> str:
     text = CLASSAD_FLOAT.sub(lambda found: f"{float(found[0]):g}", text)
-    return f"`{text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 1] + '…'}`"
+    return text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 1] + "…"

@@ -11,7 +11,7 @@ A set with more than one member belongs to what can change.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -22,8 +22,8 @@ import classad2 as classad
 # up in the other. Without it, such a name is undefined (seen).
 import htcondor2  # noqa: F401
 
-from .attributes import Attributes
-from .expressions import DISPUTED, OTHER, OWN, All, Choice, Leaf, Node, Not, Reference, conjuncts, parse, unparse
+from .attributes import HOSTS, Attributes
+from .expressions import OTHER, OWN, All, Choice, Leaf, Node, Not, Reference, conjuncts, parse, unparse
 
 
 class Word(StrEnum):
@@ -42,7 +42,23 @@ TRUE, FALSE, NEITHER = "true", "false", "neither"
 Truth = frozenset[str]
 ANY: Truth = frozenset((TRUE, FALSE, NEITHER))
 
-CHANGING_FUNCTIONS = frozenset(("time", "random", "formattime", "daytime", "eval", "unresolved", "usermap", DISPUTED))
+# In lower case: functions whose value is that of their arguments and nothing else. Any other, of HTCondor or a plugin,
+# may look at a clock, a dice, a file or who uses the pool.
+PURE_FUNCTIONS = frozenset(
+    (
+        *("isundefined", "iserror", "isstring", "isinteger", "isreal", "islist", "isclassad", "isboolean"),
+        *("isabstime", "isreltime", "int", "real", "string", "bool", "ifthenelse", "interval", "unescape"),
+        *("floor", "ceil", "ceiling", "round", "pow", "quantize", "abs", "sum", "avg", "min", "max"),
+        *("size", "member", "identicalmember", "anycompare", "allcompare", "countmatches", "evalineachcontext"),
+        *("strcat", "join", "substr", "strcmp", "stricmp", "toupper", "tolower", "split", "splitusername"),
+        *("splitslotname", "regexp", "regexpmember", "regexps", "replace", "replaceall"),
+        *("versioncmp", "versiongt", "versionge", "versionlt", "versionle", "versioneq"),
+        *("version_gt", "version_ge", "version_lt", "version_le", "version_eq", "version_in_range"),
+        *("stringlistsize", "stringlistsum", "stringlistavg", "stringlistmin", "stringlistmax", "stringlistmember"),
+        *("stringlistimember", "stringlistsintersect", "stringlistsubsetmatch", "stringlistisubsetmatch"),
+        *("stringlistregexpmember", "listtoargs", "argstolist", "envv1tov2", "mergeenvironment"),
+    )
+)
 DEPTH = 20  # of attributes that refer to each other
 # An amount of a slot that must be large enough: `Memory >= RequestMemory`, `TARGET.RequestCpus < MY.Cpus`.
 ENOUGH = re.compile(r"(?:(?P<side>MY|TARGET)\.)?(?P<have>[A-Za-z]\w*)\s*>=?\s*(?P<asked>.+)", re.IGNORECASE | re.DOTALL)
@@ -50,6 +66,7 @@ NO_MORE = re.compile(
     r"(?P<asked>.+?)\s*<=?\s*(?:(?P<side>MY|TARGET)\.)?(?P<have>[A-Za-z]\w*)", re.IGNORECASE | re.DOTALL
 )
 COMPARES = re.compile(r"[=<>?|&^]|\bis(nt)?\b", re.IGNORECASE)
+FREE_GPUS = "AvailableGPUs"  # a list of those that no job has, each by the name of an ad of its own in the slot's
 OF_OLD = "_condor_request"  # stands in the limits that startds before version 23.9 write
 
 
@@ -105,7 +122,7 @@ class Pair:
     ever
         It could take the job once what changes has changed.
     state
-        "free", "busy", "draining", "offline" or "broken".
+        "free", "busy", "draining", "offline", "absent" or "broken".
     job_clauses, slot_clauses
         What each side demands, empty where `could`.
     """
@@ -148,6 +165,7 @@ def judge(
     job: classad.ClassAd,
     slots: Sequence[classad.ClassAd],
     pair: "Callable[[classad.ClassAd, classad.ClassAd, classad.ClassAd, Attributes], Pair] | None" = None,
+    made_up: bool = False,
 ) -> Match:
     """Tell whether a job could match one of the slots.
 
@@ -159,10 +177,12 @@ def judge(
         The collector's whole ads of type Machine. Dynamic slots are left out, as parts of another.
     pair
         Looks at one slot; see `alike`.
+    made_up
+        The job's ad is made up from a submit description, and lacks what HTCondor will add.
     """
     look = pair or _pair
     whole = [slot for slot in slots if not _is(slot, "DynamicSlot")]
-    known = Attributes(job, whole)
+    known = Attributes(job, whole, made_up=made_up)
     empty = [drained(slot) for slot in whole]
     pairs = tuple(look(job, slot, of_slot, known) for slot, of_slot in zip(whole, empty, strict=True))
     if not pairs:
@@ -188,7 +208,8 @@ def _pair(job: classad.ClassAd, slot: classad.ClassAd, empty: classad.ClassAd, k
         if state == "free":
             state = "busy"  # it has less left than the job asks for
         return Pair(name, machine, fits=False, could=True, ever=True, state=state)
-    wants, takes = tuple(clauses(job, empty, known)), tuple(clauses(empty, job, known))
+    asks, known = _as_consumed(job, empty, known)
+    wants, takes = tuple(clauses(asks, empty, known)), tuple(clauses(empty, asks, known))
     if state == "draining":  # it takes no job at all now, and says so in its START
         takes = ()
     agreed = all(clause.possible or clause.own for clause in takes)
@@ -197,8 +218,10 @@ def _pair(job: classad.ClassAd, slot: classad.ClassAd, empty: classad.ClassAd, k
 
 
 def state_of(slot: classad.ClassAd) -> str:
-    """Return what a slot is at: "free", "busy", "draining" or "offline"."""
-    if _is(slot, "Offline") or _is(slot, "Absent"):
+    """Return what a slot is at: "free", "busy", "draining", "offline", or "absent" where its node has gone silent."""
+    if _is(slot, "Absent"):
+        return "absent"
+    if _is(slot, "Offline"):
         return "offline"
     state = str(_value(slot, "State") or "Unclaimed")
     if _is(slot, "Draining") or state == "Drained":
@@ -214,6 +237,8 @@ def drained(slot: classad.ClassAd) -> classad.ClassAd:
         return slot
     totals = {name: total for name in _resources(slot).split() if (total := _total(slot, name)) != _value(slot, name)}
     totals = {name: total for name, total in totals.items() if total is not None}
+    if FREE_GPUS in slot and (names := gpus_of(slot)):
+        totals[FREE_GPUS] = classad.ExprTree(f"{{ {', '.join(names)} }}")
     if not totals:
         return slot
     empty = classad.ClassAd()
@@ -228,8 +253,67 @@ def _total(slot: classad.ClassAd, resource: str) -> Any:
     return total + broken if isinstance(total, int | float) and isinstance(broken, int | float) else total
 
 
+def gpus_of(slot: classad.ClassAd) -> list[str]:
+    """Return the names of the ads, within a slot's, that tell of a GPU each, whether a job has it or not."""
+    names = sorted(name for name in slot if name.lower().startswith("gpus_") and name.isidentifier())
+    return [name for name in names if isinstance(_value(slot, name), classad.ClassAd)]
+
+
+def _tells_all_gpus(slot: classad.ClassAd) -> bool:
+    """Tell whether a slot without jobs tells of each of its GPUs, if it has any: what they are stays as it is."""
+    amounts = [value for value in (_total(slot, "GPUs"), _value(slot, "GPUs")) if isinstance(value, int | float)]
+    told = _value(slot, FREE_GPUS)
+    return (len(told) if isinstance(told, list) else 0) >= max(amounts, default=0)
+
+
 def _resources(slot: classad.ClassAd) -> str:
     return str(_value(slot, "MachineResources") or "Cpus Memory Disk GPUs")
+
+
+def consumed(job: classad.ClassAd, slot: classad.ClassAd) -> classad.ClassAd:
+    """Return a job as a slot sees it: with what the slot's consumption policy, if it has one, makes of each request.
+
+    The negotiator does the same before it matches the two (HTCondor's sources, `consumption_policy.cpp`).
+    """
+    if not (resources := _consumed(slot)):
+        return job
+    asks = classad.ClassAd()
+    asks.update(job)
+    for name in resources:
+        value = _amount_consumed(job, slot, name)
+        if value is not None and f"Request{name}" in job:
+            asks[f"Request{name}"] = value
+    return asks
+
+
+def _consumed(slot: classad.ClassAd) -> list[str]:
+    """Return the resources of which a slot says how much a job takes; none, unless it says so of all but swap."""
+    if "ConsumptionCpus" not in slot or not _is(slot, "PartitionableSlot"):
+        return []
+    names = [name for name in _resources(slot).split() if name.lower() != "swap"]
+    return names if all(f"Consumption{name}" in slot for name in names) else []
+
+
+def _amount_consumed(job: classad.ClassAd, slot: classad.ClassAd, resource: str) -> float | None:
+    try:
+        value = _tree(f"Consumption{resource}").eval(slot, job)
+    except classad.ClassAdException:
+        return None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool | classad.Value)
+    return value if is_number and value >= 0 else None
+
+
+def _as_consumed(job: classad.ClassAd, empty: classad.ClassAd, known: Attributes) -> tuple[classad.ClassAd, Attributes]:
+    """Return a job as a slot without jobs sees it, and what is known of its requests then."""
+    if (asks := consumed(job, empty)) is job:
+        return job, known
+    unsure = {
+        f"request{name}".lower()
+        for name in _consumed(empty)
+        if _amount_consumed(job, empty, name) is None
+        or any(_changes(leaf, empty, job, known, 0) for leaf in _leaves(parse(_text(empty, f"Consumption{name}"))))
+    }
+    return asks, replace(known, job=asks, unsure=frozenset(unsure))
 
 
 def clauses(ad: classad.ClassAd, other: classad.ClassAd, known: Attributes) -> list[Clause]:
@@ -322,12 +406,15 @@ def _changes(
     leaf: Leaf, ad: classad.ClassAd, other: classad.ClassAd, known: Attributes, depth: int, amounts: bool = True
 ) -> bool:
     """Tell whether a leaf's value can change, also by way of what it names; `amounts` where what jobs take counts."""
-    if leaf.functions & CHANGING_FUNCTIONS or depth >= DEPTH:
+    if leaf.functions - PURE_FUNCTIONS or depth >= DEPTH:
         return True
     for reference in leaf.references:
         found = _definition(reference, ad, other)
-        owner = found[0] if found else _meant(reference, ad, other, known)
-        if known.changes(reference.name, owner):
+        if reference.name == FREE_GPUS.lower() and _tells_all_gpus(other if ad is known.job else ad):
+            if known.strict:
+                return True
+            continue
+        if _attribute_changes(reference, found[0] if found else None, ad, other, known):
             return True
         if not found:
             continue
@@ -339,12 +426,30 @@ def _changes(
     return False
 
 
+def _attribute_changes(
+    reference: Reference, owner: classad.ClassAd | None, ad: classad.ClassAd, other: classad.ClassAd, known: Attributes
+) -> bool:
+    """Tell whether an attribute can change by itself; the `owner` is the ad that has it, None where neither has."""
+    if owner is None and known.made_up and _may_be_the_jobs(reference, ad, other, known):
+        return True
+    if known.strict and ad is known.job and owner is not ad and reference.name in HOSTS:
+        return True
+    return known.changes(reference.name, _meant(reference, ad, other, known) if owner is None else owner)
+
+
 def _meant(
     reference: Reference, ad: classad.ClassAd, other: classad.ClassAd, known: Attributes
 ) -> classad.ClassAd | None:
     """Return the job's ad where an attribute that is missing is meant to be in it, else None."""
     sides = {OWN: ad, OTHER: other}
     return known.job if sides.get(reference.scope) is known.job else None
+
+
+def _may_be_the_jobs(reference: Reference, ad: classad.ClassAd, other: classad.ClassAd, known: Attributes) -> bool:
+    """Tell whether an attribute that is missing could be in the job's ad; those `OF_OLD` are a startd's own."""
+    if reference.name.startswith(OF_OLD):
+        return False
+    return not reference.scope or _meant(reference, ad, other, known) is known.job
 
 
 def _is_divided(name: str, ad: classad.ClassAd) -> bool:
@@ -365,6 +470,14 @@ def _looks_at(node: Node, ad: classad.ClassAd, other: classad.ClassAd, depth: in
     return False
 
 
+def names_hosts(text: str, job: classad.ClassAd) -> bool:
+    """Tell whether a clause of a job's is about the names of hosts."""
+    references = (reference for leaf in _leaves(parse(text)) for reference in leaf.references)
+    return any(
+        one.name in HOSTS and (one.scope == OTHER or (one.scope != OWN and one.name not in job)) for one in references
+    )
+
+
 def _leaves(node: Node) -> Iterator[Leaf]:
     if isinstance(node, Leaf):
         yield node
@@ -378,7 +491,7 @@ def _leaves(node: Node) -> Iterator[Leaf]:
 
 def _match(job: classad.ClassAd, slot: classad.ClassAd) -> bool:
     try:
-        return bool(job.symmetricMatch(slot))
+        return bool(consumed(job, slot).symmetricMatch(slot))
     except classad.ClassAdException:  # attributes that refer to each other in a circle; no match to HTCondor
         return False
 

@@ -15,11 +15,11 @@ from typing import Any, ClassVar
 import classad2 as classad
 import htcondor2 as htcondor
 
-from . import alike, codes
+from . import alike, codes, matching
 from .asker import JUDGING
 from .diagnosis import Diagnosis, Pool, diagnose
 from .jobs import within
-from .matching import NEXT_CYCLE, Slot
+from .matching import NEXT_CYCLE, Slot, state_of
 
 STATUS = (
     "ClusterId",
@@ -44,7 +44,9 @@ WHOLE_SECONDS = 600.0  # after which all attributes of the slots are asked for
 MOST_LEARNT = 5  # times that more attributes are asked for at once
 SETTLED = 900.0  # seconds: HTCondor's own CLASSAD_LIFETIME
 COLLECTORS = ("Name", "DaemonStartTime", "StatsLastUpdateTime", "StatsLifetime")
-NOT_DYNAMIC = "DynamicSlot =!= true"
+# Where ABSENT_REQUIREMENTS is set, the collector knows nodes that it doesn't hear of any more, and leaves them out of
+# answers to constraints that don't name `Absent`. A job that such a node can take is no NEVER.
+NOT_DYNAMIC = "DynamicSlot =!= true && (Absent =?= true || Absent =!= true)"
 ACCOUNTING = (
     *("Name", "Priority", "IsAccountingGroup", "ConfigQuota", "EffectiveQuota", "SurplusPolicy"),
     *("WeightedResourcesUsed", "Requested", "LastHeardFrom", "AccountingGroup"),
@@ -170,13 +172,13 @@ def diagnoses(
     -------
     dict
         "jobs" (diagnoses by cluster), "left" (clusters that were not judged), "described" (a list of diagnoses, with
-        None where an ad can't be read or was not judged), and "slots", the names of the slots now.
+        None where an ad can't be read or was not judged), and "slots", the names of the slots now, without absent ones.
     """
     until = time.monotonic() + seconds
     made = [_parsed(text) for text in described]
     wanted = {int(cluster): (kinds or {}).get(cluster, "") for cluster in clusters}
     ads, jobs, read = pool_and_jobs(wanted, [ad for ad in made if ad is not None])
-    names = sorted(str(ad.get("Name")) for ad in ads)
+    names = sorted(str(ad.get("Name")) for ad in ads if state_of(ad) != "absent")
     pool = pool_of(ads, seen, negotiator)
     _turn_to(JUDGING)
     slots, judged = alike.prepared(ads, read), Judged(read, until)
@@ -189,7 +191,7 @@ def diagnoses(
     return {
         "jobs": {cluster: asdict(one) for cluster, one in found.items() if one is not None},
         "left": [cluster for cluster, one in found.items() if one is None],
-        "described": [_as_dict(judged.of(ad, slots, pool)) if ad is not None else None for ad in made],
+        "described": [_as_dict(judged.of(ad, slots, pool, True)) if ad is not None else None for ad in made],
         "slots": names,
     }
 
@@ -201,13 +203,13 @@ class Judged:
         self._read, self._until, self._ignored = read, until, ignored
         self._known: dict[tuple[object, ...], Diagnosis] = {}
 
-    def of(self, job: Any, slots: list[Slot], pool: Pool) -> Diagnosis | None:
-        """Return why a job waits; None where there is no time left to judge it."""
-        kind = (alike.kind_of(job, self._read, self._ignored), pool.ahead)
+    def of(self, job: Any, slots: list[Slot], pool: Pool, made_up: bool = False) -> Diagnosis | None:
+        """Return why a job waits, or one will whose ad is made up; None where there is no time left to judge it."""
+        kind = (alike.kind_of(job, self._read, self._ignored), pool.ahead, made_up)
         if kind not in self._known:
             if self._known and time.monotonic() > self._until:
                 return None
-            self._known[kind] = diagnose(job, slots, pool)
+            self._known[kind] = diagnose(job, slots, pool, made_up)
         return self._known[kind]
 
 
@@ -261,6 +263,8 @@ def pool_and_jobs(clusters: dict[int, str], made: list[Any]) -> tuple[list[Any],
         read = alike.reads([*slots, *jobs.values(), *made], known)
         if read is not None and read <= known | alike.FIXED:
             return slots, jobs, read
+        if matching.FREE_GPUS.lower() in (read or known) - known:
+            _Kept.whole_at = -math.inf  # what GPUs there are, whole ads tell
         _Kept.names = read
         _Kept.jobs.clear()
     return _slots(None), _jobs(clusters, None), None

@@ -31,7 +31,7 @@ from .nodes import ENOUGH_SHARE, MOST_STARTS
 ATTRIBUTE = "SnakemakeDoctor"
 NONCE = "SnakemakeDoctorNonce"
 LIFE = 900
-NOT_DYNAMIC = "DynamicSlot =!= true"
+NOT_DYNAMIC = "DynamicSlot =!= true"  # without absent nodes: the collector leaves them out, and none is in the pool
 USUAL_PLACES = ("/etc/condor/condor_config", "/usr/local/etc/condor_config", "~condor/condor_config")
 LOOK_SECONDS = 0.1
 AGAIN_SECONDS = 1.0  # before slots are asked for again, to be sure of a NEVER
