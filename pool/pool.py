@@ -379,6 +379,8 @@ class Pool:
         with one_at_a_time():
             self.build_image()
         self.shared.mkdir(parents=True, exist_ok=True)
+        # The shared folder has to be open to all users of the hosts, but not to those of this machine.
+        self.folder.chmod(0o700)
         write_text(self.folder / "engine", self.engine.command)
         write_text(self.folder / "nodes", str(self.nodes))
         write_text(self.folder / "build.json", json.dumps(asdict(self.build)))
@@ -703,7 +705,7 @@ def expect(done: Done, otherwise: str) -> None:
 
 def main() -> int:
     """Do what is asked; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("action", choices=["check", "up", "status", "shell", "run", "down", "purge"])
     parser.add_argument("--name", default="loan-pool", help="another name is another pool")
     parser.add_argument("--nodes", type=int, help=f"execute nodes (default: as many as it has, else {NODES})")
@@ -713,6 +715,8 @@ def main() -> int:
     )
     parser.add_argument("--condor-version", help="a version of HTCondor that this Debian has, instead of its newest")
     options, rest = parser.parse_known_args()
+    if rest and options.action != "run":  # which hands them to Snakemake
+        parser.error(f"{options.action} does not take {shlex.join(rest)}; a pool is named by --name NAME")
     asked = {key: value for key in ("base", "condor_version") if (value := getattr(options, key))}
     pool = Pool(options.name, options.nodes, Build(**asked) if asked else None)
     try:

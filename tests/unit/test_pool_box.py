@@ -106,6 +106,54 @@ def test_a_pool_keeps_the_engine_that_it_was_started_with(tmp_path, monkeypatch)
         find_engine(folder)
 
 
+# --- its command line ---
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["down", "other"],
+        ["down", "--POOL", "other"],
+        ["purge", "--dry-run"],
+        ["down", "--nam", "other"],
+        ["up", "-n"],
+        ["status", "x"],
+        ["check", "x"],
+        ["shell", "x"],
+    ],
+)
+def test_words_that_an_action_does_not_know_are_refused_and_no_pool_is_touched(monkeypatch, capsys, words):
+    monkeypatch.setattr(box, "Pool", None)
+    monkeypatch.setattr(sys, "argv", ["pool", *words])
+    with pytest.raises(SystemExit) as refused:
+        box.main()
+    assert refused.value.code == 2
+    said = f"error: {words[0]} does not take {' '.join(words[1:])}; a pool is named by --name NAME\n"
+    assert capsys.readouterr().err.endswith(said)
+
+
+def test_run_hands_what_it_does_not_know_to_snakemake_also_what_begins_like_an_option_of_its_own(monkeypatch):
+    ran = []
+    monkeypatch.setattr(Pool, "up", lambda self: None)
+    monkeypatch.setattr(Pool, "run", lambda self, *words: ran.append((self.name, *words)) or 0)
+    monkeypatch.setattr(sys, "argv", ["pool", "run", "--name", "mine", "report", "-n", "--config", "a=b"])
+    assert box.main() == 0
+    assert ran == [("mine", ["report", "-n", "--config", "a=b"], None)]
+
+
+# --- what it prepares ---
+
+
+def test_users_of_this_machine_can_not_enter_the_folder_whose_shared_one_is_open_to_the_hosts_users(pool, monkeypatch):
+    one = pool()
+    one.folder.chmod(0o755)
+    monkeypatch.setattr(Pool, "build_image", lambda self: None)
+    monkeypatch.setattr(Pool, "build_environment", lambda self: None)
+    one.prepare()
+    assert one.folder.stat().st_mode & 0o777 == 0o700
+    assert one.shared.stat().st_mode & 0o777 == 0o777
+
+
 # --- nodes ---
 
 STOPPED = (("kill", "-s", "QUIT"), ("stop", "-t", "20"), ("rm", "-f"))
