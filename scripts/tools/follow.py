@@ -25,6 +25,7 @@ from scripts.shared.errors import UserError
 LOG_SECONDS = 1.0
 QUEUE_SECONDS = 5.0  # between two questions to the schedd
 PATIENCE_SECONDS = 600.0  # for a schedd that doesn't answer: its host restarts, perhaps
+LOST_SECONDS = 60.0  # for a driver on its way from the queue to the history
 LAST_LINES = 200
 
 
@@ -76,11 +77,12 @@ def follow(driver: Ad, folder: Path, tail: "Tail") -> Outcome:
     Raises
     ------
     UserError
-        Where the schedd doesn't answer for long.
+        Where the schedd doesn't answer for long, or has long known nothing of the driver any more.
     """
     own = f"ClusterId == {driver['ClusterId']}"
     told = Changes(say)
     answered, asked = time.monotonic(), float("-inf")
+    lost: float | None = None
     while True:
         tail.print_new()
         if time.monotonic() - asked >= QUEUE_SECONDS:
@@ -92,12 +94,19 @@ def follow(driver: Ad, folder: Path, tail: "Tail") -> Outcome:
                 if time.monotonic() - answered > PATIENCE_SECONDS:
                     raise
                 told.tell("schedd", f"{error}; waiting for it")
+                lost = None  # it may have to find its history, too
                 continue
             answered = time.monotonic()
             told.forget("schedd")
             if ended:
                 tail.print_new()
                 return outcome(ended)
+            lost = None if any(_is(ad, driver) for ad in ads) else lost or answered
+            if lost and answered - lost > LOST_SECONDS:
+                raise UserError(
+                    f"job {driver['ClusterId']}.0 is neither in the queue nor in the history of this access point, so "
+                    f"how it ended is not known; the end of its log says it: {log_of(driver)}; make submit resumes"
+                )
             told.tell("driver", next((waiting(ad) for ad in ads if _is(ad, driver)), None))
             told.tell("queue", _queue(ad for ad in ads if not _is(ad, driver)))
         time.sleep(LOG_SECONDS)

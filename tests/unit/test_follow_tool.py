@@ -116,3 +116,69 @@ def test_the_announcement_says_how_to_follow_and_remove():
     lines = submit.announcement(12).splitlines()
     assert [line.split()[0] for line in lines] == ["submitted", "follow", "remove", "log"]
     assert lines[3].endswith("results/logs/driver/snakemake-mgmt-12.out")
+
+
+DRIVER = {"ClusterId": 12, "JobStatus": 2, "Iwd": "/work", "Err": "err", "SnakemakeDriverLog": "driver.out"}
+
+
+class Clock:
+    """A time that passes only where someone sleeps."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+    def time(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+        assert self.now < 5000, "it waits for ever"
+
+    def strftime(self, form):
+        return form
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """Follow a driver in no time, by what queue and history tell at each second; return also when that ended."""
+
+    def run(queue, history, folder):
+        clock = Clock()
+        monkeypatch.setattr(follow, "time", clock)
+        monkeypatch.setattr(follow, "look", lambda *_: queue(clock.now - 1000))
+        monkeypatch.setattr(follow, "look_back", lambda *_: history(clock.now - 1000))
+        try:
+            return follow.follow(DRIVER, folder, follow.Tail(folder / "none", 3)), clock.now - 1000
+        except UserError as error:
+            return str(error), clock.now - 1000
+
+    return run
+
+
+def test_a_driver_that_neither_queue_nor_history_knows_is_not_waited_for_for_ever(seen, tmp_path):
+    said, after = seen(lambda now: [DRIVER] if now < 100 else [], lambda now: None, tmp_path)
+    assert said == (
+        "job 12.0 is neither in the queue nor in the history of this access point, so how it ended is not known; "
+        "the end of its log says it: /work/driver.out; make submit resumes"
+    )
+    assert 160 <= after <= 180
+
+
+def test_a_driver_that_reaches_the_history_late_is_waited_for(seen, tmp_path):
+    ended = DRIVER | {"JobStatus": 4, "ExitCode": 0}
+    result, _ = seen(lambda now: [], lambda now: ended if now > 50 else None, tmp_path)
+    assert (result.code, result.sentence) == (0, "done")
+
+
+def test_a_schedd_that_was_away_has_its_minute_to_find_the_driver(seen, tmp_path):
+    def queue(now):
+        if 10 < now < 200:
+            raise UserError("the schedd does not answer")
+        return []
+
+    ended = DRIVER | {"JobStatus": 4, "ExitCode": 0}
+    result, _ = seen(queue, lambda now: ended if now > 230 else None, tmp_path)
+    assert result.code == 0
