@@ -558,7 +558,7 @@ class Predict(Section):
 
 
 class Deploy(Section):
-    """The model registry."""
+    """The model registry; see docs/registry.md."""
 
     folder: str = Field("deployed", description="usually elsewhere, on shared storage; never inside `results/`")
     approval: bool = Field(

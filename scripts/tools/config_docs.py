@@ -1,6 +1,7 @@
 """Write config/README.md and workflow/schemas/config.schema.json from the config's schema; `--check` only compares."""
 
 import json
+import re
 import sys
 import types
 import typing
@@ -52,7 +53,8 @@ def json_schema() -> dict[str, Any]:
 
 def reference() -> str:
     """Return the page: a table a section, in the order of the schema."""
-    return INTRODUCTION + "".join(_sections(Config, ""))
+    page = INTRODUCTION + "".join(_sections(Config, ""))
+    return re.sub(r"(?<![\w/])docs/[\w-]+\.md", r"[\g<0>](../\g<0>)", page)
 
 
 def _sections(model: type[BaseModel], path: str) -> list[str]:

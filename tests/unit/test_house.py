@@ -62,6 +62,13 @@ def test_the_config_docs_and_the_json_schema_are_as_the_code_says():
     assert (ROOT / config_docs.JSON_SCHEMA).read_text() == config_docs.to_json(config_docs.json_schema())
 
 
+def test_the_config_docs_link_the_pages_that_they_name():
+    page = config_docs.reference()
+    for name in ("registry", "tuning"):
+        assert f"[docs/{name}.md](../docs/{name}.md)" in page
+    assert page.count("docs/") == 2 * page.count("](../docs/"), "each of them, once"
+
+
 def test_every_key_of_the_config_is_described():
     def fields(model):
         for name, info in model.model_fields.items():
