@@ -21,16 +21,17 @@ setup: ## build the environment in .venv from requirements.lock
 	@scripts/tools/setup_env.sh $(VENV)
 
 run: setup ## run the whole workflow: make run [CONFIG=your.yaml]
-	@$(BIN)/python -m scripts.tools.run $(if $(CONFIG),--config $(CONFIG))
+	@$(BIN)/python -m scripts.tools.run $(if $(CONFIG),--config "$(CONFIG)")
 
 submit: setup ## on an access point: run the workflow as a job that outlives your login: make submit [CONFIG=your.yaml] [NOTIFY=a@b]
-	@$(BIN)/python -m scripts.tools.submit $(if $(CONFIG),--config $(CONFIG)) $(if $(NOTIFY),--notify "$(NOTIFY)")
+	@$(BIN)/python -m scripts.tools.submit $(if $(CONFIG),--config "$(CONFIG)") $(if $(NOTIFY),--notify "$(NOTIFY)")
 
-follow: setup ## show the progress of the submitted run, from any later login
+# It only looks: whatever environment is there does, also while a run goes on in it and the lock has changed.
+follow: $(if $(wildcard $(VENV)/installed-lock),,setup) ## show the progress of the submitted run, from any later login
 	@$(BIN)/python -m scripts.tools.follow
 
 report: setup ## write results/report.html
-	@$(BIN)/python -m scripts.tools.run $(if $(CONFIG),--config $(CONFIG)) --target report
+	@$(BIN)/python -m scripts.tools.run $(if $(CONFIG),--config "$(CONFIG)") --target report
 
 models: setup ## versions in the model registry, or what was live: make models [AT=2026-03-01]
 	@$(BIN)/python -m scripts.tools.models $(if $(CONFIG),--config "$(CONFIG)") $(if $(AT),--at "$(AT)") \
@@ -47,7 +48,7 @@ reject: setup ## say no to a staged version: make reject VERSION=… REASON="…
 		"$(VERSION)"
 
 dag: setup ## draw results/dag.svg, results/rulegraph.svg and both as mermaid
-	@$(BIN)/python -m scripts.tools.draw_dag $(if $(CONFIG),--config $(CONFIG))
+	@$(BIN)/python -m scripts.tools.draw_dag $(if $(CONFIG),--config "$(CONFIG)")
 
 schema: setup ## write a config for your data: make schema DATA=loans.csv TARGET=loan_status OUT=my.yaml
 	@$(BIN)/python -m scripts.tools.infer_schema --data "$(DATA)" --target "$(TARGET)" --out "$(OUT)"
@@ -60,7 +61,7 @@ docs: setup ## write config/README.md and the JSON schema from scripts/shared/co
 
 doctor: setup ## check pool, folder and requests before a run: make doctor [CONFIG=your.yaml]
 	@$(BIN)/python -m snakemake_logger_plugin_htcondor.doctor -- --profile htcondor \
-		$(if $(CONFIG),--configfile $(CONFIG))
+		$(if $(CONFIG),--configfile "$(CONFIG)")
 
 install-profile: ## make `snakemake --profile htcondor` find profiles/htcondor
 	@scripts/tools/install_profile.sh
@@ -69,7 +70,7 @@ pool-up: setup ## start a real HTCondor pool in containers: make pool-up [NODES=
 	@$(BIN)/python -m pool.pool up $(POOL_OPTIONS)
 
 pool-run: setup ## run the whole workflow on the pool: snakemake --profile htcondor
-	@$(BIN)/python -m pool.pool run $(POOL_OPTIONS) $(if $(CONFIG),--configfile $(CONFIG))
+	@$(BIN)/python -m pool.pool run $(POOL_OPTIONS) $(if $(CONFIG),--configfile "$(CONFIG)")
 
 pool-status: setup ## hosts, slots and queue of the pool
 	@$(BIN)/python -m pool.pool status $(POOL_OPTIONS)

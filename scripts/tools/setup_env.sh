@@ -25,8 +25,11 @@ fi
 version() { "$1" -c 'import sys; print(sys.version)' 2>/dev/null | tr '\n' ' '; }
 
 # Up to date: the same lock, and a Python that still runs (and is the one that was asked for).
-if [ "$(cat "$venv/installed-lock" 2>/dev/null)" = "$checksum" ] && installed=$(version "$venv/bin/python") &&
-    [ -n "$installed" ] && { [ -z "${PYTHON:-}" ] || [ "$installed" = "$(version "$PYTHON")" ]; }; then
+up_to_date() {
+    [ "$(cat "$venv/installed-lock" 2>/dev/null)" = "$checksum" ] && installed=$(version "$venv/bin/python") &&
+        [ -n "$installed" ] && { [ -z "${PYTHON:-}" ] || [ "$installed" = "$(version "$PYTHON")" ]; }
+}
+if up_to_date; then
     exit 0
 fi
 
@@ -60,7 +63,67 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     fi
 fi
 
+# Whoever comes second waits here, and finds it done. Python locks, since not every system has flock(1); the lock stays
+# with this shell's descriptor, and goes with it however it ends.
+[ ! -d "$venv" ] || [ ! -L "$venv" ] || venv=$(cd "$venv" && pwd -P) # what a link leads to is built where it lies
+old=$venv.old
+mkdir -p "$(dirname "$venv")"
+exec 9>>"$venv.lock"
+"$python" - "$venv" 3<&9 <<'END'
+import contextlib
+import fcntl
+import sys
+
+with contextlib.suppress(OSError):  # a file system without locks
+    try:
+        fcntl.flock(3, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"setup: another make builds {sys.argv[1]}; waiting for it", flush=True)
+        fcntl.flock(3, fcntl.LOCK_EX)
+END
+
+# Leave a whole environment in place: the new one where it is done, else the one that was there before.
+settle() {
+    if [ -f "$venv/installed-lock" ]; then # it is written last
+        rm -rf "$old"
+    elif [ -e "$old" ]; then
+        rm -rf "$venv"
+        mv "$old" "$venv"
+    fi
+}
+settle # after a build that was killed
+if up_to_date; then
+    exit 0
+fi
+
+# Each run of this checkout holds a lock for as long as it lives: scripts/shared/ownership.py, and the executor.
+run_lives() {
+    "$python" - "$root/.snakemake/owner.alive" "$root"/.snakemake/htcondor-steady/* <<'END'
+import fcntl
+import sys
+
+for name in sys.argv[1:]:
+    try:
+        with open(name, "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(0)
+    except OSError:  # it isn't there, or its file system has no locks
+        pass
+sys.exit(1)
+END
+}
+if [ -f "$venv/installed-lock" ] && run_lives; then
+    fail "$venv is not up to date, and can't be built anew while a run of this checkout goes on in it; wait for it (make follow shows a submitted one), or end it, then run make again."
+fi
+
 echo "setup: installing the locked packages into $venv (about a minute, once)"
+trap settle EXIT
+trap 'exit 130' INT TERM HUP
+# Its programs hold its path, so the new one is built where it is to be, and the old one waits beside it.
+if [ -f "$venv/installed-lock" ]; then
+    mv "$venv" "$old" 2>/dev/null || true # a mount point can't be moved: it is cleared
+fi
 "$python" -m venv --clear "$venv" || fail "could not create $venv; see above."
 "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r "$lock" ||
     fail "pip could not install requirements.lock; see its message above (is a package index reachable?)."
@@ -75,4 +138,5 @@ site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("pureli
 echo 'import warnings; warnings.filterwarnings("ignore", message="The environment variable CONDOR_CONFIG is unset")' \
     >"$site/no_pool_no_warning.pth"
 
-echo "$checksum" >"$venv/installed-lock"
+echo "$checksum" >"$venv/installed-lock.new"
+mv "$venv/installed-lock.new" "$venv/installed-lock"
