@@ -168,7 +168,7 @@ def _stay_alive() -> None:
     """Share the owners' lock for as long as this process lives: it goes with it, however it ends."""
     descriptor = os.open(ALIVE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)  # whoever looks whether one lives has it for an instant
     except OSError:  # a file system without locks: other hosts can't be warned
         os.close(descriptor)
 
