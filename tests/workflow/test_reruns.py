@@ -74,6 +74,31 @@ def test_a_code_change_runs_the_steps_that_use_it_and_what_follows(finished, mod
     assert planned(finished) == expected
 
 
+def no_header(project):
+    project.edit("data/sample/loans.csv", "person_age", "age")
+
+
+def nobody_is_that_young(project):
+    project.config(cleaning__bounds__person_age={"min": 1, "max": 2})
+
+
+@pytest.mark.parametrize("mistake", [no_header, nobody_is_that_young])
+def test_what_failed_fails_again_until_it_is_mended(finished, mistake):
+    """As it was: the second run found "Nothing to be done", and ended well on results of the data before."""
+    before = {name: finished.read(name) for name in ("data/sample/loans.csv", "config/config.yaml")}
+    mistake(finished)
+    sentences = []
+    for _ in range(2):
+        run = finished.snakemake("--retries", "0")
+        assert run.code == 1, run.output
+        sentences.append(run.sentences)
+    assert sentences[0] == sentences[1] != []
+    for name, text in before.items():
+        finished.write(name, text)
+    assert finished.snakemake().code == 0
+    assert planned(finished) == {}
+
+
 def test_a_touch_or_a_comment_runs_nothing(finished):
     finished.write("scripts/train.py", finished.read("scripts/train.py") + "\n# a remark\n")
     os.utime(finished.path("scripts/shared/reading.py"))

@@ -21,6 +21,7 @@ atexit.register(gc.freeze)
 
 from scripts.shared.code_hash import code_hash, code_hash_of
 from scripts.shared.errors import UserError
+from scripts.shared.failed_jobs import note_nothing_of_failed_jobs
 from scripts.shared.files import remove_remains, sha256_file
 from scripts.shared.inputs import variables
 from scripts.shared.ownership import forget_owner, record_owner, release_stale_lock
@@ -32,6 +33,10 @@ try:
     PLAN = make_plan(config) if workflow.is_main_process else frozen_plan()
 except UserError as error:
     raise WorkflowError(str(error)) from None
+
+# A run after one that failed would find nothing to do.
+if workflow.is_main_process:
+    note_nothing_of_failed_jobs()
 
 # A killed run leaves Snakemake's lock behind. Its owner is provably dead, so the next run goes on without being asked; a lock
 # whose owner lives, or can't be checked from here, stays Snakemake's affair.
