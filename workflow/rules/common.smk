@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.jobs import Job
 from snakemake.logging import logger
 
 # Every job parses this file again, on whichever host it runs: so each finds the project's modules, and the Python that
@@ -36,7 +37,7 @@ except UserError as error:
 
 # A run after one that failed would find nothing to do.
 if workflow.is_main_process:
-    note_nothing_of_failed_jobs()
+    note_nothing_of_failed_jobs(Job)
 
 # A killed run leaves Snakemake's lock behind. Its owner is provably dead, so the next run goes on without being asked; a lock
 # whose owner lives, or can't be checked from here, stays Snakemake's affair.
