@@ -118,7 +118,7 @@ def test_the_announcement_says_how_to_follow_and_remove():
     assert lines[3].endswith("results/logs/driver/snakemake-mgmt-12.out")
 
 
-DRIVER = {"ClusterId": 12, "JobStatus": 2, "Iwd": "/work", "Err": "err", "SnakemakeDriverLog": "driver.out"}
+DRIVER = {"ClusterId": 12, "JobStatus": 2, "Iwd": "/shared/loans", "Err": "err", "SnakemakeDriverLog": "driver.out"}
 
 
 class Clock:
@@ -162,7 +162,7 @@ def test_a_driver_that_neither_queue_nor_history_knows_is_not_waited_for_for_eve
     said, after = seen(lambda now: [DRIVER] if now < 100 else [], lambda now: None, tmp_path)
     assert said == (
         "job 12.0 is neither in the queue nor in the history of this access point, so how it ended is not known; "
-        "the end of its log says it: /work/driver.out; make submit resumes"
+        "the end of its log says it: /shared/loans/driver.out; make submit resumes"
     )
     assert 160 <= after <= 180
 

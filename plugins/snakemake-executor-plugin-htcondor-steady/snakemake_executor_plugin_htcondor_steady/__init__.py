@@ -689,13 +689,14 @@ def _stays(job: JobExecutorInterface, resource: str) -> bool:
 
 def _own_resources(job: JobExecutorInterface) -> Mapping[str, Any]:
     """Return the resources of a job, and of a group those that are no amounts as its members have them."""
+    resources: Mapping[str, Any] = job.resources
     if not job.is_group():
-        return job.resources  # type: ignore[no-any-return]
+        return resources
     members = []
     for member in job:
         with contextlib.suppress(FileNotFoundError, WorkflowError):  # for want of an input that the group makes itself
             members.append(member.resources)
-    return description.of_group(job.resources, members)
+    return description.of_group(resources, members)
 
 
 def _title(job: JobExecutorInterface) -> str:

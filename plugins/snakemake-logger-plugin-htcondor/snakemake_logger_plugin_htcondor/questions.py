@@ -95,7 +95,7 @@ def negotiator() -> str:
     if found:
         try:
             reached(found)
-        except Exception as error:
+        except Exception as error:  # the bindings' own: none can be connected to
             problem = f"the negotiator doesn't answer ({_words(error)})"
         else:
             return ""

@@ -111,7 +111,7 @@ def negotiator() -> dict[str, Any]:
         return {}
     try:
         ad, refused = reached(found)
-    except Exception as error:
+    except Exception as error:  # the bindings' own: none can be connected to
         if not matches_lately(collector):
             raise
         ad, refused = found[0], _words(error)
